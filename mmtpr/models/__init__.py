@@ -1,0 +1,1 @@
+"""Models: encoders, adapters, heads, losses and retrievers."""

@@ -1,0 +1,78 @@
+"""Registries of mmtpr: children of mmengine's root registries, scope ``mmtpr``.
+
+Each has ``locations``, so a component registers itself the first time someone
+asks for ``mmtpr.X``, also from a config of another OpenMMLab project.
+
+This file imports nothing but mmengine: an ``ImportError`` raised here would be
+swallowed by mmengine and turn into "not in the registry".
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+#: Models, encoders, adapters, necks, heads, losses and data preprocessors.
+MODELS = Registry(
+    'model', parent=MMENGINE_MODELS, scope='mmtpr', locations=['mmtpr.models']
+)
+#: Data sets and data set wrappers.
+DATASETS = Registry(
+    'dataset',
+    parent=MMENGINE_DATASETS,
+    scope='mmtpr',
+    locations=['mmtpr.datasets'],
+)
+#: Data transforms.
+TRANSFORMS = Registry(
+    'transform',
+    parent=MMENGINE_TRANSFORMS,
+    scope='mmtpr',
+    locations=['mmtpr.datasets.transforms'],
+)
+#: Samplers and batch samplers.
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
+    scope='mmtpr',
+    locations=['mmtpr.datasets.samplers'],
+)
+#: Evaluation metrics.
+METRICS = Registry(
+    'metric',
+    parent=MMENGINE_METRICS,
+    scope='mmtpr',
+    locations=['mmtpr.evaluation'],
+)
+#: Hooks.
+HOOKS = Registry(
+    'hook',
+    parent=MMENGINE_HOOKS,
+    scope='mmtpr',
+    locations=['mmtpr.engine'],
+)
+#: Loops. The stock loops do retrieval, so this node is filled only by methods
+#: with an evaluation stage of their own.
+LOOPS = Registry(
+    'loop', parent=MMENGINE_LOOPS, scope='mmtpr', locations=['mmtpr.engine']
+)
+#: Visualizers.
+VISUALIZERS = Registry(
+    'visualizer',
+    parent=MMENGINE_VISUALIZERS,
+    scope='mmtpr',
+    locations=['mmtpr.visualization'],
+)
+#: Inferencers.
+INFERENCERS = Registry(
+    'inferencer',
+    parent=MMENGINE_INFERENCERS,
+    scope='mmtpr',
+    locations=['mmtpr.apis'],
+)
