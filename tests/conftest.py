@@ -1,0 +1,66 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get('MMTPR_SHARED', ROOT.parent / 'shared'))
+LOCAL_PARITY = ROOT / 'tests/data/parity'
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.exists():
+        pytest.skip(
+            f'{what} is private verification data and not here ({path}); '
+            'set MMTPR_SHARED to the folder that holds it'
+        )
+    return path
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def shared_dir() -> Path:
+    return _existing(SHARED, 'the shared folder')
+
+
+@pytest.fixture(scope='session')
+def parity_file():
+    """Path of a parity case by file name; skips where it is absent."""
+
+    def find(name: str) -> Path:
+        local = LOCAL_PARITY / name
+        if local.exists():
+            return local
+        return _existing(SHARED / 'parity' / name, f'parity case {name}')
+
+    return find
+
+
+@pytest.fixture(scope='session')
+def market_dir() -> Path:
+    return _existing(SHARED / 'data/market1501_attr', 'market1501_attr')
+
+
+def pytest_collection_modifyitems(items):
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason='needs a CUDA device')
+    for item in items:
+        if 'gpu' in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _few_threads():
+    """Many small tensors: threads cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(2, before))
+    yield
+    torch.set_num_threads(before)
