@@ -1,0 +1,150 @@
+"""A data set of coloured figures in the published file layouts."""
+
+import json
+from pathlib import Path
+
+import mmcv
+import numpy as np
+
+_COLOURS = {
+    'red': (200, 40, 40),
+    'green': (40, 160, 60),
+    'blue': (40, 70, 200),
+    'yellow': (220, 210, 50),
+    'white': (235, 235, 235),
+    'black': (25, 25, 25),
+}
+_SPLITS = ('train', 'val', 'test')
+
+
+def write_tiny_cuhk(
+    root: str | Path,
+    num_ids: tuple[int, int, int] = (6, 2, 3),
+    images_per_id: int = 2,
+    captions_per_image: int = 2,
+    size: tuple[int, int] = (64, 32),
+    seed: int = 0,
+) -> Path:
+    """Write pictures and ``reid_raw.json`` in the layout of CUHK-PEDES.
+
+    Each identity has a colour of the top and one of the trousers, named in
+    its captions. Identities of the splits are disjoint.
+
+    Args:
+        root (str | Path): Folder to write to, made if absent.
+        num_ids (tuple[int, int, int]): Identities in train, val and test, at
+            most 30 together. Defaults to (6, 2, 3).
+        images_per_id (int): Pictures of each identity. Defaults to 2.
+        captions_per_image (int): Captions of each picture. Defaults to 2.
+        size (tuple[int, int]): Height and width in pixels.
+        seed (int): Seed of the noise in the pictures. Defaults to 0.
+
+    Returns:
+        Path: The root, holding ``reid_raw.json`` and ``imgs/``.
+
+    Raises:
+        ValueError: If there are more identities than pairs of colours.
+    """
+    records = _write_pictures(
+        Path(root), num_ids, images_per_id, captions_per_image, size, seed
+    )
+    _dump(Path(root) / 'reid_raw.json', records)
+    return Path(root)
+
+
+def write_tiny_data(root: str | Path, **kwargs) -> Path:
+    """Write one set of pictures with the annotation files of all data sets.
+
+    ``reid_raw.json`` (CUHK-PEDES), ``ICFG-PEDES.json`` (val identities count
+    as training ones), ``data_captions.json`` (RSTPReid) and
+    ``gene_attrs/g_0.json`` (MALS) describe the same pictures.
+
+    Args:
+        root (str | Path): Folder to write to, made if absent.
+        **kwargs: Arguments of :func:`write_tiny_cuhk`.
+
+    Returns:
+        Path: The root.
+    """
+    root = write_tiny_cuhk(root, **kwargs)
+    records = json.loads((root / 'reid_raw.json').read_text('utf-8'))
+    icfg = [
+        {**r, 'split': 'test' if r['split'] == 'test' else 'train'}
+        for r in records
+    ]
+    _dump(root / 'ICFG-PEDES.json', icfg)
+    rstp = [
+        dict(
+            id=r['id'],
+            img_path=r['file_path'],
+            captions=r['captions'],
+            split=r['split'],
+        )
+        for r in records
+    ]
+    _dump(root / 'data_captions.json', rstp)
+    mals = [
+        dict(
+            image=f'imgs/{r["file_path"]}',
+            caption=r['captions'][0],
+            image_id=str(index),
+            label=[index % 2] * 27,
+        )
+        for index, r in enumerate(records)
+        if r['split'] == 'train'
+    ]
+    _dump(root / 'gene_attrs/g_0.json', mals)
+    return root
+
+
+def _write_pictures(root, num_ids, images, captions, size, seed) -> list[dict]:
+    pairs = [(a, b) for a in _COLOURS for b in _COLOURS if a != b]
+    if sum(num_ids) > len(pairs):
+        raise ValueError(
+            f'At most {len(pairs)} identities, got {sum(num_ids)}.'
+        )
+    rng = np.random.default_rng(seed)
+    splits = [
+        s for s, n in zip(_SPLITS, num_ids, strict=True) for _ in [0] * n
+    ]
+    records = []
+    for pid, (split, pair) in enumerate(zip(splits, pairs, strict=False)):
+        for view in range(images):
+            name = f'{split}/{pid:04d}_{view}.png'
+            picture = _draw(rng, pair, size)
+            mmcv.imwrite(picture, str(root / 'imgs' / name))
+            records.append(_record(pid, split, name, pair, captions))
+    return records
+
+
+def _record(pid, split, name, pair, captions) -> dict:
+    top, bottom = pair
+    wordings = (
+        f'A person in a {top} top and {bottom} trousers.',
+        f'The pedestrian wears {bottom} trousers with a {top} shirt.',
+        f'Someone with a {top} jacket and {bottom} pants is walking.',
+    )
+    texts = [wordings[i % len(wordings)] for i in range(captions)]
+    return dict(
+        id=pid,
+        split=split,
+        file_path=name,
+        captions=texts,
+        processed_tokens=[t.lower().rstrip('.').split() for t in texts],
+    )
+
+
+def _draw(rng, pair, size) -> np.ndarray:
+    height, width = size
+    picture = rng.integers(100, 156, (height, width, 3))
+    left, right = width // 4, width - width // 4
+    top, bottom = (np.array(_COLOURS[name][::-1]) for name in pair)
+    picture[height // 6 : height // 2, left:right] = top
+    picture[height // 2 : height - 2, left:right] = bottom
+    noise = rng.normal(0, 8, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def _dump(path: Path, content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding='utf-8')
