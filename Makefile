@@ -1,0 +1,53 @@
+# Every target makes or reuses its own virtual environment.
+#   make demo | test | lint | docs | test-next | test-onedl
+#   PYTHON=python3.11 make test     another interpreter
+#   make test ARGS='tests/test_filtering -x'
+PYTHON ?=
+VENV ?= .venv
+ARGS ?=
+NEXT_MMENGINE ?= 0.11.0rc3
+export PYTHON
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-next venv-onedl demo test lint docs test-next \
+	test-onedl clean
+
+help:
+	@grep -E '^#  ' Makefile
+
+venv:
+	@bash scripts/make_venv.sh $(VENV) openmmlab,tests
+
+demo: venv
+	$(VENV)/bin/python tools/demo.py $(ARGS)
+
+test: venv
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint:
+	@bash scripts/make_venv.sh $(VENV) lint,openmmlab
+	$(VENV)/bin/pre-commit run --all-files --show-diff-on-failure
+
+docs:
+	@bash scripts/make_venv.sh $(VENV) docs,openmmlab
+	$(VENV)/bin/python -m sphinx -W --keep-going -b html docs \
+	  docs/_build/html $(ARGS)
+
+# The smoke subset on mmengine's release candidate.
+venv-next:
+	@bash scripts/make_venv.sh $(VENV)-next openmmlab,tests \
+	  mmengine==$(NEXT_MMENGINE)
+
+test-next: venv-next
+	$(VENV)-next/bin/python -m pytest -m smoke $(ARGS)
+
+# The smoke subset on the maintained forks, which declare Python <= 3.12.
+venv-onedl:
+	@PYTHON_MAX=12 bash scripts/make_venv.sh $(VENV)-onedl onedl,tests
+
+test-onedl: venv-onedl
+	$(VENV)-onedl/bin/python -m pytest -m smoke $(ARGS)
+
+clean:
+	rm -rf build dist *.egg-info docs/_build mmtpr/.mim
