@@ -2,8 +2,6 @@
 
 from importlib import import_module
 
-from mmengine import DefaultScope
-
 _LOCATIONS = (
     'mmtpr.apis',
     'mmtpr.datasets',
@@ -22,6 +20,9 @@ def register_all_modules(init_default_scope: bool = True) -> None:
         init_default_scope (bool): Whether to make ``mmtpr`` the default scope.
             Defaults to True.
     """
+    # Imported here, so that the version check of mmtpr comes first.
+    from mmengine import DefaultScope
+
     for location in _LOCATIONS:
         import_module(location)
     if init_default_scope and not DefaultScope.check_instance_created('mmtpr'):
