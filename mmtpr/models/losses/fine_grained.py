@@ -1,0 +1,217 @@
+"""Losses of FAFA: one query vector against the tokens of its target.
+
+Source: arXiv 2311.16515 v4 (NeurIPS 2025). Where the paper and the released
+code differ, ``variant`` chooses; the default is the release, which is what
+the published checkpoints were trained with.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .functional import full_precision, upcast
+
+_EPS = 1e-8
+_VARIANTS = ('paper', 'released')
+
+
+def _check_variant(variant: str) -> None:
+    if variant not in _VARIANTS:
+        raise ValueError(
+            f'variant must be one of {_VARIANTS}, got {variant!r}.'
+        )
+
+
+def fda_similarity(query: Tensor, tokens: Tensor, topk: int = 6) -> Tensor:
+    """Mean of the best cosines of a query over the tokens of each target.
+
+    Args:
+        query (Tensor): Normalised queries of shape (B, D).
+        tokens (Tensor): Normalised target tokens of shape (N, T, D).
+        topk (int): How many tokens count, at most T. Defaults to 6.
+
+    Returns:
+        Tensor: Similarities of shape (B, N), in [-1, 1].
+
+    Raises:
+        ValueError: If ``topk`` is not in 1..T.
+    """
+    num_tokens = tokens.size(1)
+    if not 1 <= topk <= num_tokens:
+        raise ValueError(
+            f'topk={topk} does not fit targets of {num_tokens} tokens: '
+            f'choose 1..{num_tokens}.'
+        )
+    cosines = torch.einsum('bd,ntd->bnt', query, tokens)
+    if topk == num_tokens:
+        return cosines.mean(dim=2)
+    return cosines.topk(topk, dim=2, sorted=False).values.mean(dim=2)
+
+
+def _soft_labels(ids: Tensor, same_id_weight: float) -> Tensor:
+    """1 on the diagonal, ``same_id_weight`` at equal ids, rows sum to 1."""
+    labels = (ids[:, None] == ids[None, :]).float() * same_id_weight
+    labels.fill_diagonal_(1.0)
+    return labels / labels.sum(dim=1, keepdim=True)
+
+
+def fda_loss(
+    similarity: Tensor,
+    ids: Tensor,
+    temperature: Tensor | float,
+    same_id_weight: float = 1.0,
+    variant: str = 'released',
+) -> Tensor:
+    """Fine-grained dynamic alignment.
+
+    The KL divergence of softmax(similarity / temperature) from labels that are
+    1 for the pair and ``same_id_weight`` for another pair of the same group.
+    The paper sums the two directions and sets the weight to 0.5; the release
+    averages them and counts equal ids as 1.
+
+    Args:
+        similarity (Tensor): Of shape (B, B), queries by targets.
+        ids (Tensor): Group ids of shape (B, ).
+        temperature (Tensor | float): Divides the similarity.
+        same_id_weight (float): Label of an equal id, before the row is
+            normalised. Defaults to 1.0.
+        variant (str): ``'released'`` averages the directions, ``'paper'``
+            sums them. Defaults to ``'released'``.
+
+    Returns:
+        Tensor: Scalar.
+
+    Raises:
+        ValueError: If the similarity is not square, or an unknown variant.
+    """
+    _check_variant(variant)
+    if similarity.size(0) != similarity.size(1):
+        raise ValueError(
+            f'fda_loss needs as many queries as targets, got a similarity of '
+            f'shape {tuple(similarity.shape)}.'
+        )
+    with full_precision(similarity.device):
+        logits = upcast(similarity) / temperature
+        log_labels = (_soft_labels(ids, same_id_weight) + _EPS).log()
+        total = _divergence(logits, log_labels)
+        total = total + _divergence(logits.t(), log_labels)
+    return total / 2 if variant == 'released' else total
+
+
+def _divergence(logits: Tensor, log_labels: Tensor) -> Tensor:
+    log_p = logits.log_softmax(dim=1)
+    return (log_p.exp() * (log_p - log_labels)).sum(dim=1).mean()
+
+
+def feature_diversity_loss(
+    tokens: Tensor,
+    margin: float = 0.5,
+    variant: str = 'released',
+    max_tokens: int = 1024,
+) -> Tensor:
+    """Feature diversity: tokens are pushed apart beyond a margin.
+
+    The paper averages max(cos - margin, 0) over the pairs of different tokens
+    of one image. The release pools the tokens of the whole batch, draws at
+    most ``max_tokens`` of them, and averages over all n * n entries, where
+    the diagonal contributes 0.
+
+    Args:
+        tokens (Tensor): Tokens of shape (N, T, D), normalised inside.
+        margin (float): Cosine that is not punished. Defaults to 0.5.
+        variant (str): ``'paper'`` or ``'released'``. Defaults to
+            ``'released'``.
+        max_tokens (int): Pool size of the release. Defaults to 1024.
+
+    Returns:
+        Tensor: Scalar.
+    """
+    _check_variant(variant)
+    with full_precision(tokens.device):
+        tokens = F.normalize(upcast(tokens), dim=-1)
+        if variant == 'released':
+            tokens = _token_pool(tokens, max_tokens)[None]
+        number = tokens.size(1)
+        excess = F.relu(tokens @ tokens.transpose(1, 2) - margin)
+        same = torch.eye(number, dtype=torch.bool, device=tokens.device)
+        excess = excess.masked_fill(same, 0.0)
+        if variant == 'released':
+            return excess.mean()
+        pairs = tokens.size(0) * max(number * (number - 1), 1)
+        return excess.sum() / pairs
+
+
+def _token_pool(tokens: Tensor, max_tokens: int) -> Tensor:
+    """At most ``max_tokens`` random tokens of the batch, (n, D)."""
+    pool = tokens.flatten(0, 1)
+    if len(pool) <= max_tokens:
+        return pool
+    chosen = torch.randperm(len(pool), device=pool.device)[:max_tokens]
+    return pool[chosen]
+
+
+class MaskedFeatureReasoning(nn.Module):
+    """Predict the hidden part of a feature from its counterpart.
+
+    An MLP gets [masked self ; other] and predicts self; the squared error on
+    the masked dimensions over their number, averaged over both directions.
+    Targets are not detached, as in the release.
+
+    Args:
+        dim (int): Feature dimension D.
+        hidden_dim (int): Width of the MLP. Defaults to 512.
+        mask_ratio (float): Share of dimensions masked. Defaults to 0.3.
+
+    Raises:
+        ValueError: If ``mask_ratio`` is not between 0 and 1.
+    """
+
+    def __init__(
+        self, dim: int, hidden_dim: int = 512, mask_ratio: float = 0.3
+    ) -> None:
+        super().__init__()
+        if not 0 < mask_ratio < 1:
+            raise ValueError(
+                f'mask_ratio must be between 0 and 1, got {mask_ratio}.'
+            )
+        self.mask_ratio = mask_ratio
+        self.predictor = nn.Sequential(
+            nn.Linear(2 * dim, hidden_dim),
+            nn.ReLU(),
+            nn.Linear(hidden_dim, dim),
+        )
+
+    def forward(
+        self,
+        query: Tensor,
+        target: Tensor,
+        masks: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            query (Tensor): Query features of shape (B, D).
+            target (Tensor): Target features of shape (B, D).
+            masks (tuple[Tensor, Tensor], optional): Masks of the query and of
+                the target, of shape (B, D), 1 = masked. Drawn when None.
+                Defaults to None.
+
+        Returns:
+            Tensor: Scalar.
+        """
+        if masks is None:
+            masks = (self._draw(query), self._draw(target))
+        return 0.5 * (
+            self._reconstruct(query, target, masks[0])
+            + self._reconstruct(target, query, masks[1])
+        )
+
+    def _draw(self, x: Tensor) -> Tensor:
+        return (torch.rand_like(x, dtype=torch.float32) < self.mask_ratio).to(
+            x.dtype
+        )
+
+    def _reconstruct(self, x: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+        guess = self.predictor(torch.cat([x * (1 - mask), other], dim=1))
+        error = (upcast(guess) - upcast(x)).square() * mask
+        return error.sum() / mask.sum().clamp(min=1)
