@@ -1,0 +1,168 @@
+"""Similarity of queries to gallery items of several vectors each.
+
+The score of a pair is the mean of the ``topk_tokens`` largest of the T dot
+products. Neither (Q, G, T) nor anything of that order is ever in memory.
+
+The matrix product always runs on tiles of one fixed shape, the last ones
+filled with zeros, so the score of a pair depends on its vectors alone: not on
+where they stand, on the size of a chunk or on the other items. Equal features
+give equal scores, hence true ties.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+# One tile is 256 queries x 4,096 gallery vectors: 4 MiB of products.
+_TILE_QUERIES = 256
+_TILE_VECTORS = 4096
+# Rows of similarities that may wait for their ranking, in bytes.
+_ROWS_BYTES = 64 << 20
+
+
+@torch.no_grad()
+def topk_similarity(
+    query: torch.Tensor,
+    tokens: torch.Tensor,
+    topk_tokens: int = 1,
+    chunk_size: int | None = None,
+) -> torch.Tensor:
+    """Compute the mean of the top k of T dot products of every pair.
+
+    Args:
+        query (Tensor): Query features, of shape (Q, D), floating. Normalise
+            them for cosines.
+        tokens (Tensor): Gallery features, of shape (N, T, D), or (N, D) for
+            T = 1, on the same device.
+        topk_tokens (int): The k, from 1 to T. Defaults to 1.
+        chunk_size (int, optional): Queries handled at a time. Changes the
+            memory, never the result. Defaults to None, all of them.
+
+    Returns:
+        Tensor: Similarities, of shape (Q, N), float32.
+
+    Raises:
+        ValueError: If shapes do not fit or k is not in 1..T.
+    """
+    out = query.new_empty(len(query), len(tokens), dtype=torch.float32)
+    size = chunk_size or max(1, len(query))
+    for start, rows in similarity_blocks(query, tokens, topk_tokens, size):
+        out[start : start + len(rows)] = rows
+    return out
+
+
+@torch.no_grad()
+def similarity_blocks(
+    query: torch.Tensor,
+    tokens: torch.Tensor,
+    topk_tokens: int = 1,
+    chunk_size: int | None = None,
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield the similarities of some queries to the whole gallery at a time.
+
+    Args:
+        query (Tensor): Of shape (Q, D), floating.
+        tokens (Tensor): Of shape (N, T, D) or (N, D), floating.
+        topk_tokens (int): See :func:`topk_similarity`.
+        chunk_size (int, optional): Queries in a block; multiples of 256 run
+            fastest. Defaults to None: as many as fit in 64 MiB of scores.
+
+    Yields:
+        tuple[int, Tensor]: Index of the first query of the block, and
+        similarities of shape (B, N), float32.
+
+    Raises:
+        ValueError: If shapes do not fit or k is not in 1..T.
+    """
+    tokens = tokens[:, None] if tokens.dim() == 2 else tokens
+    _check(query, tokens, topk_tokens)
+    size = chunk_size or _default_chunk(len(tokens))
+    if size < 1:
+        raise ValueError(f'chunk_size must be at least 1, got {chunk_size}.')
+    for start in range(0, len(query), size):
+        block = query[start : start + size]
+        yield start, _score_block(block, tokens, topk_tokens)
+
+
+def _check(query: torch.Tensor, tokens: torch.Tensor, k: int) -> None:
+    if (
+        query.dim() != 2
+        or tokens.dim() != 3
+        or query.shape[1] != tokens.shape[2]
+    ):
+        raise ValueError(
+            'Expected query features (Q, D) and gallery features (N, T, D), '
+            f'got {tuple(query.shape)} and {tuple(tokens.shape)}.'
+        )
+    if not 1 <= k <= tokens.shape[1]:
+        raise ValueError(
+            f'topk_tokens is {k}, but a gallery item has {tokens.shape[1]} '
+            'vectors; choose from 1 to that number.'
+        )
+
+
+def _default_chunk(gallery: int) -> int:
+    rows = _ROWS_BYTES // (4 * max(1, gallery))
+    return max(1, rows // _TILE_QUERIES) * _TILE_QUERIES
+
+
+def _score_block(
+    query: torch.Tensor, tokens: torch.Tensor, k: int
+) -> torch.Tensor:
+    """(B, D), (N, T, D) -> (B, N), tile by tile."""
+    num, num_tokens, dim = tokens.shape
+    items = max(1, _TILE_VECTORS // num_tokens)
+    out = query.new_empty(len(query), num, dtype=torch.float32)
+    left = tokens.new_zeros(num_tokens, items, dim, dtype=torch.float32)
+    right = query.new_zeros(_TILE_QUERIES, dim, dtype=torch.float32)
+    tile = out.new_empty(num_tokens * items, _TILE_QUERIES)
+    for col in range(0, num, items):
+        part = tokens[col : col + items]
+        left[:, : len(part)] = part.transpose(0, 1)
+        for row in range(0, len(query), _TILE_QUERIES):
+            some = query[row : row + _TILE_QUERIES]
+            right[: len(some)] = some
+            torch.mm(left.view(-1, dim), right.t(), out=tile)
+            score = mean_of_top(tile.view(num_tokens, items, -1), k)
+            out[row : row + len(some), col : col + len(part)] = score[
+                : len(part), : len(some)
+            ].t()
+    return out
+
+
+def mean_of_top(planes: torch.Tensor, k: int) -> torch.Tensor:
+    """Average the k largest of T planes, elementwise.
+
+    The k best are kept sorted while the planes go by one after the other; on
+    CPUs this is an order of magnitude faster than ``torch.topk`` over few
+    values.
+
+    Args:
+        planes (Tensor): Of shape (T, ...).
+        k (int): From 1 to T.
+
+    Returns:
+        Tensor: Of shape (...), of the same type.
+    """
+    if k == 1:
+        return planes.amax(0)
+    best = []
+    if k == len(planes):
+        best = list(planes)
+    else:
+        for plane in planes:
+            _insert(best, plane, k)
+    total = best[0] + best[1]
+    for value in best[2:]:
+        total += value
+    return total / k
+
+
+def _insert(best: list[torch.Tensor], plane: torch.Tensor, k: int) -> None:
+    """Insert a plane into at most k planes in descending order."""
+    for place, other in enumerate(best):
+        best[place] = torch.maximum(other, plane)
+        if place < k - 1:
+            plane = torch.minimum(other, plane)
+    if len(best) < k:
+        best.append(plane)

@@ -1,0 +1,173 @@
+"""Top-k similarity, its chunks and the ranking from features."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmtpr.evaluation import (
+    rank_features,
+    rank_metrics,
+    rank_queries,
+    similarity_blocks,
+    topk_similarity,
+)
+from mmtpr.evaluation import similarity as module
+from mmtpr.evaluation.similarity import mean_of_top
+
+
+def features(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(*shape, generator=generator), dim=-1)
+
+
+@pytest.mark.parametrize('k', [1, 2, 6, 31, 32])
+def test_mean_of_top(k):
+    planes = torch.randn(32, 5, 7)
+    before = planes.clone()
+    expected = planes.topk(k, 0).values.mean(0)
+    torch.testing.assert_close(mean_of_top(planes, k), expected)
+    assert torch.equal(planes, before)
+
+
+@pytest.mark.parametrize(
+    ('num_tokens', 'k'), [(1, 1), (5, 1), (5, 3), (5, 5), (4097, 2)]
+)
+def test_against_the_whole_tensor(num_tokens, k):
+    query = features(300, 16)
+    tokens = features(11, num_tokens, 16, seed=1)
+    whole = torch.einsum('qd,ntd->qnt', query, tokens)
+    expected = whole.topk(k, -1).values.mean(-1)
+    found = topk_similarity(query, tokens, k)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert found.dtype == torch.float32
+
+
+def test_two_dimensional_gallery_is_plain_cosine():
+    query, gallery = features(9, 16), features(4, 16, seed=1)
+    found = topk_similarity(query, gallery)
+    torch.testing.assert_close(found, query @ gallery.t())
+    assert torch.equal(found, topk_similarity(query, gallery[:, None]))
+
+
+def test_score_depends_on_the_pair_alone():
+    """Bit for bit: chunks, order and company do not matter."""
+    query, tokens = features(270, 48), features(700, 6, 48, seed=1)
+    whole = topk_similarity(query, tokens, 3)
+    for size in (13, 256, 9999):
+        assert torch.equal(topk_similarity(query, tokens, 3, size), whole)
+    order = torch.randperm(700)
+    assert torch.equal(
+        topk_similarity(query[100:233], tokens[order], 3),
+        whole[100:233, order],
+    )
+    assert torch.equal(
+        topk_similarity(query[:1], tokens[690:], 3), whole[:1, 690:]
+    )
+
+
+@pytest.mark.parametrize('dim', [7, 64, 256, 512])
+def test_equal_features_tie_wherever_they_stand(dim):
+    query = features(1, dim).expand(300, dim)
+    tokens = features(1, 3, dim, seed=1).expand(1500, 3, dim)
+    assert topk_similarity(query, tokens, 2).unique().numel() == 1
+
+
+def test_blocks_come_in_order():
+    query, tokens = features(20, 8), features(6, 2, 8)
+    blocks = list(similarity_blocks(query, tokens, 1, 8))
+    assert [start for start, _ in blocks] == [0, 8, 16]
+    assert [len(rows) for _, rows in blocks] == [8, 8, 4]
+
+
+@pytest.mark.parametrize('size', [1, 13, 256, None])
+def test_rank_features_ignores_the_chunk_size(size):
+    query, tokens = features(70, 24), features(130, 4, 24, seed=1)
+    tokens[100:] = tokens[:30]  # ties
+    query_ids, gallery_ids = torch.arange(70) % 13, torch.arange(130) % 13
+    pairs = (torch.arange(70), torch.arange(70) + 13)
+    expected = rank_metrics(
+        topk_similarity(query, tokens, 2),
+        query_ids,
+        gallery_ids,
+        exclude=pairs,
+    )
+    found = rank_features(
+        query,
+        query_ids,
+        tokens,
+        gallery_ids,
+        topk_tokens=2,
+        exclude=pairs,
+        chunk_size=size,
+    )
+    assert found == expected
+
+
+def test_lists_do_not_depend_on_the_chunk_size():
+    query, tokens = features(40, 16), features(60, 2, 16, seed=1)
+    ids, gallery_ids = torch.arange(40) % 7, torch.arange(60) % 7
+    _, lists = rank_queries(query, ids, tokens, gallery_ids, list_size=5)
+    _, others = rank_queries(
+        query, ids, tokens, gallery_ids, list_size=5, chunk_size=9
+    )
+    assert lists['index'].shape == (40, 5)
+    for key, value in lists.items():
+        assert torch.equal(value, others[key])
+
+
+def test_constant_features_earn_nothing():
+    query = features(1, 32).expand(50, 32)
+    gallery = features(1, 4, 32, seed=1).expand(5000, 4, 32)
+    found = rank_features(
+        query, range(50), gallery, torch.arange(5000) % 50, topk_tokens=2
+    )
+    assert found['R@1'] == found['R@10'] == 0
+
+
+def test_messages():
+    query, tokens = features(3, 8), features(4, 2, 8)
+    with pytest.raises(ValueError, match=r'topk_tokens is 3, .* has 2 vect'):
+        topk_similarity(query, tokens, 3)
+    with pytest.raises(ValueError, match=r'\(3, 8\) and \(4, 2, 5\)'):
+        topk_similarity(query, tokens[..., :5])
+    with pytest.raises(ValueError, match='chunk_size must be at least 1'):
+        list(similarity_blocks(query, tokens, 1, -1))
+    with pytest.raises(ValueError, match='3 query features for 2 ids'):
+        rank_queries(query, [1, 2], tokens, [1, 2, 1, 2])
+
+
+MEMORY = """
+import resource
+import torch
+from mmtpr.evaluation import rank_features
+torch.set_num_threads(1)
+query, tokens = torch.rand(400, 32), torch.rand(4000, 32, 32)
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+rank_features(query[:4], range(4), tokens[:200], torch.arange(200) % 4)
+before = peak()
+rank_features(query, range(400), tokens, torch.arange(4000) % 400,
+              topk_tokens=6)
+print('MiB', peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='ru_maxrss is in KiB')
+def test_memory_is_bounded(repo_root):
+    """The whole tensor would be 195 MiB."""
+    output = subprocess.run(
+        [sys.executable, '-c', MEMORY],
+        cwd=repo_root,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert float(output.split()[-1]) < 25
+
+
+def test_default_chunk_bounds_the_rows():
+    assert module._default_chunk(20510) * 20510 * 4 <= 64 << 20
+    assert module._default_chunk(10**9) == 256
