@@ -1,0 +1,60 @@
+"""What a camera does to a scene: light, colour cast, blur, noise."""
+
+import cv2
+import numpy as np
+
+
+def body_light(
+    image: np.ndarray, rng: np.random.Generator, scale: float
+) -> np.ndarray:
+    """Light a figure from one side and add folds.
+
+    Args:
+        image (ndarray): RGB picture of the figure, (H, W, 3), uint8.
+        rng (Generator): Source of randomness.
+        scale (float): Size of the folds in pixels.
+
+    Returns:
+        ndarray: The picture, uint8.
+    """
+    height, width = image.shape[:2]
+    side = rng.uniform(-0.28, 0.28)
+    ramp = 1 + side * np.linspace(-1, 1, width, dtype=np.float32)[None]
+    cells = (int(height / scale) + 2, int(width / scale) + 2)
+    folds = rng.normal(0, 0.05, cells).astype(np.float32)
+    light = ramp + cv2.resize(folds, (width, height))
+    return np.clip(image * light[..., None], 0, 255).astype(np.uint8)
+
+
+def photograph(
+    image: np.ndarray, rng: np.random.Generator, quality: float = 1.0
+) -> np.ndarray:
+    """Change exposure and colour, blur, add noise.
+
+    Args:
+        image (ndarray): RGB picture, (H, W, 3), uint8, at its final size.
+        rng (Generator): Source of randomness.
+        quality (float): 1 for a street camera; larger is cleaner.
+
+    Returns:
+        ndarray: The picture, uint8.
+    """
+    height, width = image.shape[:2]
+    spread = 1 / quality
+    picture = image.astype(np.float32)
+    unit = height / 128
+    kind = rng.random()
+    if kind < 0.6 * spread:
+        blur = rng.uniform(0.3, 1.1) * unit
+        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+    elif kind < 0.7 * spread:
+        length = max(2, round(rng.uniform(2, 4) * unit))
+        picture = cv2.blur(picture, (length, 1))
+    gain = np.exp(rng.normal(-0.02, 0.17 * spread))
+    cast = np.exp(rng.normal(0, 0.055 * spread, 3))
+    contrast = np.exp(rng.normal(0, 0.1 * spread))
+    mean = picture.mean()
+    picture = ((picture - mean) * contrast + mean) * (gain * cast)
+    noise = rng.normal(0, rng.uniform(2, 9) * spread, (height, width, 1))
+    picture = picture + noise + rng.normal(0, 2, (height, width, 3))
+    return np.clip(picture, 0, 255).astype(np.uint8)

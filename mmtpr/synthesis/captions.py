@@ -1,0 +1,231 @@
+"""English sentences about a person, each time in other words."""
+
+import numpy as np
+
+from .identities import Identity
+
+#: How often a right caption mentions an attribute, given that there is one.
+MENTION = {
+    'gender': 0.95,
+    'hair_length': 0.6,
+    'hair_colour': 0.65,
+    'hat': 0.85,
+    'hat_colour': 0.65,
+    'top': 0.9,
+    'top_colour': 0.95,
+    'bottom': 0.9,
+    'bottom_colour': 0.95,
+    'shoes_colour': 0.7,
+    'bag': 0.9,
+    'bag_colour': 0.7,
+}
+_WORDS = {
+    'man': ['man', 'man', 'male', 'guy', 'gentleman'],
+    'woman': ['woman', 'woman', 'female', 'lady', 'girl'],
+    'person': ['person', 'pedestrian', 'figure'],
+    'blond': ['blond', 'blonde', 'fair', 'light'],
+    'brown hair': ['brown', 'brown', 'chestnut'],
+    'black hair': ['black', 'black', 'dark'],
+    'grey hair': ['grey', 'gray', 'silver'],
+    'red hair': ['red', 'ginger'],
+    'grey': ['grey', 'gray'],
+    'purple': ['purple', 'violet'],
+    'pink': ['pink', 'rose'],
+    'white': ['white', 'white', 'cream'],
+    'blue': ['blue', 'blue', 'navy'],
+    'cap': ['cap', 'baseball cap'],
+    'beanie': ['beanie', 'knit hat', 'woolen hat'],
+    'sun hat': ['sun hat', 'brimmed hat', 'wide hat'],
+    't-shirt': ['t-shirt', 'tee', 'short sleeved top', 'short sleeve shirt'],
+    'striped shirt': ['striped shirt', 'striped top', 'shirt with stripes'],
+    'shirt': ['long sleeved shirt', 'plain shirt', 'button up shirt'],
+    'hoodie': ['hoodie', 'hooded sweatshirt', 'hooded sweater'],
+    'jacket': ['jacket', 'open jacket', 'zip jacket'],
+    'coat': ['coat', 'long coat', 'overcoat'],
+    'any top': ['top', 'upper garment'],
+    'trousers': ['trousers', 'pants', 'long pants', 'slacks'],
+    'shorts': ['shorts', 'short pants'],
+    'skirt': ['skirt', 'knee length skirt'],
+    'any bottom': ['bottoms', 'lower garment'],
+    'shoes': ['shoes', 'sneakers', 'trainers', 'footwear'],
+    'backpack': ['backpack', 'rucksack', 'bag on the back'],
+    'handbag': ['handbag', 'purse', 'hand bag'],
+    'shoulder bag': ['shoulder bag', 'messenger bag', 'cross body bag'],
+    'suitcase': ['suitcase', 'trolley case', 'rolling case'],
+    'any bag': ['bag'],
+    'any hat': ['hat', 'headwear'],
+}
+_ACTIONS = ('walking', 'standing', 'on the move', 'seen from a distance')
+
+
+class CaptionWriter:
+    """One caption: what it mentions is fixed first, then it is worded.
+
+    Args:
+        identity (Identity): Who is described.
+        rng (Generator): Source of randomness, consumed.
+        minimum (int): Least number of mentioned attributes. Defaults to 4.
+    """
+
+    def __init__(
+        self, identity: Identity, rng: np.random.Generator, minimum: int = 4
+    ) -> None:
+        self.rng = rng
+        self.mentioned = self._plan(identity)
+        while len(self.mentioned) < minimum:
+            self.mentioned = self._plan(identity)
+        self._items = [x for x in ('hat', 'bag') if x in self.mentioned]
+        for item in self._items:
+            if self._chance(0.1):  # 'a red bag': the kind stays open
+                self.mentioned.remove(item)
+
+    def _plan(self, identity: Identity) -> list[str]:
+        chosen = [
+            name
+            for name, chance in MENTION.items()
+            if self.rng.random() < chance
+            and getattr(identity, name) not in ('', 'none')
+        ]
+        for item in ('hat', 'bag'):
+            if item not in chosen and f'{item}_colour' in chosen:
+                chosen.remove(f'{item}_colour')
+        return chosen
+
+    def write(self, identity: Identity) -> str:
+        """Word the caption.
+
+        Args:
+            identity (Identity): Who is described; may differ in attributes
+                from the one that was planned for.
+
+        Returns:
+            str: One or two English sentences.
+        """
+        parts = [
+            self._hair(identity),
+            self._item(identity, 'hat'),
+            self._top(identity),
+            self._bottom(identity),
+            self._shoes(identity),
+            self._item(identity, 'bag'),
+        ]
+        worn = [part for part in parts[1:5] if part]
+        if self._chance(0.4):
+            self.rng.shuffle(worn)
+        hair, bag = parts[0], parts[5]
+        if self._chance(0.45):
+            return self._two_sentences(identity, hair, worn, bag)
+        return self._one_sentence(identity, hair, worn, bag)
+
+    def _one_sentence(
+        self, identity: Identity, hair: str, worn: list[str], bag: str
+    ) -> str:
+        text = f'{self._of("a", "the", "a")} {self._who(identity)}'
+        if hair:
+            text += f' with {hair}'
+        if self._chance(0.25):
+            text += f' {self._of(*_ACTIONS)}'
+        verb = self._of('wearing', 'wears', 'is wearing', 'dressed in', 'in')
+        text += f' {verb} {_join(worn)}' if worn else ''
+        if bag:
+            verb = self._of('carrying', 'holding', 'with')
+            text += f'{self._of(" and ", ", ")}{verb} {bag}'
+        return _finish(text)
+
+    def _two_sentences(
+        self, identity: Identity, hair: str, worn: list[str], bag: str
+    ) -> str:
+        cut = int(self.rng.integers(1, max(len(worn), 2)))
+        first, second = worn[:cut], worn[cut:]
+        verb = self._of('wears', 'is wearing', 'has on', 'is dressed in')
+        start = f'{self._of("a", "the", "this")} {self._who(identity)} {verb} '
+        start += _join(first) if first else 'plain clothes'
+        pronoun = 'they'
+        if 'gender' in self.mentioned:
+            pronoun = {'man': 'he', 'woman': 'she'}[identity.gender]
+        have = 'have' if pronoun == 'they' else 'has'
+        rest = []
+        if second:
+            also = 'are' if pronoun == 'they' else 'is'
+            rest.append(f'{also} also in {_join(second)}')
+        if hair:
+            rest.append(f'{have} {hair}')
+        if bag:
+            rest.append(f'{have} {bag}')
+        if self._chance(0.3):
+            rest = rest[::-1]
+        if not rest:
+            return _finish(start)
+        return f'{_finish(start)} {_finish(f"{pronoun} {_join(rest)}")}'
+
+    def _who(self, identity: Identity) -> str:
+        known = 'gender' in self.mentioned
+        word = self._word(identity.gender if known else 'person')
+        return f'young {word}' if self._chance(0.1) else word
+
+    def _hair(self, identity: Identity) -> str:
+        words = []
+        if 'hair_length' in self.mentioned:
+            words.append(identity.hair_length)
+        if 'hair_colour' in self.mentioned:
+            colour = identity.hair_colour
+            words.append(
+                self._word(colour if colour == 'blond' else f'{colour} hair')
+            )
+        return ' '.join([*words, 'hair']) if words else ''
+
+    def _item(self, identity: Identity, item: str) -> str:
+        if item not in self._items:
+            return ''
+        known = item in self.mentioned
+        kind = getattr(identity, item) if known else f'any {item}'
+        return self._noun(identity, kind, f'{item}_colour')
+
+    def _top(self, identity: Identity) -> str:
+        kind = identity.top if 'top' in self.mentioned else 'any top'
+        return self._noun(identity, kind, 'top_colour')
+
+    def _bottom(self, identity: Identity) -> str:
+        colour = 'bottom_colour' in self.mentioned
+        if 'bottom' not in self.mentioned:
+            return self._noun(identity, 'any bottom', 'bottom_colour')
+        jeans = (identity.bottom, identity.bottom_colour) == (
+            'trousers',
+            'blue',
+        )
+        if jeans and colour and self._chance(0.4):
+            return self._of('jeans', 'blue jeans')
+        return self._noun(identity, identity.bottom, 'bottom_colour')
+
+    def _shoes(self, identity: Identity) -> str:
+        if 'shoes_colour' not in self.mentioned:
+            return ''
+        return self._noun(identity, 'shoes', 'shoes_colour')
+
+    def _noun(self, identity: Identity, kind: str, colour: str) -> str:
+        words = [self._word(kind)]
+        if colour in self.mentioned:
+            words.insert(0, self._word(getattr(identity, colour)))
+        text = ' '.join(words)
+        if words[-1].endswith(('s', 'wear')) and not kind.startswith('strip'):
+            return f'a pair of {text}' if self._chance(0.2) else text
+        return f'{"an" if text[0] in "aeiou" else "a"} {text}'
+
+    def _word(self, name: str) -> str:
+        return self._of(*_WORDS.get(name, [name]))
+
+    def _of(self, *options: str) -> str:
+        return options[int(self.rng.integers(len(options)))]
+
+    def _chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+
+def _join(parts: list[str]) -> str:
+    if len(parts) < 2:
+        return ''.join(parts)
+    return f'{", ".join(parts[:-1])} and {parts[-1]}'
+
+
+def _finish(text: str) -> str:
+    return f'{text[0].upper()}{text[1:]}.'

@@ -1,0 +1,70 @@
+"""A small byte-pair vocabulary for small text encoders."""
+
+import gzip
+import os
+from collections.abc import Iterable
+from itertools import pairwise
+
+from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode, default_bpe
+
+from mmtpr.utils import atomic_write
+
+
+def used_merges(captions: Iterable[str]) -> list[str]:
+    """Find the merges of CLIP's vocabulary that some captions need.
+
+    Args:
+        captions (Iterable[str]): The texts.
+
+    Returns:
+        list[str]: Lines of the merges file, in its order.
+    """
+    with gzip.open(default_bpe(), 'rt', encoding='utf-8') as file:
+        lines = file.read().split('\n')[1 : 49152 - 256 - 2 + 1]
+    ranks = {tuple(line.split()): i for i, line in enumerate(lines)}
+    tokenizer = SimpleTokenizer()
+    letters = bytes_to_unicode()
+    words = set()
+    for text in captions:
+        words.update(tokenizer.pat.findall(tokenizer.clean_fn(text)))
+    used = set()
+    for word in words:
+        parts = [letters[byte] for byte in word.encode('utf-8')]
+        parts[-1] += '</w>'
+        while len(parts) > 1:
+            pairs = [p for p in pairwise(parts) if p in ranks]
+            if not pairs:
+                break
+            best = min(pairs, key=ranks.__getitem__)
+            used.add(ranks[best])
+            parts = _merge(parts, best)
+    return [lines[rank] for rank in sorted(used)]
+
+
+def _merge(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for part in parts:
+        if merged and (merged[-1], part) == pair:
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return merged
+
+
+def write_vocabulary(captions: Iterable[str], path: str | os.PathLike) -> int:
+    """Write a merges file for ``open_clip.SimpleTokenizer(bpe_path=...)``.
+
+    Other words still tokenize, into letters.
+
+    Args:
+        captions (Iterable[str]): The texts whose words get one token each.
+        path (str | PathLike): The file, gzipped.
+
+    Returns:
+        int: Vocabulary size of that tokenizer.
+    """
+    merges = used_merges(captions)
+    text = '\n'.join(['#version: subset of CLIP', *merges])
+    with atomic_write(path) as file:
+        file.write(gzip.compress(text.encode('utf-8'), mtime=0))
+    return 2 * 256 + len(merges) + 2

@@ -1,0 +1,218 @@
+"""Writing a whole synthetic world to disk."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+
+from mmtpr.utils import read_json
+
+from .base import PedestrianGenerator
+from .identities import LABEL_NAMES, sample_identities
+from .layouts import PAIR_KINDS, Shot, cuhk_layout, mals_layout
+from .vocabulary import write_vocabulary
+from .world import ProceduralWorld
+
+_FORMAT = 1  # raise when the same settings give other files
+_QUALITY = 92  # of the JPEG files
+
+
+@dataclass(frozen=True)
+class ToySettings:
+    """What a toy data set is made of.
+
+    Args:
+        size (tuple[int, int]): Height and width of pictures in pixels.
+        seed (int): Seed of everything.
+        train (int): People of the target set's training split.
+        val (int): People of its validation split.
+        test (int): People of its test split.
+        views (int): Pictures of each of them.
+        captions (int): Captions of each of these pictures.
+        pretrain (int): People of the noisy pre-training set.
+        pretrain_views (int): Pictures of each of them.
+        wrong (float): Share of wrong captions there.
+        pretrain_quality (float): Cleanness of its pictures; see
+            :class:`ProceduralWorld`.
+    """
+
+    size: tuple[int, int] = (128, 64)
+    seed: int = 0
+    train: int = 400
+    val: int = 100
+    test: int = 220
+    views: int = 3
+    captions: int = 2
+    pretrain: int = 6000
+    pretrain_views: int = 1
+    wrong: float = 0.3
+    pretrain_quality: float = 1.4
+
+
+def write_toy_data(
+    out: str | os.PathLike, settings: ToySettings, processes: int = 1
+) -> bool:
+    """Write target and pre-training set, whole or not at all.
+
+    .. code-block:: none
+
+        out/target/reid_raw.json, imgs/    CUHK-PEDES layout
+        out/pretrain/gene_attrs/g_*.json, imgs/    MALS layout
+        out/pretrain/truth.json            how each pair is wrong
+        out/vocabulary.txt.gz              byte pairs for the tokenizer
+        out/settings.json
+
+    No two people of a world, over all splits, share all attributes.
+
+    Args:
+        out (str | PathLike): Folder to be made. One with the same settings is
+            left alone; one with other settings is an error.
+        settings (ToySettings): What to write.
+        processes (int): Number of drawing processes; the files do not depend
+            on it. Defaults to 1.
+
+    Returns:
+        bool: Whether anything was written.
+
+    Raises:
+        FileExistsError: If ``out`` exists and holds something else.
+    """
+    out = Path(out)
+    wanted = json.loads(json.dumps(dict(asdict(settings), format=_FORMAT)))
+    if out.exists():
+        _check_existing(out, wanted)
+        return False
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f'.{out.name}.'))
+    try:
+        os.chmod(folder, 0o755)
+        splits = _people(settings)
+        noisy = splits.pop('pretrain')
+        texts = _write_target(folder / 'target', splits, settings, processes)
+        texts += _write_pretrain(
+            folder / 'pretrain', noisy, settings, processes
+        )
+        write_vocabulary(texts, folder / 'vocabulary.txt.gz')
+        _write_json(folder / 'settings.json', wanted)
+        os.rename(folder, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return True
+
+
+def _check_existing(out: Path, wanted: dict) -> None:
+    path = out / 'settings.json'
+    found = read_json(path) if path.is_file() else None
+    if found == wanted:
+        return
+    keys = sorted(wanted) if found is None else sorted({*found, *wanted})
+    differ = [
+        k for k in keys if found is None or found.get(k) != wanted.get(k)
+    ]
+    what = 'is no toy data' if found is None else f'differs in {differ}'
+    raise FileExistsError(
+        f'"{out}" exists and {what}. Remove it or name another folder.'
+    )
+
+
+def _people(settings: ToySettings) -> dict[str, list]:
+    counts = dict(
+        train=settings.train,
+        val=settings.val,
+        test=settings.test,
+        pretrain=settings.pretrain,
+    )
+    people = iter(sample_identities(sum(counts.values()), settings.seed))
+    return {
+        split: [next(people) for _ in range(count)]
+        for split, count in counts.items()
+    }
+
+
+def _write_target(
+    folder: Path,
+    splits: dict[str, list],
+    settings: ToySettings,
+    processes: int,
+) -> list[str]:
+    world = ProceduralWorld(settings.size, settings.seed)
+    records, shots = cuhk_layout(
+        world, splits, settings.views, settings.captions
+    )
+    draw_all(world, shots, folder, processes)
+    _write_json(folder / 'reid_raw.json', records)
+    return [text for record in records for text in record['captions']]
+
+
+def _write_pretrain(
+    folder: Path, people: list, settings: ToySettings, processes: int
+) -> list[str]:
+    world = ProceduralWorld(
+        settings.size, settings.seed, settings.pretrain_quality
+    )
+    records, shots, truth = mals_layout(
+        world,
+        people,
+        settings.pretrain_views,
+        settings.wrong,
+        settings.seed,
+    )
+    draw_all(world, shots, folder, processes)
+    for shard, start in enumerate(range(0, len(records), 2000)):
+        part = records[start : start + 2000]
+        _write_json(folder / f'gene_attrs/g_{shard:03d}.json', part)
+    _write_json(folder / 'label_names.json', LABEL_NAMES)
+    _write_json(folder / 'truth.json', dict(names=PAIR_KINDS, kinds=truth))
+    return [record['caption'] for record in records]
+
+
+def draw_all(
+    generator: PedestrianGenerator,
+    shots: list[Shot],
+    folder: str | os.PathLike,
+    processes: int = 1,
+) -> None:
+    """Draw pictures and write them as JPEG files.
+
+    Args:
+        generator (PedestrianGenerator): Draws them.
+        shots (list[Shot]): Which.
+        folder (str | PathLike): Folder that their paths are relative to.
+        processes (int): Number of processes. Defaults to 1.
+    """
+    for parent in {(Path(folder) / shot.path).parent for shot in shots}:
+        parent.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (generator, shots[i : i + 100], str(folder))
+        for i in range(0, len(shots), 100)
+    ]
+    if processes <= 1:
+        for job in jobs:
+            _draw_some(job)
+        return
+    with multiprocessing.Pool(processes) as pool:
+        for _ in pool.imap_unordered(_draw_some, jobs):
+            pass
+
+
+def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> None:
+    generator, shots, folder = job
+    cv2.setNumThreads(0)
+    for shot in shots:
+        picture = generator.draw(shot.identity, shot.view)
+        path = os.path.join(folder, shot.path)
+        flags = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        if not cv2.imwrite(path, picture[..., ::-1], flags):
+            raise OSError(f'The picture "{path}" cannot be written.')
+
+
+def _write_json(path: Path, content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as file:
+        json.dump(content, file, indent=1)
