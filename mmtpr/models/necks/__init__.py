@@ -1,1 +1,5 @@
-"""models necks."""
+"""Necks: modules between an encoder and a head."""
+
+from .tinet import TINet
+
+__all__ = ['TINet']

@@ -99,7 +99,7 @@ def test_masks_are_drawn_at_the_ratio():
 
 def test_bad_arguments_are_named():
     tokens = torch.zeros(2, 4, 3)
-    with pytest.raises(ValueError, match='topk=5 .* 4 tokens'):
+    with pytest.raises(ValueError, match=r'topk=5 .* 4 tokens'):
         fda_similarity(torch.zeros(2, 3), tokens, topk=5)
     with pytest.raises(ValueError, match=r'shape \(2, 3\)'):
         fda_loss(torch.zeros(2, 3), torch.zeros(2), 0.1)
