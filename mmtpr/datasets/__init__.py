@@ -1,1 +1,18 @@
-"""datasets."""
+"""Data sets, their transforms and samplers."""
+
+from . import samplers, transforms
+from .cuhk_pedes import CUHKPEDES
+from .icfg_pedes import ICFGPEDES
+from .mals import MALS
+from .rstp_reid import RSTPReid
+from .text_person_dataset import TextPersonDataset
+
+__all__ = [
+    'CUHKPEDES',
+    'ICFGPEDES',
+    'MALS',
+    'RSTPReid',
+    'TextPersonDataset',
+    'samplers',
+    'transforms',
+]

@@ -1,1 +1,5 @@
-"""datasets samplers."""
+"""Samplers."""
+
+from .identity_sampler import IdentitySampler
+
+__all__ = ['IdentitySampler']

@@ -1,1 +1,23 @@
-"""datasets transforms."""
+"""Data transforms. mmcv's are registered too, by importing them."""
+
+import mmcv.transforms  # noqa: F401
+
+from .caption_eda import CaptionEDA
+from .clean_person_caption import CleanPersonCaption
+from .image_transforms import ImageTransforms
+from .mask_tokens import MaskTokens
+from .pack_retrieval_inputs import PackRetrievalInputs
+from .pad_crop import PadCrop
+from .random_erasing_mean import RandomErasingMean
+from .tokenize_caption import TokenizeCaption
+
+__all__ = [
+    'CaptionEDA',
+    'CleanPersonCaption',
+    'ImageTransforms',
+    'MaskTokens',
+    'PackRetrievalInputs',
+    'PadCrop',
+    'RandomErasingMean',
+    'TokenizeCaption',
+]

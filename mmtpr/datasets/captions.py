@@ -1,0 +1,45 @@
+"""Characters of captions that nobody sees."""
+
+import unicodedata
+
+
+def is_blank(caption: str) -> bool:
+    """Whether a caption has no visible character.
+
+    Args:
+        caption (str): The caption.
+
+    Returns:
+        bool: True for an empty string, white space and control characters.
+    """
+    return all(c.isspace() or _is_control(c) for c in caption)
+
+
+def has_control_characters(caption: str) -> bool:
+    """Whether a caption holds control, format or unassigned characters.
+
+    Args:
+        caption (str): The caption.
+
+    Returns:
+        bool: True also for tabs and line ends.
+    """
+    return not caption.isprintable() and any(map(_is_control, caption))
+
+
+def replace_control_characters(caption: str) -> str:
+    """Put a space in the place of each control character.
+
+    Args:
+        caption (str): The caption.
+
+    Returns:
+        str: A caption of the same length.
+    """
+    if not has_control_characters(caption):
+        return caption
+    return ''.join(' ' if _is_control(c) else c for c in caption)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character)[0] == 'C'

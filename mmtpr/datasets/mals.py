@@ -1,0 +1,133 @@
+"""MALS."""
+
+import glob
+import os
+from collections.abc import Sequence
+
+from mmtpr.registry import DATASETS
+
+from .annotations import (
+    GUIDE,
+    LAYOUTS,
+    PersonRecord,
+    detect_layout,
+    parse_records,
+    read_records,
+)
+from .text_person_dataset import TextPersonDataset
+
+
+@DATASETS.register_module()
+class MALS(TextPersonDataset):
+    """MALS (Yang et al., MM 2023): 1.51 M synthetic pairs, 27 attributes.
+
+    The annotations are many json files (shards):
+
+    .. code-block:: none
+
+        gene_attrs/g_4x_attrs.json
+        gene_attrs/g_c_g_a_0_attrs.json
+            [{"image": "gene_crop/c_g_a_0/0.jpg", "caption": "a boy ...",
+              "image_id": "c_g_a_0_0", "label": [1, 0, ..., -1]}, ...]
+        ...
+
+    Every picture is an identity of its own (``image_id``). The attributes
+    are kept as ``attributes`` (list[int]; -1 is unknown). Samples are kept
+    pickled, about 300 bytes each.
+
+    Args:
+        ann_file (str | Sequence[str]): Folder of the shards, glob pattern,
+            file, or a list of these, relative to ``data_root``. Defaults to
+            ``'gene_attrs'``.
+        data_prefix (dict, optional): Folder that the ``image`` keys are
+            relative to. Defaults to the data root.
+        **kwargs: Arguments of :class:`TextPersonDataset`.
+    """
+
+    METAINFO = dict(dataset_name='MALS')
+    layouts = ('aptm',)
+
+    def __init__(
+        self,
+        ann_file: str | Sequence[str] = 'gene_attrs',
+        data_prefix: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(
+            ann_file=ann_file,
+            data_prefix={'img_path': '', **(data_prefix or {})},
+            **kwargs,
+        )
+
+    def shards(self) -> list[str]:
+        """List the annotation files in a fixed order.
+
+        Returns:
+            list[str]: Paths; a file named twice is listed once.
+
+        Raises:
+            FileNotFoundError: If a folder or pattern has no json file.
+        """
+        paths = {}
+        for entry in self.ann_file:
+            found = _expand(entry)
+            if not found:
+                raise FileNotFoundError(
+                    f'No MALS annotation file matches "{entry}". Check '
+                    f'data_root and ann_file in the config. See {GUIDE}.'
+                )
+            paths.update(dict.fromkeys(found))
+        return list(paths)
+
+    @property
+    def source(self) -> str:
+        """The annotations, for messages."""
+        more = len(self.ann_file) - 1
+        return self.ann_file[0] + (f' and {more} more' if more else '')
+
+    def _join_prefix(self) -> None:
+        entries = self.ann_file
+        entries = [entries] if isinstance(entries, str) else list(entries)
+        self.ann_file = ''
+        super()._join_prefix()
+        self.ann_file = [
+            os.path.join(self.data_root or '', entry) for entry in entries
+        ]
+
+    def _read_all(self) -> list[PersonRecord]:
+        records, width = [], None
+        for path in self.shards():
+            raw = read_records(path, 'MALS annotation file')
+            detect_layout(raw[0], self.layouts, path)
+            shard, skipped = parse_records(
+                raw, LAYOUTS['aptm'], path, self.empty_captions
+            )
+            self._report_empty(path, skipped)
+            width = self._check_attributes(shard, width, path)
+            records.extend(shard)
+        self._metainfo['num_attributes'] = width
+        return self._assign_splits(records, 'aptm')
+
+    def _check_attributes(
+        self, shard: list[PersonRecord], width: int | None, path: str
+    ) -> int:
+        width = len(shard[0].attributes) if width is None else width
+        for index, record in enumerate(shard):
+            if len(record.attributes) != width:
+                raise ValueError(
+                    f'Record {index} of "{path}" has '
+                    f'{len(record.attributes)} attributes under the key '
+                    f'"label", the records before it have {width}. '
+                    f'See {GUIDE}.'
+                )
+        return width
+
+
+def _expand(entry: str) -> list[str]:
+    if os.path.isdir(entry):
+        return sorted(
+            glob.glob(os.path.join(glob.escape(entry), 'g_*.json'))
+        ) or sorted(glob.glob(os.path.join(glob.escape(entry), '*.json')))
+    if os.path.exists(entry):
+        return [entry]
+    return sorted(glob.glob(entry))

@@ -1,0 +1,242 @@
+"""Data set wrapper that keeps the pairs a rule on relevance scores allows."""
+
+import copy
+import logging
+import os
+from typing import Any, NoReturn
+
+import numpy as np
+from mmengine.dataset import force_full_init
+from mmengine.logging import print_log
+
+from mmtpr.filtering.fingerprint import dataset_fingerprint, dataset_name
+from mmtpr.filtering.rules import check_rules, keep_mask
+from mmtpr.filtering.scores import RelevanceScores, load_scores
+from mmtpr.registry import DATASETS
+
+
+@DATASETS.register_module()
+class RelevanceFilteredDataset:
+    """Keep the image-caption pairs that a scorer found relevant.
+
+    Wraps any data set whose entries have an image and a caption, in any
+    OpenMMLab config. Nothing on disk is changed: the scores are read, checked
+    to belong to the wrapped data, and the rule is applied to the list.
+
+    Like mmengine's wrappers it offers no ``get_subset``, which would be
+    ambiguous; use ``indices`` of the wrapped data set, and score that subset.
+
+    Args:
+        dataset (dict | BaseDataset): The data set to filter.
+        scores (str | RelevanceScores): Score file, written by
+            ``tools/filtering/score_relevance.py``, or its content.
+        max_rank (int, optional): Keep pairs of at most this rank.
+        keep_ratio (float, optional): Keep this share, the best by rank, then
+            by score.
+        min_score (float, optional): Keep pairs of at least this relevance.
+            At least one of the three rules is needed; a pair must satisfy
+            all that are given.
+        image_key (str, optional): Key of the image path in an entry. Defaults
+            to None: ``img_path``.
+        caption_key (str, optional): Key of the caption in an entry. Defaults
+            to None: the first of ``caption``, ``text``, ``gt_caption``.
+        lazy_init (bool): Whether to read annotations and scores only when
+            they are needed. Defaults to False.
+
+    Examples:
+        >>> train_dataset = dict(
+        ...     type='mmtpr.RelevanceFilteredDataset',
+        ...     dataset=dict(type='mmtpr.CUHKPEDES', data_root='data/CUHK'),
+        ...     scores='work_dirs/scores/cuhk.npz',
+        ...     max_rank=1800,
+        ... )
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        scores: str | os.PathLike | RelevanceScores,
+        max_rank: int | None = None,
+        keep_ratio: float | None = None,
+        min_score: float | None = None,
+        image_key: str | None = None,
+        caption_key: str | None = None,
+        lazy_init: bool = False,
+    ) -> None:
+        if not isinstance(scores, str | os.PathLike | RelevanceScores):
+            raise TypeError(
+                'RelevanceFilteredDataset needs the path of a score file, '
+                f'got scores={scores!r}. Write one with '
+                'tools/filtering/score_relevance.py, see '
+                'docs/user_guides/filtering.md.'
+            )
+        check_rules(max_rank, keep_ratio, min_score)
+        self.rules = dict(
+            max_rank=max_rank, keep_ratio=keep_ratio, min_score=min_score
+        )
+        self.dataset = _build(dataset)
+        self.scores = scores
+        self.image_key = image_key
+        self.caption_key = caption_key
+        self._metainfo = self.dataset.metainfo
+        self._fully_initialized = False
+        if not lazy_init:
+            self.full_init()
+
+    @property
+    def metainfo(self) -> dict:
+        """Meta information of the wrapped data set, a copy."""
+        return copy.deepcopy(self._metainfo)
+
+    def full_init(self) -> None:
+        """Load the wrapped data set, check the scores and apply the rule.
+
+        Raises:
+            FileNotFoundError: If there is no score file.
+            ValueError: If the scores belong to other data, or the rule keeps
+                nothing.
+        """
+        if self._fully_initialized:
+            return
+        scores = self.scores
+        if not isinstance(scores, RelevanceScores):
+            scores = load_scores(scores)
+        self.dataset.full_init()
+        # Some wrappers know their metainfo only now.
+        self._metainfo = self.dataset.metainfo
+        self._check_data(scores)
+        keep = keep_mask(scores.rank, scores.score, **self.rules)
+        self._log(keep, scores)
+        self._kept = np.flatnonzero(keep)
+        self._fully_initialized = True
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """Get an entry.
+
+        Args:
+            idx (int): Index among the pairs kept.
+
+        Returns:
+            dict: The entry of the wrapped data set.
+        """
+        return self.dataset.get_data_info(int(self._kept[idx]))
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Get the categories of an entry, where the wrapped data set can.
+
+        Args:
+            idx (int): Index among the pairs kept.
+
+        Returns:
+            list[int]: Categories.
+        """
+        return self.dataset.get_cat_ids(int(self._kept[idx]))
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, idx: int) -> Any:
+        if not self._fully_initialized:
+            print_log(
+                'Please call `full_init` method manually to accelerate the '
+                'speed.',
+                logger='current',
+                level=logging.WARNING,
+            )
+            self.full_init()
+        return self.dataset[int(self._kept[idx])]
+
+    def get_subset_(self, indices: list[int] | int) -> NoReturn:
+        """Refused: ambiguous for a wrapper.
+
+        Args:
+            indices (list[int] | int): Not used.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            'RelevanceFilteredDataset does not support get_subset_ and '
+            'get_subset: it would be unclear which data the scores belong '
+            'to. Use `indices` of the wrapped data set and score that subset.'
+        )
+
+    def get_subset(self, indices: list[int] | int) -> NoReturn:
+        """Refused: ambiguous for a wrapper.
+
+        Args:
+            indices (list[int] | int): Not used.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        self.get_subset_(indices)
+
+    def _check_data(self, scores: RelevanceScores) -> None:
+        """Check that the scores were made from the wrapped data."""
+        theirs = scores.meta['data']
+        length, ours = len(self.dataset), None
+        if length == len(scores):
+            ours = dataset_fingerprint(
+                self.dataset, self.image_key, self.caption_key
+            )
+            if ours == theirs['fingerprint']:
+                return
+        here = f', fingerprint {ours[:12]}' if ours else ''
+        raise ValueError(
+            f'The relevance scores {self._source} belong to other data: they '
+            f'were made from {theirs.get("name", "unknown data")} with '
+            f'{len(scores)} pairs (fingerprint '
+            f'{theirs["fingerprint"][:12]}), but the data set here is '
+            f'{dataset_name(self.dataset)} with {length} pairs{here}. Score '
+            'these data with tools/filtering/score_relevance.py, or name '
+            'the score file that belongs to them.'
+        )
+
+    def _log(self, keep: np.ndarray, scores: RelevanceScores) -> None:
+        rules = {k: v for k, v in self.rules.items() if v is not None}
+        rule = ', '.join(f'{key}={value}' for key, value in rules.items())
+        kept, total = int(keep.sum()), len(keep)
+        if not kept:
+            raise ValueError(
+                f'The rule {rule} keeps none of the {total} pairs of '
+                f'{dataset_name(self.dataset)} (scores {self._source}).'
+            )
+        print_log(
+            f'Relevance filter ({rule}): kept {kept} of {total} pairs '
+            f'({100 * kept / total:.1f} %), dropped {total - kept}, of them '
+            f'{scores.unreadable} with an unreadable image.',
+            logger='current',
+        )
+        bank = scores.meta['bank'].get('size')
+        limit = self.rules['max_rank']
+        if bank is not None and limit is not None and limit > bank:
+            print_log(
+                f'max_rank={limit} drops nothing: the bank of {self._source} '
+                f'has {bank} captions. Choose a rank below that.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    @property
+    def _source(self) -> str:
+        if isinstance(self.scores, RelevanceScores):
+            return 'given'
+        return f'"{os.fspath(self.scores)}"'
+
+
+def _build(dataset: Any) -> Any:
+    if isinstance(dataset, dict):
+        dataset = DATASETS.build(dataset)
+    needed = ('full_init', 'get_data_info', 'metainfo', '__len__')
+    missing = [name for name in needed if not hasattr(dataset, name)]
+    if missing:
+        raise TypeError(
+            'RelevanceFilteredDataset wraps the config or an instance of a '
+            f'data set in the manner of mmengine, got {type(dataset)} '
+            f'without {", ".join(missing)}.'
+        )
+    return dataset

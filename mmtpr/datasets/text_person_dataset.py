@@ -1,0 +1,306 @@
+"""What all data sets of captioned pedestrians share."""
+
+import logging
+import os
+import pickle
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from .annotations import (
+    GUIDE,
+    LAYOUTS,
+    PersonRecord,
+    detect_layout,
+    parse_records,
+    read_records,
+)
+from .image_check import find_bad_images
+from .samples import queries_and_gallery, training_pairs
+from .splits import SPLITS, carve_val, take_split
+
+_CHOICES = {
+    'split': SPLITS,
+    'form': ('pairs', 'retrieval', None),
+    'broken_images': ('error', 'skip'),
+    'empty_captions': ('error', 'skip'),
+}
+
+
+class TextPersonDataset(BaseDataset):
+    """Captioned pedestrians: pairs to train on, queries and gallery to test.
+
+    In the form ``'pairs'`` a sample is one picture with one of its captions:
+    ``dict(role='train', img_path, caption, pid, image_id)``. In the form
+    ``'retrieval'`` the captions come first as
+    ``dict(role='query', caption, pid, image_id)``, then the pictures as
+    ``dict(role='gallery', img_path, pid, image_id)``. ``image_id`` numbers
+    the pictures of the split; a query has that of the picture it was written
+    for.
+
+    ``metainfo`` says ``dataset_name``, ``split``, ``num_pids``,
+    ``num_images`` and ``num_captions``; ``load_report`` names what was left
+    out while loading.
+
+    Args:
+        ann_file (str): Annotation file, relative to ``data_root``.
+        data_root (str): Folder of the data set. Defaults to ''.
+        data_prefix (dict): Image folder, relative to ``data_root``. Defaults
+            to ``dict(img_path='imgs')``.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        layout (str, optional): Format of the file, one of ``layouts``; by
+            default told from the keys of its first record.
+        form (str, optional): ``'pairs'`` or ``'retrieval'``. Defaults to
+            pairs for train and retrieval for val and test; set it to
+            evaluate on training persons.
+        relabel_pids (bool, optional): Whether identities become 0..C-1, as
+            an identity loss needs. Defaults to True for pairs.
+        pid_offset (int): Added to all identities, to keep data sets that are
+            joined apart. Defaults to 0.
+        val_pids (int): Training identities set aside as val, for files
+            without val split. Give the same number to the train and the val
+            data set. Defaults to 0.
+        broken_images (str): ``'skip'`` decodes every picture while loading,
+            and drops and counts the bad ones; ``'error'`` leaves it to the
+            pipeline to name the first one met. Defaults to ``'error'``.
+        empty_captions (str): ``'error'`` or ``'skip'`` and count. Defaults
+            to ``'error'``.
+        **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`
+            (``pipeline``, ``test_mode``, ``indices``, ``lazy_init``, ...).
+
+    Raises:
+        FileNotFoundError: If the annotation file or image folder is absent.
+        ValueError: Naming file, record and key of malformed annotations.
+    """
+
+    #: Formats the annotation file may have, most demanding first.
+    layouts: tuple[str, ...] = tuple(LAYOUTS)
+
+    def __init__(
+        self,
+        ann_file: str = '',
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        split: str = 'train',
+        layout: str | None = None,
+        form: str | None = None,
+        relabel_pids: bool | None = None,
+        pid_offset: int = 0,
+        val_pids: int = 0,
+        broken_images: str = 'error',
+        empty_captions: str = 'error',
+        **kwargs,
+    ) -> None:
+        self.split, self.layout = split, layout
+        self.form, self.broken_images = form, broken_images
+        self.empty_captions = empty_captions
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f'{name}={getattr(self, name)!r} of '
+                    f'{type(self).__name__} must be one of {choices}.'
+                )
+        if layout is not None and layout not in self.layouts:
+            raise ValueError(
+                f'layout={layout!r} of {type(self).__name__} must be one of '
+                f'{self.layouts}.'
+            )
+        self.form = form or ('pairs' if split == 'train' else 'retrieval')
+        pairs = self.form == 'pairs'
+        self.relabel_pids = pairs if relabel_pids is None else relabel_pids
+        self.pid_offset, self.val_pids = pid_offset, val_pids
+        self.load_report = dict(broken_images={}, empty_captions=[])
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix={'img_path': 'imgs', **(data_prefix or {})},
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations of the split.
+
+        Returns:
+            list[dict]: Samples, with paths relative to the image folder and
+            attributes as bytes; ``get_data_info`` completes them.
+        """
+        records = self.load_records()
+        self.check_image_root(records[0].path)
+        image_ids = {}
+        for record in records:
+            image_ids.setdefault(record.path, len(image_ids))
+        records = self._number_pids(self._drop_broken(records))
+        self._describe(records)
+        pairs = self.form == 'pairs'
+        make = training_pairs if pairs else queries_and_gallery
+        samples = make(records, image_ids)
+        if not samples:
+            raise ValueError(
+                f'No sample of the split "{self.split}" of "{self.source}" '
+                'is left: all were dropped for missing captions or broken '
+                'pictures.'
+            )
+        return samples
+
+    def load_records(self) -> list[PersonRecord]:
+        """Read the records of the split as the file has them.
+
+        Returns:
+            list[PersonRecord]: At least one, identities not renumbered.
+        """
+        self.load_report['empty_captions'] = []
+        records = self._read_all()
+        if self.val_pids:
+            records = carve_val(records, self.val_pids, self.source)
+        return take_split(records, self.split, self.source)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Get one sample.
+
+        Args:
+            idx (int): Index of the sample.
+
+        Returns:
+            dict: The sample with the full path of its picture.
+        """
+        info = super().get_data_info(idx)
+        if 'img_path' in info:
+            info['img_path'] = self.image_path(info['img_path'])
+        if 'attributes' in info:
+            values = np.frombuffer(info['attributes'], dtype=np.int8)
+            info['attributes'] = values.tolist()
+        return info
+
+    @property
+    def source(self) -> str:
+        """The annotations, for messages."""
+        return str(self.ann_file)
+
+    def _read_all(self) -> list[PersonRecord]:
+        """Read the whole annotation file, each record with its split."""
+        raw = read_records(self.ann_file)
+        name = self.layout or detect_layout(raw[0], self.layouts, self.source)
+        records, skipped = parse_records(
+            raw, LAYOUTS[name], self.source, self.empty_captions
+        )
+        self._report_empty(self.source, skipped)
+        if not LAYOUTS[name].split:
+            records = self._assign_splits(records, name)
+        return records
+
+    def _assign_splits(
+        self, records: list[PersonRecord], layout: str
+    ) -> list[PersonRecord]:
+        """Name the split of a file that is one split as a whole."""
+        split = 'train' if self.val_pids else self.split
+        return [r._replace(split=split) for r in records]
+
+    def image_path(self, path: str) -> str:
+        """Path of a picture.
+
+        Args:
+            path (str): As the annotations have it.
+
+        Returns:
+            str: With the image folder in front.
+        """
+        return os.path.join(self.data_prefix['img_path'], path)
+
+    def check_image_root(self, first: str) -> None:
+        """Check that the image folder exists.
+
+        Args:
+            first (str): A picture of the annotations. If it repeats the name
+                of the image folder, as processed files do, the folder above
+                is used.
+
+        Raises:
+            FileNotFoundError: If there is no such folder.
+        """
+        root = self.data_prefix['img_path'] or '.'
+        if '://' in root:
+            return
+        if not os.path.isdir(root):
+            raise FileNotFoundError(
+                f'The image folder "{root}" of {type(self).__name__} does '
+                'not exist. Check data_root and data_prefix in the config. '
+                f'See {GUIDE}.'
+            )
+        # Paths of some processed files start with the image folder's name.
+        parent, name = os.path.split(os.path.normpath(root))
+        if (
+            first.startswith(f'{name}/')
+            and not os.path.exists(os.path.join(root, first))
+            and os.path.exists(os.path.join(parent, first))
+        ):
+            self.data_prefix['img_path'] = parent
+
+    def _report_empty(self, source: str, indices: Sequence[int]) -> None:
+        if indices:
+            found = self.load_report['empty_captions']
+            found.extend((source, index) for index in indices)
+            self._warn(
+                f'skipped {len(indices)} missing or empty captions of '
+                f'"{source}", first in record {indices[0]}'
+            )
+
+    def _drop_broken(self, records: list[PersonRecord]) -> list[PersonRecord]:
+        if self.broken_images == 'error':
+            return records
+        bad = find_bad_images(self.image_path(r.path) for r in records)
+        self.load_report['broken_images'] = bad
+        if not bad:
+            return records
+        kept = [r for r in records if self.image_path(r.path) not in bad]
+        names = ', '.join(f'{p} ({why})' for p, why in [*bad.items()][:3])
+        self._warn(
+            f'skipped {len(records) - len(kept)} of {len(records)} records '
+            f'of the split "{self.split}" for broken pictures: {names}'
+            f'{", ..." if len(bad) > 3 else ""}'
+        )
+        return kept
+
+    def _number_pids(self, records: list[PersonRecord]) -> list[PersonRecord]:
+        """Make identities integers, 0..C-1 where asked."""
+        pids = {record.pid: None for record in records}
+        named = any(isinstance(p, str) for p in pids)
+        if self.relabel_pids or named:
+            pids = pids if named else sorted(pids)
+            number = {p: i + self.pid_offset for i, p in enumerate(pids)}
+        elif self.pid_offset:
+            number = {p: p + self.pid_offset for p in pids}
+        else:
+            return records
+        return [r._replace(pid=number[r.pid]) for r in records]
+
+    def _describe(self, records: list[PersonRecord]) -> None:
+        counts = dict(
+            num_pids=len({r.pid for r in records}),
+            num_images=len({(r.pid, r.path) for r in records}),
+            num_captions=sum(len(r.captions) for r in records),
+        )
+        self._metainfo.update(split=self.split, **counts)
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pickle the samples one by one, freeing them on the way.
+
+        mmengine's own keeps an array for each sample until the end, which
+        for 1.5 M pairs doubles the memory of loading.
+        """
+        ends = np.empty(len(self.data_list), dtype=np.int64)
+        buffer = bytearray()
+        for index, sample in enumerate(self.data_list):
+            buffer += pickle.dumps(sample, protocol=4)
+            ends[index] = len(buffer)
+            self.data_list[index] = None
+        self.data_list.clear()
+        return np.frombuffer(buffer, dtype=np.uint8), ends
+
+    def _warn(self, message: str) -> None:
+        print_log(
+            f'{type(self).__name__}: {message}',
+            logger='current',
+            level=logging.WARNING,
+        )

@@ -1,0 +1,114 @@
+"""Transforms for samples that may have no picture."""
+
+from collections.abc import Callable, Sequence
+
+from mmcv.transforms import BaseTransform
+
+from mmtpr.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ImageTransforms(BaseTransform):
+    """Apply transforms to the picture of a sample, if it has one.
+
+    The queries of a text retrieval set have no picture and pass unchanged.
+    What goes wrong is reported with the name of the picture.
+
+    Required Keys: none
+
+    Modified Keys: what the transforms modify
+
+    Added Keys: what the transforms add, ``img`` above all
+
+    Args:
+        transforms (Sequence[dict | Callable]): Transforms, the first of
+            which reads ``img_path``.
+        mapping (dict, optional): Other names of keys inside the transforms:
+            ``dict(img_path='reference_path', img='reference_img')`` reads
+            ``reference_path`` and adds ``reference_img``, and keeps all
+            other keys of the transforms to itself. Defaults to None.
+
+    Examples:
+        >>> dict(
+        ...     type='mmtpr.ImageTransforms',
+        ...     transforms=[
+        ...         dict(type='LoadImageFromFile'),
+        ...         dict(type='Resize', scale=(128, 384)),
+        ...     ],
+        ... )
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[dict | Callable],
+        mapping: dict | None = None,
+    ) -> None:
+        self.transforms = [
+            TRANSFORMS.build(t) if isinstance(t, dict) else t
+            for t in transforms
+        ]
+        self.mapping = dict(mapping or {})
+
+    def transform(self, results: dict) -> dict | None:
+        """Apply the transforms.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict | None: The sample; None if a transform gave up on it.
+
+        Raises:
+            FileNotFoundError: If the picture does not exist.
+            ValueError: If it does not decode.
+            RuntimeError: If a later transform fails.
+        """
+        path = results.get(self.mapping.get('img_path', 'img_path'))
+        if path is None:
+            return results
+        inner = dict(results)
+        for name, outer in self.mapping.items():
+            inner.pop(name, None)
+            if outer in results:
+                inner[name] = results[outer]
+        for transform in self.transforms:
+            inner = self._apply(transform, inner, path)
+            if inner is None:
+                return None
+        if not self.mapping:
+            return inner
+        made = {
+            outer: inner[name]
+            for name, outer in self.mapping.items()
+            if name in inner
+        }
+        return {**results, **made}
+
+    @staticmethod
+    def _apply(transform: Callable, inner: dict, path: str) -> dict | None:
+        loading = 'img' not in inner
+        try:
+            return transform(inner)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'The image "{path}" does not exist. Check data_root and '
+                'data_prefix in the config, or set broken_images="skip" in '
+                'the data set.'
+            ) from error
+        except Exception as error:
+            if loading:
+                raise ValueError(
+                    f'The image "{path}" does not decode ({error}). Replace '
+                    'the file, or set broken_images="skip" in the data set '
+                    'to drop and count such pictures.'
+                ) from error
+            raise RuntimeError(
+                f'{type(transform).__name__} failed on the image "{path}": '
+                f'{error}'
+            ) from error
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(transforms={self.transforms}, '
+            f'mapping={self.mapping})'
+        )

@@ -1,0 +1,84 @@
+"""The last step of a pipeline."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from mmtpr.registry import TRANSFORMS
+from mmtpr.structures import RetrievalDataSample
+
+_META_KEYS = (
+    'role',
+    'pid',
+    'instance_id',
+    'image_id',
+    'img_path',
+    'caption',
+    'attributes',
+    'sample_idx',
+)
+
+
+@TRANSFORMS.register_module()
+class PackRetrievalInputs(BaseTransform):
+    """Pack a sample for the retriever's data preprocessor.
+
+    Gives ``dict(inputs=dict(image=Tensor), data_samples=...)``; the picture
+    is (C, H, W) of the type it had, uint8 as a rule, and None where the
+    sample has none. Facts go into the meta information of the data sample,
+    token ids into its fields; what a sample lacks is left out.
+
+    Required Keys: none
+
+    Args:
+        image_keys (dict): Key of the picture by name of the input. Defaults
+            to ``dict(image='img')``.
+        token_keys (Sequence[str]): Keys of tensors to keep. Defaults to
+            ``('tokens', 'mlm_tokens', 'mlm_labels')``.
+        meta_keys (Sequence[str]): Keys of facts to keep.
+    """
+
+    def __init__(
+        self,
+        image_keys: dict[str, str] | None = None,
+        token_keys: Sequence[str] = ('tokens', 'mlm_tokens', 'mlm_labels'),
+        meta_keys: Sequence[str] = _META_KEYS,
+    ) -> None:
+        self.image_keys = dict(image_keys or dict(image='img'))
+        self.token_keys = tuple(token_keys)
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack the sample.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: With ``inputs`` and ``data_samples``.
+        """
+        meta = {k: results[k] for k in self.meta_keys if k in results}
+        sample = RetrievalDataSample(metainfo=meta)
+        for key in self.token_keys:
+            if results.get(key) is not None:
+                setattr(sample, key, torch.as_tensor(results[key]))
+        inputs = {
+            name: _to_tensor(results.get(key))
+            for name, key in self.image_keys.items()
+        }
+        return dict(inputs=inputs, data_samples=sample)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(image_keys={self.image_keys}, '
+            f'token_keys={self.token_keys}, meta_keys={self.meta_keys})'
+        )
+
+
+def _to_tensor(img: np.ndarray | None) -> torch.Tensor | None:
+    if img is None:
+        return None
+    img = img[..., None] if img.ndim == 2 else img
+    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))
