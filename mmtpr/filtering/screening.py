@@ -1,0 +1,223 @@
+"""Counting relevances at least as large as a bound, exactly and fast.
+
+A block of relevances is computed in a low precision first. Its rounding
+error is bounded, so most entries are already decided; the rest are computed
+again, one by one, in double precision.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+#: Precisions from the fastest to the one that decides.
+LEVELS = (torch.bfloat16, torch.float32, torch.float64)
+_LAST = len(LEVELS) - 1
+# Above this share of open entries the next precision is cheaper.
+_OPEN_SHARE = 0.2
+# Below this number of tokens the open entries cost more than bfloat16 saves.
+_MIN_TOKENS_BF16 = 8
+# Small enough for a cache.
+_CHUNK_BYTES = 2**21
+
+
+def first_level(tokens: Tensor) -> int:
+    """Choose the precision to begin with.
+
+    Args:
+        tokens (Tensor): Image tokens, (N, T, D).
+
+    Returns:
+        int: Index into :data:`LEVELS`. bfloat16 only for many tokens on a
+        CPU with instructions for it.
+    """
+    if tokens.dtype == torch.float64:
+        return _LAST
+    fast = tokens.device.type == 'cpu' and tokens.size(1) >= _MIN_TOKENS_BF16
+    return 0 if fast and _cpu_multiplies_bf16() else 1
+
+
+def pair_scores(tokens: Tensor, captions: Tensor) -> Tensor:
+    """Relevance pair by pair in double precision.
+
+    Args:
+        tokens (Tensor): Image tokens, (N, T, D).
+        captions (Tensor): One caption an image, (N, D).
+
+    Returns:
+        Tensor: Largest dot product over the tokens, (N, ), float64.
+    """
+    step = max(1, _CHUNK_BYTES // (8 * tokens[:1].numel() or 1))
+    parts = [
+        torch.bmm(t.double(), c.double()[:, :, None])[:, :, 0].amax(1)
+        for t, c in zip(tokens.split(step), captions.split(step), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+class Bank:
+    """Captions of a bank in several precisions.
+
+    Args:
+        captions (Tensor): Embeddings, (m, D), in float32 or float64.
+    """
+
+    def __init__(self, captions: Tensor) -> None:
+        self.captions = captions
+        self.length = _longest(captions)
+        self._copies: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def rounded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The captions in a precision.
+
+        Args:
+            dtype (torch.dtype): The precision.
+
+        Returns:
+            tuple[Tensor, Tensor]: Embeddings, (m, D), and the length of the
+            largest rounding error among them, a scalar.
+        """
+        if dtype not in self._copies:
+            copy = self.captions.to(dtype)
+            lost = _longest(self.captions - copy.to(self.captions.dtype))
+            self._copies[dtype] = copy, lost
+        return self._copies[dtype]
+
+
+def count_at_least(
+    tokens: Tensor, own: Tensor, bank: Bank, skip: Tensor, level: int
+) -> tuple[Tensor, int]:
+    """Count the bank captions at least as relevant as a bound.
+
+    Args:
+        tokens (Tensor): Image tokens, (n, T, D), of the bank's dtype.
+        own (Tensor): Bound an image, (n, ), float64.
+        bank (Bank): Captions, (m, D).
+        skip (Tensor): Caption left out an image, (n, ), long, negative where
+            none is.
+        level (int): Precision to begin with, index into :data:`LEVELS`.
+
+    Returns:
+        tuple[Tensor, int]: Counts, (n, ), long, and the precision that was
+        worth beginning with.
+    """
+    # Tokens first: the maximum over them then runs along whole rows.
+    tokens = tokens.transpose(0, 1).contiguous()
+    while True:
+        scores, margin = _screen(tokens, own, bank, LEVELS[level])
+        gap = scores.amax(0).to(margin.dtype)
+        rows = (skip >= 0).nonzero()[:, 0]
+        gap[rows, skip[rows]] = float('-inf')
+        gap -= own[:, None].to(gap.dtype)
+        if level == _LAST:
+            return (gap >= -margin[:, None]).sum(1), level
+        hits = gap > margin[:, None]
+        row, column = ((gap >= -margin[:, None]) ^ hits).nonzero(as_tuple=True)
+        if len(row) <= _OPEN_SHARE * hits.numel():
+            break
+        level += 1
+    limit = (own - margin)[row].to(scores.dtype)
+    token, entry = (scores[:, row, column] >= limit).nonzero(as_tuple=True)
+    late = _decide(tokens, own, bank, row, column, token, entry)
+    return hits.sum(1).index_add_(0, row, late.long()), level
+
+
+def _screen(
+    tokens: Tensor, own: Tensor, bank: Bank, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Dot products of tokens, (T, n, D), and captions in a precision.
+
+    Returns:
+        tuple[Tensor, Tensor]: Products, (T, n, m), and a bound on the error
+        of their difference to ``own``, (n, ), in at least float32.
+    """
+    low = tokens.to(dtype)
+    captions, lost = bank.rounded(dtype)
+    scores = (low.flatten(0, 1) @ captions.T).view(*low.shape[:2], -1)
+    length = _longest(tokens)
+    bound = _rounding(tokens, bank, torch.promote_types(dtype, torch.float32))
+    if dtype.itemsize < tokens.dtype.itemsize:
+        lost_here = _longest(tokens - low.to(tokens.dtype))
+        bound = bound + lost_here * bank.length + (length + lost_here) * lost
+    # What storing the product in this precision costs.
+    bound = bound + torch.finfo(dtype).eps * (own.abs() + bound)
+    return scores, bound.to(torch.promote_types(dtype, torch.float32))
+
+
+def _decide(
+    tokens: Tensor,
+    own: Tensor,
+    bank: Bank,
+    row: Tensor,
+    column: Tensor,
+    token: Tensor,
+    entry: Tensor,
+) -> Tensor:
+    """Decide single entries, in float32 and at last in float64.
+
+    Args:
+        tokens (Tensor): Image tokens, (T, n, D).
+        own (Tensor): Bound an image, (n, ), float64.
+        bank (Bank): Captions, (m, D).
+        row (Tensor): Image of each entry, (k, ).
+        column (Tensor): Caption of each entry, (k, ).
+        token (Tensor): Tokens that may reach the bound, (j, ).
+        entry (Tensor): Entry of each of these tokens, (j, ).
+
+    Returns:
+        Tensor: Whether each entry reaches the bound, (k, ), bool.
+    """
+    reached = torch.zeros(len(row), dtype=torch.bool, device=row.device)
+    open_ = torch.arange(len(entry), device=row.device)
+    for dtype in (torch.float32, torch.float64):
+        margin = _rounding(tokens, bank, dtype)
+        left = []
+        for part in open_.split(max(1, _CHUNK_BYTES // (4 * tokens.size(2)))):
+            e = entry[part]
+            gap = tokens[token[part], row[e]].to(dtype)
+            gap = gap.mul_(bank.captions[column[e]]).sum(1) - own[row[e]]
+            last = dtype == torch.float64
+            reached[e[gap >= (-margin if last else margin)]] = True
+            left.append(part[gap.abs() < margin])
+        open_ = torch.cat(left) if left else open_
+    return reached
+
+
+def _rounding(tokens: Tensor, bank: Bank, dtype: torch.dtype) -> Tensor:
+    """Bound on the error of a difference of two accumulated products."""
+    scale = _longest(tokens) * bank.length
+    return 2 * tokens.size(-1) * torch.finfo(dtype).eps * scale
+
+
+def _longest(vectors: Tensor) -> Tensor:
+    """Largest Euclidean length, a scalar in double precision."""
+    return vectors.norm(dim=-1).max().double()
+
+
+@contextmanager
+def exact_matmul(device: torch.device) -> Iterator[None]:
+    """Turn TF32 and autocast off, whose rounding is not accounted for.
+
+    Args:
+        device (torch.device): Device of the products within the block.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision('highest')
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _cpu_multiplies_bf16() -> bool:
+    """Whether the CPU has instructions for products of bfloat16."""
+    if not torch.backends.mkldnn.enabled:
+        return False
+    names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    checks = (getattr(torch.cpu, name, None) for name in names)
+    return any(check is not None and check() for check in checks)
