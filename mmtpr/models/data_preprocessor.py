@@ -1,0 +1,141 @@
+"""From collated samples to the tensors a retriever takes."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mmtpr.registry import MODELS
+
+# OpenAI CLIP's statistics of RGB pictures in 0..1.
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_TEXT_FIELDS = ('tokens', 'mlm_tokens', 'mlm_labels')
+
+
+@MODELS.register_module()
+class RetrievalDataPreprocessor(BaseDataPreprocessor):
+    """Collect, move and normalise pictures; collect and move tokens.
+
+    A batch may mix pairs, captions without picture and pictures without
+    caption. Pictures travel to the device as bytes.
+
+    Args:
+        mean (Sequence[float], optional): Mean of each channel, in RGB order
+            (BGR if ``to_rgb`` is False) and 0..255. Defaults to CLIP's.
+        std (Sequence[float], optional): Standard deviation likewise.
+        to_rgb (bool): Whether pictures come as BGR, as mmcv loads them, and
+            the model wants RGB. Defaults to True.
+        non_blocking (bool): Whether to copy asynchronously, useful with
+            ``pin_memory=True``. Defaults to False.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        to_rgb: bool = True,
+        non_blocking: bool = False,
+    ) -> None:
+        super().__init__(non_blocking)
+        mean = mean or [255 * value for value in _CLIP_MEAN]
+        std = std or [255 * value for value in _CLIP_STD]
+        if len(mean) != 3 or len(std) != 3:
+            raise ValueError(
+                f'mean and std need 3 values each, got {mean} and {std}.'
+            )
+        self.to_rgb = to_rgb
+        for name, values in (('mean', mean), ('std', std)):
+            value = torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Args:
+            data (dict): ``inputs``, a dict with ``image``: list of (3, H, W)
+                uint8 tensors and None; ``data_samples``: list of
+                :class:`RetrievalDataSample` with ``tokens`` and, for MLM,
+                ``mlm_tokens`` and ``mlm_labels`` of shape (L, ).
+            training (bool): Not used.
+
+        Returns:
+            dict: ``data_samples`` as given and ``inputs``, a dict with
+            ``image`` (M, 3, H, W) float32, ``tokens``, ``mlm_tokens`` and
+            ``mlm_labels`` (K, L) long, and ``image_index`` (M, ),
+            ``tokens_index`` (K, ) with the positions in ``data_samples``.
+            What no sample has is absent.
+
+        Raises:
+            ValueError: If pictures differ in size or only a part of the
+                captions is masked.
+        """
+        samples = data['data_samples']
+        inputs = self._images(data['inputs'].get('image'), samples)
+        for name in _TEXT_FIELDS:
+            values = [getattr(sample, name, None) for sample in samples]
+            stacked, index = self._stack(values, samples, name)
+            if index and name == 'tokens':
+                inputs['tokens_index'] = self._move(torch.tensor(index))
+            if index:
+                inputs[name] = stacked
+        self._check_masked(inputs)
+        return {'inputs': inputs, 'data_samples': samples}
+
+    def _images(self, images, samples) -> dict[str, Tensor]:
+        if images is None:
+            return {}
+        # Moving single pictures lets pinned memory be of use.
+        moved = [None if x is None else self._move(x) for x in images]
+        batch, index = self._stack(moved, samples, 'image')
+        if not index:
+            return {}
+        if self.to_rgb:
+            batch = batch.flip(1)
+        return {
+            'image': (batch - self.mean) / self.std,
+            'image_index': self._move(torch.tensor(index)),
+        }
+
+    def _stack(self, values, samples, name: str) -> tuple:
+        index = [i for i, value in enumerate(values) if value is not None]
+        if not index:
+            return None, index
+        chosen = [values[i] for i in index]
+        shapes = {tuple(value.shape) for value in chosen}
+        if len(shapes) > 1:
+            raise ValueError(_sizes_message(chosen, index, samples, name))
+        return self._move(torch.stack(chosen)), index
+
+    def _move(self, value: Tensor) -> Tensor:
+        return value.to(self.device, non_blocking=self._non_blocking)
+
+    @staticmethod
+    def _check_masked(inputs: dict[str, Tensor]) -> None:
+        rows = {len(inputs[name]) for name in _TEXT_FIELDS if name in inputs}
+        if len(rows) > 1:
+            raise ValueError(
+                'Only a part of the captions of this batch is masked; '
+                "'mmtpr.MaskTokens' must see all of them."
+            )
+
+
+def _sizes_message(chosen, index, samples, name: str) -> str:
+    """Name one sample for each size."""
+    seen = {}
+    for value, position in zip(chosen, index, strict=True):
+        seen.setdefault(tuple(value.shape), samples[position])
+    found = ', '.join(
+        f'{shape} of "{sample.get("img_path") or sample.get("caption")}"'
+        for shape, sample in seen.items()
+    )
+    cure = (
+        "dict(type='Resize', scale=(width, height), keep_ratio=False)"
+        if name == 'image'
+        else "'mmtpr.TokenizeCaption' with one context_length"
+    )
+    return (
+        f'The {name} tensors of a batch differ in shape: {found}. Add {cure} '
+        'to the pipeline.'
+    )

@@ -1,0 +1,109 @@
+"""Position embeddings for pictures of another size."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from open_clip.modified_resnet import ModifiedResNet
+from torch import Tensor, nn
+
+_VIT_KEY = 'visual.positional_embedding'
+_RESNET_KEY = 'visual.attnpool.positional_embedding'
+
+
+def resize_positions(
+    positions: Tensor,
+    grid: tuple[int, int],
+    interpolation: str = 'bilinear',
+    antialias: bool = False,
+) -> Tensor:
+    """Resize a square grid of positions.
+
+    Args:
+        positions (Tensor): Of shape (1 + S * S, C); the first row belongs to
+            the class token and stays.
+        grid (tuple[int, int]): New height and width.
+        interpolation (str): ``mode`` of ``torch.nn.functional.interpolate``.
+        antialias (bool): Whether to smooth when the grid shrinks.
+
+    Returns:
+        Tensor: Of shape (1 + height * width, C).
+
+    Raises:
+        ValueError: If the given grid is not square.
+    """
+    side = math.isqrt(len(positions) - 1)
+    if side * side != len(positions) - 1:
+        raise ValueError(
+            f'{len(positions) - 1} positions are no square grid, so they '
+            f'cannot be resized to {grid[0]}x{grid[1]}; give the picture '
+            'size these weights were trained with.'
+        )
+    first, rest = positions[:1], positions[1:]
+    image = rest.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    image = F.interpolate(image, grid, mode=interpolation, antialias=antialias)
+    return torch.cat([first, image.flatten(2)[0].t()])
+
+
+def resize_visual_pos_embed(
+    visual: nn.Module,
+    state: dict[str, Tensor],
+    interpolation: str = 'bilinear',
+    antialias: bool = False,
+    square: bool = False,
+) -> None:
+    """Resize the positions in a state dict to those of an image tower.
+
+    Nothing happens to a tower of timm, which resizes its own.
+
+    Args:
+        visual (nn.Module): Image tower of open_clip.
+        state (dict[str, Tensor]): State dict of the whole model, changed in
+            place.
+        interpolation (str): See :func:`resize_positions`.
+        antialias (bool): See :func:`resize_positions`.
+        square (bool): Whether the given grid is known to be square where it
+            can be. 16 x 16 and 32 x 8 have the same number of positions and
+            are not the same. Defaults to False: equal numbers fit.
+    """
+    for key, grid in ((_VIT_KEY, _vit_grid), (_RESNET_KEY, _resnet_grid)):
+        size = grid(visual)
+        if size is None or key not in state:
+            continue
+        number = len(state[key]) - 1
+        other = square and math.isqrt(number) ** 2 == number
+        if number != size[0] * size[1] or (other and size[0] != size[1]):
+            state[key] = resize_positions(
+                state[key], size, interpolation, antialias
+            )
+
+
+def _vit_grid(visual: nn.Module) -> tuple[int, int] | None:
+    return getattr(visual, 'grid_size', None)
+
+
+def _resnet_grid(visual: nn.Module) -> tuple[int, int] | None:
+    if not isinstance(visual, ModifiedResNet):
+        return None
+    height, width = _pair(visual.image_size)
+    return height // 32, width // 32
+
+
+def set_resnet_size(visual: ModifiedResNet, size: tuple[int, int]) -> None:
+    """Give the attention pool of CLIP's ResNet another grid.
+
+    open_clip builds it for square pictures only.
+
+    Args:
+        visual (ModifiedResNet): Image tower, changed in place.
+        size (tuple[int, int]): Height and width, multiples of 32.
+    """
+    visual.image_size = size
+    pool = visual.attnpool
+    positions = pool.positional_embedding.detach()
+    resized = resize_positions(positions, _resnet_grid(visual))
+    pool.positional_embedding = nn.Parameter(resized)
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)

@@ -1,0 +1,88 @@
+"""Losses over all pairs of a batch."""
+
+from torch import Tensor
+
+from mmtpr.registry import MODELS
+
+from .base import RetrievalFeatures, RetrievalLoss
+from .functional import cmpm_loss, itc_loss, sdm_loss
+
+
+@MODELS.register_module()
+class SDMLoss(RetrievalLoss):
+    """Similarity distribution matching, see :func:`sdm_loss`.
+
+    Args:
+        weight (float): Factor of the loss. Defaults to 1.0.
+    """
+
+    across_processes = True
+
+    def loss(self, features: RetrievalFeatures) -> Tensor:
+        """See :meth:`RetrievalLoss.loss`."""
+        return sdm_loss(
+            features.image_feats,
+            features.text_feats,
+            features.pids,
+            features.logit_scale,
+        )
+
+
+@MODELS.register_module()
+class ITCLoss(RetrievalLoss):
+    """Image-text contrast, see :func:`itc_loss`.
+
+    Args:
+        weight (float): Factor of the loss. Defaults to 1.0.
+        positives (str): What belongs together besides the pair itself:
+            nothing (``'pair'``), all captions of the same picture
+            (``'image_id'``) or of the same person (``'pid'``). Defaults to
+            ``'pair'``.
+    """
+
+    across_processes = True
+
+    def __init__(self, weight: float = 1.0, positives: str = 'pair') -> None:
+        super().__init__(weight)
+        if positives not in ('pair', 'image_id', 'pid'):
+            raise ValueError(
+                "positives must be 'pair', 'image_id' or 'pid', got "
+                f'{positives!r}.'
+            )
+        self.positives = positives
+
+    def loss(self, features: RetrievalFeatures) -> Tensor:
+        """See :meth:`RetrievalLoss.loss`."""
+        return itc_loss(
+            features.image_feats,
+            features.text_feats,
+            features.logit_scale,
+            self._ids(features),
+        )
+
+    def _ids(self, features: RetrievalFeatures) -> Tensor | None:
+        if self.positives == 'pid':
+            return features.pids
+        if self.positives == 'image_id' and features.image_ids is None:
+            raise ValueError(
+                "ITCLoss(positives='image_id') needs an image_id in every "
+                'training sample; this batch has samples without.'
+            )
+        return features.image_ids if self.positives == 'image_id' else None
+
+
+@MODELS.register_module()
+class CMPMLoss(RetrievalLoss):
+    """Cross-modal projection matching, see :func:`cmpm_loss`.
+
+    Args:
+        weight (float): Factor of the loss. Defaults to 1.0.
+    """
+
+    across_processes = True
+
+    def loss(self, features: RetrievalFeatures) -> Tensor:
+        """See :meth:`RetrievalLoss.loss`."""
+        return cmpm_loss(
+            features.image_feats, features.text_feats, features.pids
+        )

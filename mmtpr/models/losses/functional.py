@@ -1,0 +1,220 @@
+"""Losses of dual encoders as pure functions, computed in float32.
+
+Rows of ``image_feats`` and ``text_feats`` are raw features; cosines are taken
+inside. Half precision is cast up and autocast is off, so that mixed precision
+changes the encoder and not the loss.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_EPS = 1e-8
+
+
+def full_precision(device: torch.device) -> torch.autocast:
+    """Context in which autocast is off.
+
+    Args:
+        device (torch.device): Where the loss is computed.
+
+    Returns:
+        torch.autocast: The context manager.
+    """
+    return torch.autocast(device_type=device.type, enabled=False)
+
+
+def upcast(x: Tensor) -> Tensor:
+    """Cast half precision to float32 and leave the rest as it is.
+
+    Args:
+        x (Tensor): Any floating point tensor.
+
+    Returns:
+        Tensor: float32, or float64 as given.
+    """
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _targets(rows: Tensor, columns: Tensor) -> Tensor:
+    """1 where ids are equal, of shape (M, N), float32."""
+    return (rows.view(-1, 1) == columns.view(1, -1)).float()
+
+
+def _kl(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over rows of sum(p (log p - log(q + eps))), p = softmax(logits)."""
+    log_p = logits.log_softmax(dim=1)
+    gap = log_p - (target + _EPS).log()
+    return (log_p.exp() * gap).sum(dim=1).mean()
+
+
+def _row_normalised(target: Tensor) -> Tensor:
+    return target / target.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _check_rows(image_feats: Tensor, text_feats: Tensor, ids, text_ids):
+    """Row and column ids; without ``text_ids`` the rows are pairs."""
+    if text_ids is None and len(image_feats) != len(text_feats):
+        raise ValueError(
+            f'{len(image_feats)} images and {len(text_feats)} texts are not '
+            'pairs: give the ids of the texts separately.'
+        )
+    return ids, ids if text_ids is None else text_ids
+
+
+def sdm_loss(
+    image_feats: Tensor,
+    text_feats: Tensor,
+    pids: Tensor,
+    logit_scale: Tensor | float,
+    text_pids: Tensor | None = None,
+) -> Tensor:
+    """Similarity distribution matching (IRRA, CVPR 2023).
+
+    The KL divergence of the softmax over scaled cosines from the normalised
+    distribution of equal identities, image to text and back, summed.
+
+    Args:
+        image_feats (Tensor): Raw image features of shape (M, D).
+        text_feats (Tensor): Raw text features of shape (N, D).
+        pids (Tensor): Identities of the images, of shape (M, ).
+        logit_scale (Tensor | float): 1 / temperature.
+        text_pids (Tensor, optional): Identities of the texts, of shape
+            (N, ). Defaults to None, which means ``pids``.
+
+    Returns:
+        Tensor: Scalar.
+
+    Raises:
+        ValueError: If M differs from N and ``text_pids`` is None.
+    """
+    pids, text_pids = _check_rows(image_feats, text_feats, pids, text_pids)
+    with full_precision(image_feats.device):
+        image = F.normalize(upcast(image_feats), dim=1)
+        text = F.normalize(upcast(text_feats), dim=1)
+        logits = logit_scale * image @ text.t()
+        same = _targets(pids, text_pids)
+        return _kl(logits, _row_normalised(same)) + _kl(
+            logits.t(), _row_normalised(same.t())
+        )
+
+
+def itc_loss(
+    image_feats: Tensor,
+    text_feats: Tensor,
+    logit_scale: Tensor | float,
+    ids: Tensor | None = None,
+    text_ids: Tensor | None = None,
+) -> Tensor:
+    """Symmetric InfoNCE.
+
+    Args:
+        image_feats (Tensor): Raw image features of shape (M, D).
+        text_feats (Tensor): Raw text features of shape (N, D).
+        logit_scale (Tensor | float): 1 / temperature.
+        ids (Tensor, optional): Ids of shape (M, ); all pairs with equal ids
+            are positives, targets are normalised by row. Defaults to None:
+            only row i and column i belong together.
+        text_ids (Tensor, optional): Ids of the texts, of shape (N, ).
+            Defaults to None, which means ``ids``.
+
+    Returns:
+        Tensor: Scalar, the mean of both directions.
+
+    Raises:
+        ValueError: If M differs from N and there are no ids to match.
+    """
+    ids, text_ids = _check_rows(image_feats, text_feats, ids, text_ids)
+    with full_precision(image_feats.device):
+        image = F.normalize(upcast(image_feats), dim=1)
+        text = F.normalize(upcast(text_feats), dim=1)
+        logits = logit_scale * image @ text.t()
+        if ids is None:
+            target = target_t = torch.arange(len(logits), device=logits.device)
+        else:
+            same = _targets(ids, text_ids)
+            target, target_t = map(_row_normalised, (same, same.t()))
+        forward = F.cross_entropy(logits, target)
+        return (forward + F.cross_entropy(logits.t(), target_t)) / 2
+
+
+def cmpm_loss(
+    image_feats: Tensor,
+    text_feats: Tensor,
+    pids: Tensor,
+    text_pids: Tensor | None = None,
+) -> Tensor:
+    """Cross-modal projection matching (CMPM/C, ECCV 2018), as IRRA runs it.
+
+    Each modality, at its own length, is projected onto the normalised other.
+    The rows of the target have unit L2 norm, as in the released code; the
+    paper divides by their sum.
+
+    Args:
+        image_feats (Tensor): Raw image features of shape (M, D).
+        text_feats (Tensor): Raw text features of shape (N, D).
+        pids (Tensor): Identities of the images, of shape (M, ).
+        text_pids (Tensor, optional): Identities of the texts, of shape
+            (N, ). Defaults to None, which means ``pids``.
+
+    Returns:
+        Tensor: Scalar, the sum of both directions.
+
+    Raises:
+        ValueError: If M differs from N and ``text_pids`` is None.
+    """
+    pids, text_pids = _check_rows(image_feats, text_feats, pids, text_pids)
+    with full_precision(image_feats.device):
+        image, text = upcast(image_feats), upcast(text_feats)
+        same = _targets(pids, text_pids)
+        loss = image.new_zeros(())
+        for one, other, target in (
+            (image, text, same),
+            (text, image, same.t()),
+        ):
+            logits = one @ F.normalize(other, dim=1).t()
+            loss = loss + _kl(logits, F.normalize(target, dim=1))
+        return loss
+
+
+def id_loss(image_logits: Tensor, text_logits: Tensor, pids: Tensor) -> Tensor:
+    """Identity classification of both modalities.
+
+    Args:
+        image_logits (Tensor): Of shape (M, C).
+        text_logits (Tensor): Of shape (M, C).
+        pids (Tensor): Identities 0..C-1 of shape (M, ). On a CPU the range
+            is checked; elsewhere that would stall the device.
+
+    Returns:
+        Tensor: Scalar, the mean of the two cross-entropies.
+
+    Raises:
+        ValueError: If an identity is outside 0..C-1.
+    """
+    if pids.device.type == 'cpu' and len(pids):
+        low, high = pids.aminmax()
+        check_pid_range(int(low), int(high), image_logits.shape[1])
+    with full_precision(image_logits.device):
+        image = F.cross_entropy(upcast(image_logits), pids)
+        return (image + F.cross_entropy(upcast(text_logits), pids)) / 2
+
+
+def check_pid_range(low: int, high: int, num_classes: int) -> None:
+    """Check that identities index the classes of an ID loss.
+
+    Args:
+        low (int): The smallest identity.
+        high (int): The largest identity.
+        num_classes (int): Number of classes C.
+
+    Raises:
+        ValueError: If one is outside 0..C-1.
+    """
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f'The ID loss has num_classes={num_classes}, so pids must be '
+            f'contiguous, 0 to {num_classes - 1}; this batch has pids from '
+            f'{low} to {high}. Set relabel_pids=True in the training data '
+            "set and num_classes to its metainfo['num_pids']."
+        )

@@ -1,0 +1,326 @@
+"""Text-based person retrieval with a dual encoder."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmtpr.models.losses import RetrievalFeatures, RetrievalLoss
+from mmtpr.registry import MODELS
+from mmtpr.structures import RetrievalDataSample
+
+from .gather import gather_features
+
+_MAX_SCALE = 100.0
+
+
+@MODELS.register_module()
+class TextPersonRetriever(BaseModel):
+    """Two encoders and any number of losses.
+
+    Args:
+        encoder (dict | nn.Module): A dual encoder such as
+            ``mmtpr.OpenCLIPEncoder``, or an adapter model around one.
+        losses (dict[str, dict], optional): Name -> config of a
+            :class:`RetrievalLoss`; logged as ``loss_<name>``. What a loss has
+            to know of the encoder (widths, vocabulary) is filled in.
+        temperature (float, optional): Divisor of the cosines. None takes the
+            encoder's own ``logit_scale``. Defaults to 0.02.
+        learn_temperature (bool): Whether the temperature trains. Defaults to
+            False.
+        gather (bool): Whether losses over pairs see the features of all
+            processes, with gradient. Batches must then be of equal size
+            everywhere. Defaults to False.
+        data_preprocessor (dict | nn.Module, optional): The type defaults to
+            ``mmtpr.RetrievalDataPreprocessor``.
+        init_cfg (dict, optional): Initialization config.
+
+    Examples:
+        >>> model = dict(
+        ...     type='mmtpr.TextPersonRetriever',
+        ...     encoder=dict(
+        ...         type='mmtpr.OpenCLIPEncoder',
+        ...         model='ViT-B-16-quickgelu',
+        ...         pretrained='openai',
+        ...         image_size=(384, 128)),
+        ...     losses=dict(
+        ...         sdm=dict(type='mmtpr.SDMLoss'),
+        ...         id=dict(type='mmtpr.IDLoss', num_classes=11003),
+        ...         mlm=dict(type='mmtpr.MLMLoss')))
+    """
+
+    def __init__(
+        self,
+        encoder: dict | nn.Module,
+        losses: dict[str, dict] | None = None,
+        temperature: float | None = 0.02,
+        learn_temperature: bool = False,
+        gather: bool = False,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        if not isinstance(data_preprocessor, nn.Module):
+            data_preprocessor = dict(data_preprocessor or {})
+            data_preprocessor.setdefault(
+                'type', 'mmtpr.RetrievalDataPreprocessor'
+            )
+        super().__init__(data_preprocessor, init_cfg)
+        is_module = isinstance(encoder, nn.Module)
+        self.encoder = encoder if is_module else MODELS.build(encoder)
+        self.losses = nn.ModuleDict(
+            {
+                name: _build_loss(loss, self.encoder)
+                for name, loss in (losses or {}).items()
+            }
+        )
+        self.gather = gather
+        self._set_temperature(temperature, learn_temperature)
+
+    def _set_temperature(self, temperature: float | None, learn: bool) -> None:
+        if temperature is not None and temperature <= 0:
+            raise ValueError(f'temperature must be > 0, got {temperature}.')
+        own = getattr(self.encoder, 'logit_scale', None)
+        if temperature is None and own is None:
+            raise ValueError(
+                'temperature=None takes the logit_scale of the encoder, but '
+                f'{type(self.encoder).__name__} has none.'
+            )
+        self.temperature = temperature
+        if temperature is not None and learn:
+            start = torch.tensor(math.log(1 / temperature))
+            self.logit_scale = nn.Parameter(start)
+        # A parameter that trains but is not used stops distributed training.
+        if own is not None:
+            own.requires_grad_(learn and temperature is None)
+
+    def scale(self) -> Tensor | float:
+        """Factor of the cosines.
+
+        Returns:
+            Tensor | float: 1 / temperature, at most 100 if it is learnt or
+            the encoder's.
+        """
+        if self.temperature is None:
+            return self.encoder.logit_scale.exp().clamp(max=_MAX_SCALE)
+        if hasattr(self, 'logit_scale'):
+            return self.logit_scale.exp().clamp(max=_MAX_SCALE)
+        return 1 / self.temperature
+
+    def forward(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[RetrievalDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[RetrievalDataSample]:
+        """Encode, compute losses or predict.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample], optional): Samples.
+            mode (str): ``'tensor'``, ``'loss'`` or ``'predict'``.
+
+        Returns:
+            dict | list: Features by ``'image'`` (M, T, D) and ``'text'``
+            (K, D), normalised; losses by name; or the samples with features.
+
+        Raises:
+            RuntimeError: If the mode is unknown.
+        """
+        if mode == 'tensor':
+            return self._features(inputs)
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        raise RuntimeError(
+            f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}."
+        )
+
+    def extract_image_feat(self, images: Tensor) -> Tensor:
+        """Embed pictures.
+
+        Args:
+            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+
+        Returns:
+            Tensor: Of shape (M, T, D) with T = 1, L2-normalised, float32.
+        """
+        features = self.encoder.encode_image(images).float()
+        return F.normalize(features, dim=-1).unsqueeze(1)
+
+    def extract_text_feat(self, tokens: Tensor) -> Tensor:
+        """Embed captions.
+
+        Args:
+            tokens (Tensor): Token ids of shape (K, L).
+
+        Returns:
+            Tensor: Of shape (K, D), L2-normalised, float32.
+        """
+        features = self.encoder.encode_text(tokens).float()
+        return F.normalize(features, dim=-1)
+
+    def _features(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        features = {}
+        if 'image' in inputs:
+            features['image'] = self.extract_image_feat(inputs['image'])
+        if 'tokens' in inputs:
+            features['text'] = self.extract_text_feat(inputs['tokens'])
+        return features
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> dict[str, Tensor]:
+        """Compute all losses of a batch of pairs.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample]): Samples with pid,
+                picture and caption.
+
+        Returns:
+            dict[str, Tensor]: ``loss_<name>`` -> scalar.
+
+        Raises:
+            ValueError: If no loss is configured or a sample is no pair.
+        """
+        if not self.losses:
+            raise ValueError(
+                'Training needs losses: set losses=dict(sdm=dict(type='
+                "'mmtpr.SDMLoss'), ...) of the retriever."
+            )
+        features = self._pair_features(inputs, data_samples)
+        wide = features
+        if self.gather and any(
+            loss.across_processes for loss in self.losses.values()
+        ):
+            wide = gather_features(features)
+        return {
+            f'loss_{name}': loss(wide if loss.across_processes else features)
+            for name, loss in self.losses.items()
+        }
+
+    def _pair_features(self, inputs, data_samples) -> RetrievalFeatures:
+        number = len(data_samples)
+        for name in ('image', 'tokens'):
+            if len(inputs.get(name, ())) != number:
+                raise ValueError(
+                    'Training takes pairs, but of the '
+                    f'{number} samples of this batch only '
+                    f'{len(inputs.get(name, ()))} have {name}.'
+                )
+        device = inputs['image'].device
+        pids = _ids(data_samples, 'pid')
+        image_ids = _ids(data_samples, 'image_id', required=False)
+        if image_ids is not None:
+            image_ids = image_ids.to(device)
+        image_feats, image_tokens, text_feats, mlm = self._encode(inputs)
+        return RetrievalFeatures(
+            image_feats=image_feats,
+            text_feats=text_feats,
+            pids=pids.to(device),
+            logit_scale=self.scale(),
+            image_ids=image_ids,
+            pid_range=(int(pids.min()), int(pids.max())),
+            image_tokens=image_tokens,
+            mlm_text_tokens=mlm,
+            mlm_labels=inputs.get('mlm_labels'),
+        )
+
+    def _encode(self, inputs: dict[str, Tensor]) -> tuple:
+        """Features once for all losses, tokens only if one needs them."""
+        images, tokens = inputs['image'], inputs['tokens']
+        text = self.encoder.encode_text(tokens)
+        needed = any(loss.needs_tokens for loss in self.losses.values())
+        if not needed or 'mlm_tokens' not in inputs:
+            return self.encoder.encode_image(images), None, text, None
+        image, image_tokens = self.encoder.encode_image(
+            images, return_tokens=True
+        )
+        _, words = self.encoder.encode_text(
+            inputs['mlm_tokens'], return_tokens=True
+        )
+        return image, image_tokens, text, words
+
+    def predict(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> list[RetrievalDataSample]:
+        """Put an embedding on every sample.
+
+        A query gets that of its caption, any other sample that of its
+        picture, or of its caption if it has no picture.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample]): Samples.
+
+        Returns:
+            list[RetrievalDataSample]: The samples, ``features`` set: (D, )
+            of a caption, (T, D) of a picture, L2-normalised, float32.
+
+        Raises:
+            ValueError: If a sample has nothing to embed.
+        """
+        encoded = self._features(inputs)
+        rows = {
+            kind: dict(zip(inputs[index].tolist(), encoded[kind], strict=True))
+            for kind, index in (
+                ('image', 'image_index'),
+                ('text', 'tokens_index'),
+            )
+            if kind in encoded
+        }
+        images, texts = rows.get('image', {}), rows.get('text', {})
+        for position, sample in enumerate(data_samples):
+            is_query = sample.get('role') == 'query'
+            first, second = (texts, {}) if is_query else (images, texts)
+            found = first.get(position, second.get(position))
+            if found is None:
+                raise ValueError(_nothing_message(sample))
+            # A row of its own: a view would carry the batch along.
+            sample.features = found.clone()
+        return list(data_samples)
+
+
+def _build_loss(loss: dict | nn.Module, encoder: nn.Module) -> RetrievalLoss:
+    """Build a loss; what it wants to know of the encoder is filled in."""
+    if isinstance(loss, nn.Module):
+        return loss
+    loss = dict(loss)
+    kind = loss['type']
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    for name, attribute in getattr(kind, 'encoder_args', {}).items():
+        loss.setdefault(name, getattr(encoder, attribute))
+    return MODELS.build(loss)
+
+
+def _ids(samples, name: str, required: bool = True) -> Tensor | None:
+    values = [sample.get(name) for sample in samples]
+    if all(value is not None for value in values):
+        return torch.tensor(values, dtype=torch.long)
+    if required:
+        sample = samples[values.index(None)]
+        raise ValueError(
+            f'Training needs a {name} in every sample; '
+            f'"{sample.get("img_path")}" has none.'
+        )
+    return None
+
+
+def _nothing_message(sample: RetrievalDataSample) -> str:
+    if sample.get('role') == 'query':
+        return (
+            f'The query "{sample.get("caption")}" has no tokens: add '
+            "'mmtpr.TokenizeCaption' to the test pipeline."
+        )
+    return (
+        f'The sample "{sample.get("img_path")}" has neither picture nor '
+        'tokens: add an image loader to the pipeline.'
+    )
