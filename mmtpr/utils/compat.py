@@ -50,3 +50,44 @@ def register_package() -> None:
     from mmengine.config.utils import MODULE2PACKAGE
 
     MODULE2PACKAGE.setdefault('mmtpr', 'mmtpr')
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load`` read checkpoints that plain mmengine 0.10 wrote.
+
+    They pickle the log buffers of the message hub, numpy scalars and, through
+    the buffers' table of methods, ``getattr``, so that loading with
+    ``weights_only=True``, the default since torch 2.6, refuses them. This
+    allows exactly these; ``getattr`` only on ``HistoryBuffer``. Our own
+    checkpoints need none of it (see ``PlainCheckpointHook``).
+
+    End of life: when nobody resumes from checkpoints of mmengine < 0.11.
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    multiarray = import_module(
+        'numpy._core.multiarray'
+        if Version(np.__version__) >= Version('2')
+        else 'numpy.core.multiarray'
+    )
+    allowed = [HistoryBuffer, np.ndarray, np.dtype]
+    allowed += [type(np.dtype(kind)) for kind in ('f8', 'f4', 'i8', 'i4')]
+    allowed += [(_history_buffer_method, 'builtins.getattr')]
+    for name in ('_reconstruct', 'scalar'):  # numpy 2 and numpy 1 names
+        function = getattr(multiarray, name)
+        for package in ('numpy._core', 'numpy.core'):
+            allowed.append((function, f'{package}.multiarray.{name}'))
+    torch.serialization.add_safe_globals(allowed)
+
+
+def _history_buffer_method(owner: type, name: str):
+    """``getattr`` restricted to what a pickled ``HistoryBuffer`` asks for."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise ValueError(
+            f'The checkpoint asks for {owner!r}.{name}, which is not safe.'
+        )
+    return getattr(owner, name)

@@ -1,1 +1,17 @@
-"""engine hooks."""
+"""Hooks: safe and exact checkpoints, adapters, failed losses."""
+
+from .adapter_checkpoint import AdapterCheckpointHook
+from .adapter_stats import AdapterStatsHook
+from .atomic_checkpoint import AtomicCheckpointHook
+from .finite_loss import StopOnNonFiniteLossHook
+from .plain_checkpoint import PlainCheckpointHook
+from .randomness import ReproducibleRandomnessHook
+
+__all__ = [
+    'AdapterCheckpointHook',
+    'AdapterStatsHook',
+    'AtomicCheckpointHook',
+    'PlainCheckpointHook',
+    'ReproducibleRandomnessHook',
+    'StopOnNonFiniteLossHook',
+]

@@ -1,0 +1,106 @@
+"""Checkpoints that a kill at any moment cannot spoil."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.hooks import CheckpointHook
+
+from mmtpr.registry import HOOKS
+from mmtpr.utils.atomic_backend import ATOMIC_BACKEND, remove_leftovers
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's ``CheckpointHook``, safe against being killed.
+
+    Two things differ. Files are written beside their place and moved onto it,
+    so none is ever cut off. And outdated checkpoints are removed after the
+    new one is written, not before, so that at every moment the last and the
+    best checkpoint are on disk (which takes the room of one more file for a
+    moment).
+
+    Args:
+        **kwargs: Arguments of :class:`mmengine.hooks.CheckpointHook`. Without
+            ``backend_args`` and with a local ``out_dir`` files are written
+            atomically; other storage is used as it is.
+
+    Example:
+        >>> default_hooks = dict(checkpoint=dict(
+        ...     type='mmtpr.AtomicCheckpointHook', interval=1,
+        ...     save_best='t2i/mAP', rule='greater', max_keep_ckpts=2))
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._outdated: list[str] | None = None
+
+    def before_train(self, runner) -> None:
+        """Choose the storage and clear away what a killed run left.
+
+        Args:
+            runner (Runner): The runner of the training process.
+        """
+        out_dir = str(self.out_dir or runner.work_dir)
+        unset = self.backend_args is None and self.file_client_args is None
+        if unset and type(get_file_backend(out_dir)) is LocalBackend:
+            self.backend_args = dict(backend=ATOMIC_BACKEND)
+        super().before_train(runner)
+        local = isinstance(self.file_backend, LocalBackend)
+        if local and is_main_process():
+            remove_leftovers(self.out_dir)
+
+    def _save_checkpoint_with_step(self, runner, step, meta) -> None:
+        with self._removing_last():
+            super()._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner, metrics) -> None:
+        with self._removing_last():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextmanager
+    def _removing_last(self) -> Iterator[None]:
+        """Put off the parent's removals until it has saved."""
+        if self._outdated is not None:  # saving the best saves the last again
+            yield
+            return
+        backend, self._outdated = self.file_backend, []
+        self.file_backend = _PutOffRemovals(backend, self._outdated)
+        try:
+            yield
+            for path in self._outdated:
+                if path not in self._current():
+                    _remove(backend, path)
+        finally:
+            self.file_backend, self._outdated = backend, None
+
+    def _current(self) -> set[str]:
+        """Checkpoints that count now."""
+        best = getattr(self, 'best_ckpt_path_dict', {}).values()
+        one = getattr(self, 'best_ckpt_path', None)
+        return {str(path) for path in (*best, one, self.last_ckpt) if path}
+
+
+class _PutOffRemovals:
+    """A file backend that notes what it is asked to remove."""
+
+    def __init__(self, backend: Any, paths: list[str]) -> None:
+        self._backend = backend
+        self._paths = paths
+
+    def remove(self, path: str) -> None:
+        self._paths.append(str(path))
+
+    rmtree = remove
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+def _remove(backend: Any, path: str) -> None:
+    if backend.isdir(path):
+        backend.rmtree(path)
+    elif backend.isfile(path):
+        backend.remove(path)

@@ -1,0 +1,43 @@
+"""Random state as a function of a few numbers."""
+
+import random
+
+import numpy as np
+import torch
+
+
+def derive_seed(*numbers: int) -> int:
+    """Mix non-negative numbers into one seed of 32 bits.
+
+    Args:
+        *numbers (int): E.g. seed, epoch and rank. Neighbouring numbers give
+            unrelated seeds.
+
+    Returns:
+        int: In ``[0, 2**32)``.
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch on all devices.
+
+    Args:
+        seed (int): In ``[0, 2**32)``.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def seed_worker(worker_id: int, seed: int, then=None) -> None:
+    """Seed a data-loader worker; a ``worker_init_fn`` after ``partial``.
+
+    Args:
+        worker_id (int): Number of the worker.
+        seed (int): Seed of the epoch and the process.
+        then (Callable, optional): Another ``worker_init_fn``, called after.
+    """
+    seed_everything(derive_seed(seed, worker_id))
+    if then is not None:
+        then(worker_id)

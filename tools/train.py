@@ -1,0 +1,85 @@
+#!/usr/bin/env python
+"""Train a model from a config."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
+    sys.path.insert(0, str(ROOT))
+
+from mmengine.config import Config  # noqa: E402
+
+import mmtpr  # noqa: E402, F401
+from mmtpr.utils import launch  # noqa: E402
+from mmtpr.utils.errors import LaunchError  # noqa: E402
+from mmtpr.utils.resume import find_resume_checkpoint  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue from this checkpoint or, without a value, from the '
+        'last one in the work dir; from the start if there is none',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision (bf16) on a GPU'
+    )
+    parser.add_argument(
+        '--no-validate', action='store_true', help='do not validate'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the real batch size',
+    )
+    launch.add_common_arguments(parser)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def set_resume(cfg: Config, resume: str | None) -> None:
+    """Say where to continue from; keeps ``load_from`` of a fresh start."""
+    if resume == 'auto':
+        resume = find_resume_checkpoint(cfg.work_dir)
+    elif resume is not None and not Path(resume).is_file():
+        raise LaunchError(f'No checkpoint "{resume}" to resume from.')
+    if resume is not None:
+        cfg.resume, cfg.load_from = True, resume
+
+
+def prepare(args: argparse.Namespace) -> Config:
+    """Merge the command line into the config."""
+    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
+    launch.set_work_dir(cfg, args.work_dir, args.config)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        launch.enable_amp(cfg)
+    if args.auto_scale_lr:
+        launch.enable_auto_scale_lr(cfg)
+    set_resume(cfg, args.resume)
+    launch.tidy(cfg)
+    launch.start_processes(cfg, args.launcher)
+    return cfg
+
+
+def main() -> None:
+    """Train."""
+    args = parse_args()
+    with launch.short_errors():
+        launch.build_runner(prepare(args)).train()
+    launch.end_processes()
+
+
+if __name__ == '__main__':
+    main()
