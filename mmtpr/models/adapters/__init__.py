@@ -1,1 +1,39 @@
-"""models adapters."""
+"""Adapters: WoRA, DoRA and LoRA on any model's linear layers."""
+
+from .attention import AdaptedMultiheadAttention
+from .base import AdapterLinear
+from .dora import DoRALinear
+from .freeze import freeze_except_adapters
+from .inject import ADAPTERS, adaptable_layers, inject_adapters
+from .lora import LoRALinear
+from .merge import merge_adapters, unmerge_adapters
+from .model import AdapterModel, WoRAModel
+from .state import (
+    adapter_state_dict,
+    load_adapter_state_dict,
+    load_trainable_state_dict,
+    named_adapters,
+    trainable_state_dict,
+)
+from .wora import WoRALinear
+
+__all__ = [
+    'ADAPTERS',
+    'AdaptedMultiheadAttention',
+    'AdapterLinear',
+    'AdapterModel',
+    'DoRALinear',
+    'LoRALinear',
+    'WoRALinear',
+    'WoRAModel',
+    'adaptable_layers',
+    'adapter_state_dict',
+    'freeze_except_adapters',
+    'inject_adapters',
+    'load_adapter_state_dict',
+    'load_trainable_state_dict',
+    'merge_adapters',
+    'named_adapters',
+    'trainable_state_dict',
+    'unmerge_adapters',
+]

@@ -1,0 +1,135 @@
+"""DoRA: a weight split into magnitude and direction."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .base import AdapterLinear
+from .functional import adapted_linear
+from .norm import adapted_sqnorm, base_sqnorm, magnitude_scale
+
+
+class DoRALinear(AdapterLinear):
+    r"""Linear layer with weight :math:`m \odot V / \|V\|`.
+
+    :math:`V = \beta W_0 + \alpha B A` with fixed :math:`\alpha, \beta`; m, A
+    and B train. From `DoRA: Weight-Decomposed Low-Rank Adaptation
+    <https://arxiv.org/abs/2402.09353>`_, where alpha is the scaling as a
+    whole (it is not divided by the rank).
+
+    The norm comes from rank-sized products and the cached norm of W0, so no
+    weight-sized tensor is built. A column whose norm is 0 stays 0. The cache
+    is renewed when weights are loaded, moved or changed in place.
+
+    Args:
+        linear (nn.Linear): The layer, with its pretrained weight in it.
+            ``magnitude`` starts as the norm of this weight.
+        rank (int): Rank of the change, >= 1. Defaults to 8.
+        alpha (float): Factor of the low-rank part. Defaults to 8.0.
+        beta (float): Factor of the frozen weight, > 0. Defaults to 1.0.
+        norm_dim (str): ``'in'``: one magnitude an input feature, as in the
+            papers' notation; ``'out'``: one an output feature, as in peft.
+            Defaults to ``'in'``.
+        detach_norm (bool): Whether the norm is a constant for the gradient
+            (section 4.3 of the DoRA paper). Defaults to False.
+        dropout (float): Dropout of the low-rank path's input. Defaults to
+            0.0.
+    """
+
+    trained = ('lora_A', 'lora_B', 'magnitude')
+
+    def __init__(
+        self,
+        linear: nn.Linear,
+        rank: int = 8,
+        alpha: float = 8.0,
+        beta: float = 1.0,
+        norm_dim: str = 'in',
+        detach_norm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(linear, rank, alpha, dropout)
+        who = type(self).__name__
+        if norm_dim not in ('in', 'out'):
+            raise ValueError(
+                f"{who}: norm_dim must be 'in' or 'out', got {norm_dim!r}."
+            )
+        if not (math.isfinite(beta) and beta > 0):
+            raise ValueError(
+                f'{who}: beta must be finite and > 0, else the layer does not '
+                f'start at its pretrained weight; got {beta!r}.'
+            )
+        self.norm_dim = norm_dim
+        self.detach_norm = bool(detach_norm)
+        self.beta = self._scalar(beta, 'beta')
+        base = base_sqnorm(linear.weight, norm_dim)
+        self.magnitude = nn.Parameter(base.sqrt())
+        # Not a buffer: DDP writes buffers in place, under the feet of a
+        # backward pass that is still to come.
+        self._base_sqnorm = base
+        self._seen = self._fingerprint()
+
+    def _fingerprint(self) -> tuple[int, int | None]:
+        weight = self.linear.weight
+        version = None if weight.is_inference() else weight._version
+        return id(weight), version
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Renew the cached norm of the frozen weight."""
+        super().refresh()
+        self._base_sqnorm = base_sqnorm(self.linear.weight, self.norm_dim)
+        self._seen = self._fingerprint()
+
+    def scale(self) -> Tensor:
+        """Magnitude over norm.
+
+        Returns:
+            Tensor: Shape (in,) or (out,) as ``norm_dim`` says,
+            differentiable, float32 or float64.
+        """
+        compiling = torch.compiler.is_compiling()
+        if not compiling and self._seen != self._fingerprint():
+            self.refresh()
+        sqnorm = adapted_sqnorm(
+            self.linear.weight,
+            self.lora_A,
+            self.lora_B,
+            self.alpha,
+            self.beta,
+            self._base_sqnorm,
+            self.norm_dim,
+        )
+        return magnitude_scale(self.magnitude, sqnorm, self.detach_norm)
+
+    def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
+        scale = self.scale()
+        down, up = self.lora_A, self.alpha * self.lora_B
+        if self.norm_dim == 'in':
+            down = down * scale
+        else:
+            up = up * scale.unsqueeze(1)
+        return adapted_linear(
+            x,
+            self.linear.weight,
+            self.linear.bias,
+            down,
+            up,
+            self.beta * scale,
+            self.norm_dim,
+            x_low,
+        )
+
+    def _adapted_weight(self) -> Tensor:
+        scale = self.scale()
+        weight = self.linear.weight.to(scale.dtype)
+        lowrank = self.lora_B.to(scale.dtype) @ self.lora_A.to(scale.dtype)
+        direction = self.beta * weight + self.alpha * lowrank
+        if self.norm_dim == 'out':
+            scale = scale.unsqueeze(1)
+        return scale * direction
+
+    def extra_repr(self) -> str:
+        """Rank, norm orientation and state, for ``repr``."""
+        return f'{super().extra_repr()}, norm_dim={self.norm_dim!r}'

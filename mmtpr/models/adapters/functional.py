@@ -1,0 +1,188 @@
+"""Low-rank adapted linear maps in factored form.
+
+Nothing here builds a tensor of the size of the weight (out, in), neither in
+the forward nor in the backward pass. The one exception is mixed precision,
+where the frozen weight is cast to the compute type, as autocast does for any
+linear layer; the cast is not kept for the backward pass.
+"""
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from .norm import no_autocast
+
+_CHUNK = 512
+
+
+def _column_dots(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sum over rows of ``left * right``: (T, n), (T, n) -> (n,)."""
+    if left.device.type != 'cpu' or torch.compiler.is_compiling():
+        return (left * right).sum(0, dtype=dtype)
+    total = left.new_zeros(left.shape[1], dtype=dtype)
+    for a, b in zip(left.split(_CHUNK), right.split(_CHUNK), strict=True):
+        total += (a * b).sum(0, dtype=dtype)
+    return total
+
+
+class AdaptedLinearFunction(Function):
+    r"""A frozen linear map, scaled on one side, plus a low-rank map.
+
+    With :math:`x` the input, :math:`\tilde x` the input of the low-rank path
+    (they differ by dropout), :math:`g` the gain and D, U the two factors:
+
+    - ``side='in'``: :math:`y = W_0 (g \odot x) + U D \tilde x + b`
+    - ``side='out'``: :math:`y = g \odot (W_0 x) + U D \tilde x + b`
+    - no gain: :math:`y = W_0 x + U D \tilde x + b`
+
+    Kept for the backward pass: the inputs, the (T, rank) product and, for
+    ``'out'``, the (T, out) product; never a weight-sized tensor.
+    """
+
+    @staticmethod
+    def forward(
+        ctx,
+        x: Tensor,
+        x_low: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+        down: Tensor,
+        up: Tensor,
+        gain: Tensor | None,
+        side: str,
+    ) -> Tensor:
+        """Compute the output.
+
+        Args:
+            ctx: Autograd's context.
+            x (Tensor): Shape (T, in), already in the compute type.
+            x_low (Tensor, optional): Input of the low-rank path, shape
+                (T, in). None means ``x``.
+            weight (Tensor): Frozen weight, shape (out, in).
+            bias (Tensor, optional): Shape (out,).
+            down (Tensor): Shape (rank, in), in the compute type.
+            up (Tensor): Shape (out, rank), in the compute type.
+            gain (Tensor, optional): Shape (in,) or (out,).
+            side (str): ``'in'`` or ``'out'``, the side of ``gain``.
+
+        Returns:
+            Tensor: Shape (T, out).
+        """
+        matrix = weight.to(x.dtype)
+        bias = None if bias is None else bias.to(x.dtype)
+        low = (x if x_low is None else x_low) @ down.t()
+        base = None
+        if gain is None:
+            y = _linear(x, matrix, bias)
+        elif side == 'in':
+            y = _linear(x * gain.to(x.dtype), matrix, bias)
+        else:
+            base = x @ matrix.t()
+            y = base * gain.to(x.dtype)
+            y = y if bias is None else y.add_(bias)
+        y.addmm_(low, up.t())
+        ctx.side = side
+        ctx.save_for_backward(x, x_low, weight, down, up, gain, low, base)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of everything but the frozen weight.
+
+        Args:
+            ctx: Autograd's context.
+            grad (Tensor): Shape (T, out).
+
+        Returns:
+            tuple[Tensor | None, ...]: One gradient an argument of
+            :meth:`forward`.
+        """
+        need_x, need_low, _, need_bias, *_ = ctx.needs_input_grad
+        with no_autocast(grad):
+            x, x_low, _, down, up, _, low, _ = ctx.saved_tensors
+            grad_low = grad @ up
+            grad_up = (low.t() @ grad).t()
+            grad_down = grad_low.t() @ (x if x_low is None else x_low)
+            grad_x, grad_gain = _backward_base(ctx, grad)
+            if need_x and x_low is None:
+                grad_x.addmm_(grad_low, down)
+            grad_x_low = grad_low @ down if need_low else None
+            grad_bias = grad.sum(0) if need_bias else None
+        return (
+            grad_x if need_x else None,
+            grad_x_low,
+            None,
+            grad_bias,
+            grad_down,
+            grad_up,
+            grad_gain,
+            None,
+        )
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if bias is None:
+        return x @ weight.t()
+    return torch.addmm(bias, x, weight.t())
+
+
+def _backward_base(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of the frozen path: input (T, in), gain (n,)."""
+    x, _, weight, _, _, gain, _, base = ctx.saved_tensors
+    need_x, need_gain = ctx.needs_input_grad[0], ctx.needs_input_grad[6]
+    matrix = weight.to(grad.dtype)
+    if gain is None:
+        return (grad @ matrix if need_x else None), None
+    factor = gain.to(grad.dtype)
+    if ctx.side == 'out':
+        dots = _column_dots(grad, base, gain.dtype) if need_gain else None
+        return ((grad * factor) @ matrix if need_x else None), dots
+    if not (need_x or need_gain):
+        return None, None
+    grad_x = grad @ matrix
+    dots = _column_dots(grad_x, x, gain.dtype) if need_gain else None
+    return grad_x.mul_(factor), dots
+
+
+def adapted_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    down: Tensor,
+    up: Tensor,
+    gain: Tensor | None = None,
+    side: str = 'in',
+    x_low: Tensor | None = None,
+) -> Tensor:
+    """Apply :class:`AdaptedLinearFunction` to inputs of any leading shape.
+
+    Under autocast the products run in autocast's type.
+
+    Args:
+        x (Tensor): Shape (..., in).
+        weight (Tensor): Frozen weight, shape (out, in).
+        bias (Tensor, optional): Shape (out,).
+        down (Tensor): Shape (rank, in).
+        up (Tensor): Shape (out, rank).
+        gain (Tensor, optional): Shape (in,) or (out,).
+        side (str): ``'in'`` or ``'out'``. Defaults to ``'in'``.
+        x_low (Tensor, optional): Input of the low-rank path, shape (..., in).
+            None means ``x``.
+
+    Returns:
+        Tensor: Shape (..., out).
+    """
+    device = x.device.type
+    dtype = x.dtype
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+    flat = x.to(dtype).reshape(-1, x.shape[-1])
+    if x_low is not None:
+        x_low = x_low.to(dtype).reshape(-1, x.shape[-1])
+    with no_autocast(x):
+        y = AdaptedLinearFunction.apply(
+            flat, x_low, weight, bias, down.to(dtype), up.to(dtype), gain, side
+        )
+    return y.reshape(*x.shape[:-1], weight.shape[0])

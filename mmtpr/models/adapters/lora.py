@@ -1,0 +1,36 @@
+"""LoRA: a low-rank change of a frozen weight."""
+
+from torch import Tensor
+
+from .base import AdapterLinear
+from .functional import adapted_linear
+
+
+class LoRALinear(AdapterLinear):
+    r"""Linear layer with weight :math:`W_0 + (\alpha / r) B A`.
+
+    From `LoRA: Low-Rank Adaptation of Large Language Models
+    <https://arxiv.org/abs/2106.09685>`_. ``alpha`` is fixed.
+
+    Args:
+        linear (nn.Linear): The layer, with its pretrained weight in it.
+        rank (int): Rank of the change, >= 1. Defaults to 8.
+        alpha (float): Factor of the change, divided by the rank. Defaults to
+            8.0.
+        dropout (float): Dropout of the low-rank path's input. Defaults to
+            0.0.
+    """
+
+    def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
+        return adapted_linear(
+            x,
+            self.linear.weight,
+            self.linear.bias,
+            self.lora_A,
+            self.lora_B * (self.alpha / self.rank),
+            x_low=x_low,
+        )
+
+    def _adapted_weight(self) -> Tensor:
+        weight = self.linear.weight.to(self.lora_A.dtype)
+        return weight + (self.alpha / self.rank) * (self.lora_B @ self.lora_A)

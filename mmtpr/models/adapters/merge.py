@@ -1,0 +1,77 @@
+"""Merging adapters into the weights of a whole model, and back."""
+
+from torch import nn
+
+from .attention import AdaptedMultiheadAttention
+from .base import AdapterLinear
+from .state import check_adapter_keys, named_adapters, unwrap
+
+
+def merge_adapters(model: nn.Module, remove: bool = False) -> nn.Module:
+    """Merge all adapters of a model, in place.
+
+    Args:
+        model (nn.Module): A model with adapters.
+        remove (bool): False: the adapters stay, can be unmerged, and
+            ``state_dict`` still describes the unmerged model. True: every
+            adapted layer becomes the plain layer it was before injection and
+            every ``AdapterModel`` below is replaced by its module, so modules
+            and state-dict keys are those of the model before adapters; there
+            is no way back, and what was frozen stays frozen. Defaults to
+            False.
+
+    Returns:
+        nn.Module: The model. With ``remove`` and an ``AdapterModel`` on top,
+        its module.
+
+    Raises:
+        ValueError: If the model has no adapters.
+    """
+    adapters = [adapter for _, adapter in named_adapters(unwrap(model))]
+    if not adapters:
+        raise ValueError('There are no adapters to merge in this model.')
+    for adapter in adapters:
+        adapter.merge()
+    return _plain(unwrap(model), {}) if remove else model
+
+
+def unmerge_adapters(model: nn.Module) -> nn.Module:
+    """Undo :func:`merge_adapters`, bit for bit.
+
+    Args:
+        model (nn.Module): A model with merged adapters; layers that are not
+            merged stay as they are.
+
+    Returns:
+        nn.Module: The model.
+    """
+    for _, adapter in named_adapters(unwrap(model)):
+        adapter.unmerge()
+    return model
+
+
+def _plain(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
+    """The module without adapters; shared modules stay shared."""
+    if id(module) in done:
+        return done[id(module)]
+    key = id(module)
+    if isinstance(module, AdapterLinear):
+        plain = module.merged_linear()
+    elif isinstance(module, AdaptedMultiheadAttention):
+        plain = module.plain()
+    else:
+        for name, child in module._modules.items():
+            if child is not None:
+                module._modules[name] = _plain(child, done)
+        _drop_load_check(module)
+        is_wrapper = getattr(type(module), 'wraps_adapted_module', False)
+        plain = module.module if is_wrapper else module
+    done[key] = plain
+    return plain
+
+
+def _drop_load_check(module: nn.Module) -> None:
+    hooks = module._load_state_dict_pre_hooks
+    for key, hook in list(hooks.items()):
+        if getattr(hook, 'hook', hook) is check_adapter_keys:
+            del hooks[key]

@@ -1,0 +1,146 @@
+"""Norms of adapted weights from rank-sized products."""
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+_CHUNK = 512
+
+
+def no_autocast(tensor: Tensor) -> AbstractContextManager:
+    """Switch autocast off for the device of a tensor.
+
+    Args:
+        tensor (Tensor): Any tensor.
+
+    Returns:
+        AbstractContextManager: The context.
+    """
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def norm_dtype(tensor: Tensor) -> torch.dtype:
+    """Type in which norms are accumulated: float32, or float64 for float64.
+
+    Args:
+        tensor (Tensor): The weight.
+
+    Returns:
+        torch.dtype: ``torch.float64`` or ``torch.float32``.
+    """
+    is_double = tensor.dtype == torch.float64
+    return torch.float64 if is_double else torch.float32
+
+
+def base_sqnorm(weight: Tensor, norm_dim: str) -> Tensor:
+    """Squared norm of every column or row of a weight.
+
+    Args:
+        weight (Tensor): Shape (out, in).
+        norm_dim (str): ``'in'``: one number an input feature (column);
+            ``'out'``: one number an output feature (row).
+
+    Returns:
+        Tensor: Shape (in,) or (out,), accumulated in float32 or float64.
+    """
+    norm = torch.linalg.vector_norm(
+        weight.detach(),
+        dim=0 if norm_dim == 'in' else 1,
+        dtype=norm_dtype(weight),
+    )
+    return norm.square()
+
+
+class _FrozenProduct(Function):
+    """``factor @ matrix`` for a constant matrix of lower precision.
+
+    The matrix is cast to the type of the factor a chunk of columns at a time.
+    """
+
+    @staticmethod
+    def forward(ctx, factor: Tensor, matrix: Tensor) -> Tensor:
+        ctx.save_for_backward(matrix)
+        chunks = matrix.split(_CHUNK, dim=1)
+        return torch.cat([factor @ c.to(factor.dtype) for c in chunks], 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        (matrix,) = ctx.saved_tensors
+        pairs = zip(
+            grad.split(_CHUNK, 1), matrix.split(_CHUNK, 1), strict=True
+        )
+        return sum(g @ c.to(g.dtype).t() for g, c in pairs), None
+
+
+def adapted_sqnorm(
+    weight: Tensor,
+    lora_a: Tensor,
+    lora_b: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    base: Tensor,
+    norm_dim: str,
+) -> Tensor:
+    r"""Squared norm of every column or row of ``beta * W0 + alpha * B A``.
+
+    Expanded, so that only matrices with one side ``rank`` appear:
+    :math:`\beta^2 \|W_0\|^2 + 2 \alpha \beta \langle W_0, BA \rangle +
+    \alpha^2 \|BA\|^2`. The sum is clamped from below at the rounding error of
+    its two squares, hence at 0 where both vanish.
+
+    Args:
+        weight (Tensor): Frozen weight W0, shape (out, in).
+        lora_a (Tensor): A, shape (rank, in).
+        lora_b (Tensor): B, shape (out, rank).
+        alpha (Tensor): Factor of the low-rank part, shape ().
+        beta (Tensor): Factor of the frozen weight, shape ().
+        base (Tensor): Squared norm of W0 from :func:`base_sqnorm`. Its type
+            is the type of the accumulation.
+        norm_dim (str): ``'in'`` or ``'out'``.
+
+    Returns:
+        Tensor: Shape (in,) or (out,), differentiable in all but ``weight``.
+    """
+    with no_autocast(weight):
+        dtype = base.dtype
+        matrix, outer, inner = weight.detach(), lora_a, lora_b.t()
+        if norm_dim == 'out':
+            matrix, outer, inner = matrix.t(), inner, outer
+        outer, inner = outer.to(dtype), inner.to(dtype)
+        alpha, beta = alpha.to(dtype), beta.to(dtype)
+        # (rank, k) @ (k, n): several times faster on CPUs than the transpose.
+        if matrix.dtype == dtype:
+            product = inner @ matrix
+        else:
+            product = _FrozenProduct.apply(inner, matrix)
+        cross = (outer * product).sum(0)
+        lowrank = (outer * ((inner @ inner.t()) @ outer)).sum(0).clamp(min=0)
+        squares = beta.square() * base + alpha.square() * lowrank
+        total = squares + 2 * alpha * beta * cross
+        floor = torch.finfo(dtype).eps * squares.detach()
+        return torch.maximum(total, floor)
+
+
+def magnitude_scale(
+    magnitude: Tensor, sqnorm: Tensor, detach_norm: bool = False
+) -> Tensor:
+    """``magnitude / sqrt(sqnorm)``, and 0 where the norm is 0.
+
+    Args:
+        magnitude (Tensor): Shape (n,).
+        sqnorm (Tensor): Shape (n,), not negative.
+        detach_norm (bool): Whether the norm is a constant for the gradient,
+            as DoRA suggests. Defaults to False.
+
+    Returns:
+        Tensor: Shape (n,), in the type of ``sqnorm``.
+    """
+    if detach_norm:
+        sqnorm = sqnorm.detach()
+    alive = sqnorm > 0
+    inverse = torch.where(alive, sqnorm, 1.0).rsqrt()
+    return magnitude.to(sqnorm.dtype) * torch.where(alive, inverse, 0.0)
