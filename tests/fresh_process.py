@@ -40,6 +40,7 @@ def main(path: str, cases: list) -> None:
         os.close(handle)
         child = os.fork()
         if child == 0:
+            sys.modules['torch'].set_num_threads(1)
             run_case(script, case, answer)
             sys.stdout.flush()
             os._exit(0)
