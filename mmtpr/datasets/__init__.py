@@ -4,6 +4,7 @@ from . import samplers, transforms
 from .cuhk_pedes import CUHKPEDES
 from .icfg_pedes import ICFGPEDES
 from .mals import MALS
+from .relevance_filter import RelevanceFilteredDataset
 from .rstp_reid import RSTPReid
 from .text_person_dataset import TextPersonDataset
 
@@ -12,6 +13,7 @@ __all__ = [
     'ICFGPEDES',
     'MALS',
     'RSTPReid',
+    'RelevanceFilteredDataset',
     'TextPersonDataset',
     'samplers',
     'transforms',

@@ -1,7 +1,8 @@
 """Relevance filtering: scoring pairs, score files and the keep rules."""
 
 from .bank import own_indices, read_captions, sample_bank
-from .fingerprint import dataset_fingerprint, pair_fingerprint
+from .fingerprint import pair_fingerprint
+from .pairs import dataset_fingerprint, read_pairs
 from .ranking import relevance_rank, relevance_score
 from .rules import keep_mask
 from .scores import RelevanceScores, load_scores, save_scores
@@ -14,6 +15,7 @@ __all__ = [
     'own_indices',
     'pair_fingerprint',
     'read_captions',
+    'read_pairs',
     'relevance_rank',
     'relevance_score',
     'sample_bank',

@@ -1,0 +1,125 @@
+"""Pictures of a report: a histogram, and the best and worst pairs."""
+
+import os
+import textwrap
+from collections.abc import Sequence
+
+import mmcv
+import numpy as np
+from matplotlib.figure import Figure
+
+from mmtpr.utils import atomic_write
+
+from .scores import RelevanceScores
+
+_COLUMNS = 6
+_CAPTION_WIDTH = 26
+_CAPTION_LINES = 7
+
+
+def plot_histograms(
+    path: str | os.PathLike,
+    scores: RelevanceScores,
+    max_ranks: Sequence[int] = (),
+    kinds: np.ndarray | None = None,
+    names: Sequence[str] = (),
+) -> None:
+    """Draw the distributions of ranks and relevances.
+
+    Args:
+        path (str | PathLike): PNG file.
+        scores (RelevanceScores): Scores of N pairs.
+        max_ranks (Sequence[int]): Thresholds to mark.
+        kinds (np.ndarray, optional): Kind of each pair, drawn apart.
+        names (Sequence[str]): Names of the kinds.
+    """
+    figure = Figure(figsize=(11, 4), layout='constrained')
+    left, right = figure.subplots(1, 2)
+    fine = np.isfinite(scores.score)
+    kinds = np.zeros(len(scores), dtype=int) if kinds is None else kinds
+    present = np.unique(kinds)
+    labels = [names[k] if len(names) else 'pairs' for k in present]
+    top = max(2, int(scores.rank.max(initial=2)))
+    edges = np.geomspace(1, top + 1, 41)
+    groups = [fine & (kinds == k) for k in present]
+    left.hist(
+        [scores.rank[g] for g in groups], edges, stacked=True, label=labels
+    )
+    left.set(xscale='log', xlabel='rank', ylabel='pairs')
+    for limit in max_ranks:
+        left.axvline(limit + 0.5, color='black', linestyle='--')
+        left.annotate(
+            f'{limit}',
+            (limit + 0.5, 1),
+            xycoords=('data', 'axes fraction'),
+            ha='center',
+            va='bottom',
+        )
+    right.hist(
+        [scores.score[g] for g in groups], 60, stacked=True, label=labels
+    )
+    right.set(xlabel='relevance', ylabel='pairs')
+    if len(present) > 1:
+        right.legend()
+    _save(figure, path)
+
+
+def plot_pairs(
+    path: str | os.PathLike,
+    scores: RelevanceScores,
+    paths: Sequence[str],
+    captions: Sequence[str],
+    count: int = _COLUMNS,
+) -> None:
+    """Draw the best and the worst pairs, image above caption.
+
+    Args:
+        path (str | PathLike): PNG file.
+        scores (RelevanceScores): Scores of N pairs.
+        paths (Sequence[str]): Paths of the images.
+        captions (Sequence[str]): Captions.
+        count (int): Pairs of either sort, at most. Defaults to 6.
+    """
+    order = np.lexsort((-scores.score, scores.rank))
+    order = order[np.isfinite(scores.score[order])]
+    rows = [('best', order[:count]), ('worst', order[::-1][:count])]
+    figure = Figure(figsize=(2 * count, 9), layout='constrained')
+    axes = figure.subplots(2, count, squeeze=False)
+    for axis in axes.flat:
+        axis.axis('off')
+    for row, (name, chosen) in zip(axes, rows, strict=True):
+        for axis, index in zip(row, chosen, strict=False):
+            axis.imshow(mmcv.imread(paths[index], channel_order='rgb'))
+            axis.set_title(
+                f'{name}: rank {scores.rank[index]}\n'
+                f'relevance {scores.score[index]:.3f}',
+                fontsize=9,
+                color='green' if name == 'best' else 'red',
+            )
+            axis.text(
+                0.5,
+                -0.03,
+                _wrap(captions[index]),
+                transform=axis.transAxes,
+                ha='center',
+                va='top',
+                fontsize=7,
+                parse_math=False,
+            )
+    _save(figure, path)
+
+
+def _wrap(caption: str) -> str:
+    return '\n'.join(
+        textwrap.wrap(
+            caption,
+            _CAPTION_WIDTH,
+            max_lines=_CAPTION_LINES,
+            placeholder=' ...',
+        )
+    )
+
+
+def _save(figure: Figure, path: str | os.PathLike) -> None:
+    with atomic_write(path) as file:
+        figure.savefig(file, format='png', dpi=120)

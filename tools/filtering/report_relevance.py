@@ -1,0 +1,139 @@
+#!/usr/bin/env python
+"""Report what relevance scores say about a training set.
+
+Writes OUT/report.json, OUT/histogram.png and, with --config, OUT/pairs.png
+with the best and the worst pairs, and prints a table of thresholds.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
+    sys.path.insert(0, str(ROOT))
+
+from mmengine.config import DictAction  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+import mmtpr  # noqa: E402, F401
+from mmtpr.filtering import load_scores, report, setup  # noqa: E402
+from mmtpr.filtering.pairs import Pairs, dataset_name  # noqa: E402
+from mmtpr.filtering.pictures import plot_histograms, plot_pairs  # noqa: E402
+from mmtpr.filtering.scores import RelevanceScores  # noqa: E402
+from mmtpr.utils import atomic_write, launch  # noqa: E402
+from mmtpr.utils.errors import LaunchError  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('scores', help='score file')
+    add('--config', help='config with the scored data, for the pictures')
+    add(
+        '--dataset',
+        default='train_dataloader.dataset',
+        metavar='KEY',
+        help='place of the data set in the config',
+    )
+    add(
+        '--max-rank',
+        type=int,
+        nargs='+',
+        default=[],
+        help='thresholds to report; default: 1, 2, 5, 10, ...',
+    )
+    add('--truth', help='json with the kind of each pair, 0 = right')
+    add('--num-pairs', type=int, default=6, help='best and worst to show')
+    add('--out', default='relevance_report', help='folder to write to')
+    add('--image-key', help='key of the image path in an entry')
+    add('--caption-key', help='key of the caption in an entry')
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    return parser.parse_args()
+
+
+def load_data(args: argparse.Namespace, scores: RelevanceScores) -> Pairs:
+    """Load the pairs and check that the scores are theirs."""
+    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
+    init_default_scope(cfg.get('default_scope') or 'mmtpr')
+    pairs = setup.load_pairs(
+        cfg, args.dataset, args.image_key, args.caption_key
+    )
+    theirs = scores.meta['data']
+    if pairs.fingerprint != theirs['fingerprint']:
+        raise LaunchError(
+            f'"{args.scores}" belongs to {theirs["name"]} with {len(scores)} '
+            f'pairs, but {args.dataset} of "{args.config}" is '
+            f'{dataset_name(pairs.dataset)} with {len(pairs)} pairs of '
+            'other content.'
+        )
+    return pairs
+
+
+def print_report(content: dict) -> None:
+    """Print the tables."""
+    print('| max_rank | kept | dropped | share kept |')
+    print('|---:|---:|---:|---:|')
+    for row in content['thresholds']:
+        print(
+            f'| {row["max_rank"]} | {row["kept"]} | {row["dropped"]} | '
+            f'{100 * row["kept_ratio"]:.1f} % |'
+        )
+    if 'auc' in content:
+        print('\n| wrong pairs | number | AUC by rank | AUC by score |')
+        print('|---|---:|---:|---:|')
+        for name, row in content['auc'].items():
+            print(
+                f'| {name} | {row["pairs"]} | {row["rank"]:.3f} | '
+                f'{row["score"]:.3f} |'
+            )
+
+
+def main() -> None:
+    """Report."""
+    args = parse_args()
+    out = Path(args.out)
+    with launch.short_errors():
+        try:
+            scores = load_scores(args.scores)
+            kinds, names = None, []
+            if args.truth:
+                kinds, names = report.load_truth(args.truth, len(scores))
+        except (ValueError, FileNotFoundError) as error:
+            raise LaunchError(str(error)) from error
+        pairs = load_data(args, scores) if args.config else None
+        limits = args.max_rank or report.default_thresholds(
+            scores.meta['bank']['size']
+        )
+        content = dict(
+            meta=scores.meta,
+            pairs=len(scores),
+            unreadable=scores.unreadable,
+            thresholds=report.threshold_counts(scores, limits, kinds),
+        )
+        if kinds is not None:
+            content['auc'] = report.auc_by_kind(scores, kinds, names)
+        with atomic_write(out / 'report.json', 'w') as file:
+            json.dump(content, file, indent=2)
+        plot_histograms(
+            out / 'histogram.png', scores, args.max_rank, kinds, names
+        )
+        if pairs is not None:
+            plot_pairs(
+                out / 'pairs.png',
+                scores,
+                pairs.paths,
+                pairs.captions,
+                args.num_pairs,
+            )
+        print_report(content)
+        print(f'\nWrote the report to "{out}".')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,186 @@
+#!/usr/bin/env python
+"""Score how well each image of a training set fits its caption.
+
+The model of CONFIG, with the weights of CHECKPOINT, embeds the unfiltered
+training pairs with the transforms of the test data, and ranks each caption
+among a bank of captions of the target domain. The scores go to one file for
+RelevanceFilteredDataset. A killed run goes on where it was when the same
+command is given again. Several processes:
+
+    torchrun --nproc-per-node 8 tools/filtering/score_relevance.py ... \
+        --launcher pytorch
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
+    sys.path.insert(0, str(ROOT))
+
+from mmengine.config import Config, DictAction  # noqa: E402
+from mmengine.device import get_device  # noqa: E402
+from mmengine.dist import get_dist_info, init_dist  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.registry import init_default_scope  # noqa: E402
+
+import mmtpr  # noqa: E402, F401
+from mmtpr.filtering import sample_bank, setup  # noqa: E402
+from mmtpr.filtering.run import describe_run, run_scoring  # noqa: E402
+from mmtpr.filtering.scorer import RetrieverScorer  # noqa: E402
+from mmtpr.utils import launch  # noqa: E402
+from mmtpr.utils.errors import LaunchError  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('config', help='config with the model and the data to score')
+    add('checkpoint', nargs='?', help='weights; default: what CONFIG loads')
+    add(
+        '--bank',
+        required=True,
+        help='where the bank is drawn from: .txt or .json of captions, or a '
+        '.py config whose training captions are taken',
+    )
+    add('--bank-size', type=int, default=10000, help='captions in the bank')
+    add('--seed', type=int, default=0, help='seed of the draw')
+    add(
+        '--allow-smaller-bank',
+        action='store_true',
+        help='take all captions where there are fewer than --bank-size',
+    )
+    add('--out', required=True, help='score file to write (.npz)')
+    add('--shard-size', type=int, default=8192, help='pairs saved at once')
+    add(
+        '--dataset',
+        default='train_dataloader.dataset',
+        metavar='KEY',
+        help='place of the data set in CONFIG',
+    )
+    add(
+        '--pipeline',
+        metavar='KEY',
+        help='place of the transforms; default: those of the test data',
+    )
+    add('--image-key', help='key of the image path in an entry')
+    add('--caption-key', help='key of the caption in an entry')
+    add('--batch-size', type=int, default=64)
+    add('--num-workers', type=int, default=2, help='image readers a process')
+    add('--amp', action='store_true', help='embed in bfloat16')
+    add(
+        '--skip-broken',
+        action='store_true',
+        help='rank pairs with an unreadable image last instead of stopping',
+    )
+    add(
+        '--overwrite',
+        action='store_true',
+        help='replace a score file of another run',
+    )
+    _add_config_options(parser)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    for name, what in (
+        ('--cfg-options', 'CONFIG'),
+        ('--bank-cfg-options', 'the config given as --bank'),
+    ):
+        parser.add_argument(
+            name,
+            nargs='+',
+            action=DictAction,
+            metavar='KEY=VALUE',
+            help=f'override settings of {what}',
+        )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what starts the processes',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def start(args: argparse.Namespace) -> Config:
+    """Read the config and join the other processes."""
+    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
+    init_default_scope(cfg.get('default_scope') or 'mmtpr')
+    launch.start_processes(cfg, args.launcher)
+    if args.launcher != 'none' and get_device() != 'cpu':
+        init_dist(args.launcher)
+    MMLogger.get_instance('mmtpr', logger_name='mmtpr')
+    if not args.out.endswith('.npz'):
+        raise LaunchError(f'--out must end in .npz, got "{args.out}".')
+    return cfg
+
+
+def draw_bank(args: argparse.Namespace) -> list[str]:
+    """Draw the bank."""
+    captions = setup.load_bank_captions(args.bank, args.bank_cfg_options)
+    return sample_bank(
+        captions,
+        args.bank_size,
+        args.seed,
+        allow_smaller=args.allow_smaller_bank,
+        source=f'the captions of "{args.bank}"',
+    )
+
+
+def main() -> None:
+    """Score."""
+    args = parse_args()
+    with launch.short_errors():
+        cfg = start(args)
+        try:
+            bank = draw_bank(args)
+        except (ValueError, FileNotFoundError) as error:
+            raise LaunchError(str(error)) from error
+        pairs = setup.load_pairs(
+            cfg, args.dataset, args.image_key, args.caption_key
+        )
+        pipeline = setup.find_pipeline(cfg, args.pipeline)
+        model = setup.build_model(cfg, args.checkpoint, get_device())
+        scorer = RetrieverScorer(
+            model,
+            setup.build_pipeline(pipeline),
+            args.batch_size,
+            args.num_workers,
+            args.amp,
+            args.skip_broken,
+        )
+        who = dict(
+            config=args.config,
+            checkpoint=args.checkpoint,
+            fingerprint=setup.scorer_fingerprint(model, cfg, pipeline),
+            precision='bfloat16' if args.amp else 'float32',
+        )
+        source = dict(source=args.bank, seed=args.seed)
+        meta = describe_run(pairs, bank, who, source)
+        try:
+            run_scoring(
+                scorer,
+                pairs,
+                bank,
+                meta,
+                args.out,
+                args.shard_size,
+                args.overwrite,
+            )
+        except ValueError as error:
+            raise LaunchError(str(error)) from error
+    if get_dist_info()[1] > 1:
+        launch.end_processes()
+
+
+if __name__ == '__main__':
+    main()
