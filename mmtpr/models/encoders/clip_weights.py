@@ -187,9 +187,11 @@ def load_clip_weights(
     own = clip.state_dict()
     if not hasattr(clip, 'positional_embedding'):
         state = convert_to_custom_text_state_dict(state)
-    # A buffer that transformers dropped in 4.31.
-    if 'text.transformer.embeddings.position_ids' not in own:
-        state.pop('text.transformer.embeddings.position_ids', None)
+    # Masks and positions a model computes may be stored in older files.
+    computed = {name for name, _ in clip.named_buffers()} - set(own)
+    for key in (*computed, 'text.transformer.embeddings.position_ids'):
+        if key not in own:
+            state.pop(key, None)
     for key in _SCALARS:
         if key in own:
             value = state.get(key, own[key])
