@@ -24,6 +24,7 @@ class PersonRecord(NamedTuple):
         split (str): ``'train'``, ``'val'``, ``'test'`` or ``''`` where the
             file does not say.
         attributes (bytes): Attributes as int8, ``b''`` without.
+        lost (int): Missing or empty captions that were skipped.
     """
 
     path: str
@@ -31,6 +32,7 @@ class PersonRecord(NamedTuple):
     pid: int | str
     split: str = ''
     attributes: bytes = b''
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def parse_records(
     layout: Layout,
     path: str,
     empty_captions: str = 'error',
-) -> tuple[list[PersonRecord], list[int]]:
+) -> list[PersonRecord]:
     """Check records and bring them into one form.
 
     Args:
@@ -137,18 +139,17 @@ def parse_records(
             character. A skipped caption leaves its picture in the gallery.
 
     Returns:
-        tuple[list[PersonRecord], list[int]]: The records, and the indices of
-        those that lost a caption, once for each caption lost.
+        list[PersonRecord]: The records, each with the number of captions it
+        lost.
 
     Raises:
         ValueError: Naming file, record index and key of what is wrong.
     """
-    records, skipped = [], []
+    records = []
     for index, item in enumerate(raw):
         where = f'Record {index} of "{path}"'
         _check_record(item, layout, where)
         captions, lost = _captions(item, layout, where, empty_captions)
-        skipped.extend([index] * lost)
         records.append(
             PersonRecord(
                 item[layout.path],
@@ -156,9 +157,10 @@ def parse_records(
                 _identity(item[layout.pid]),
                 item[layout.split] if layout.split else '',
                 _attributes(item, layout, where),
+                lost,
             )
         )
-    return records, skipped
+    return records
 
 
 def _check_record(item: Any, layout: Layout, where: str) -> None:

@@ -88,10 +88,7 @@ def check_split(
             f'{path}: {why}' for path, why in bad.items() if why != 'missing'
         ],
         shared_captions=shared_captions(records),
-        empty_captions=[
-            f'{path}: record {index}'
-            for path, index in dataset.load_report['empty_captions']
-        ],
+        empty_captions=dataset.load_report['empty_captions'],
         control_captions=[
             f'{r.path}: {caption!r}'
             for r in records

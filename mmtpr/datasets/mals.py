@@ -99,10 +99,9 @@ class MALS(TextPersonDataset):
         for path in self.shards():
             raw = read_records(path, 'MALS annotation file')
             detect_layout(raw[0], self.layouts, path)
-            shard, skipped = parse_records(
+            shard = parse_records(
                 raw, LAYOUTS['aptm'], path, self.empty_captions
             )
-            self._report_empty(path, skipped)
             width = self._check_attributes(shard, width, path)
             records.extend(shard)
         self._metainfo['num_attributes'] = width

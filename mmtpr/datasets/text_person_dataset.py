@@ -3,7 +3,6 @@
 import logging
 import os
 import pickle
-from collections.abc import Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -127,6 +126,11 @@ class TextPersonDataset(BaseDataset):
             attributes as bytes; ``get_data_info`` completes them.
         """
         records = self.load_records()
+        if lost := self.load_report['empty_captions']:
+            self._warn(
+                f'skipped {len(lost)} missing or empty captions of the split '
+                f'"{self.split}", first of the picture "{lost[0]}"'
+            )
         self.check_image_root(records[0].path)
         image_ids = {}
         for record in records:
@@ -150,11 +154,13 @@ class TextPersonDataset(BaseDataset):
         Returns:
             list[PersonRecord]: At least one, identities not renumbered.
         """
-        self.load_report['empty_captions'] = []
         records = self._read_all()
         if self.val_pids:
             records = carve_val(records, self.val_pids, self.source)
-        return take_split(records, self.split, self.source)
+        records = take_split(records, self.split, self.source)
+        lost = [path for r in records for path in [r.path] * r.lost]
+        self.load_report['empty_captions'] = lost
+        return records
 
     def get_data_info(self, idx: int) -> dict:
         """Get one sample.
@@ -182,10 +188,9 @@ class TextPersonDataset(BaseDataset):
         """Read the whole annotation file, each record with its split."""
         raw = read_records(self.ann_file)
         name = self.layout or detect_layout(raw[0], self.layouts, self.source)
-        records, skipped = parse_records(
+        records = parse_records(
             raw, LAYOUTS[name], self.source, self.empty_captions
         )
-        self._report_empty(self.source, skipped)
         if not LAYOUTS[name].split:
             records = self._assign_splits(records, name)
         return records
@@ -236,15 +241,6 @@ class TextPersonDataset(BaseDataset):
             and os.path.exists(os.path.join(parent, first))
         ):
             self.data_prefix['img_path'] = parent
-
-    def _report_empty(self, source: str, indices: Sequence[int]) -> None:
-        if indices:
-            found = self.load_report['empty_captions']
-            found.extend((source, index) for index in indices)
-            self._warn(
-                f'skipped {len(indices)} missing or empty captions of '
-                f'"{source}", first in record {indices[0]}'
-            )
 
     def _drop_broken(self, records: list[PersonRecord]) -> list[PersonRecord]:
         if self.broken_images == 'error':

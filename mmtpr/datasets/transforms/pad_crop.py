@@ -49,7 +49,10 @@ class PadCrop(BaseTransform):
         """
         img = results['img']
         height, width = img.shape[:2]
-        padded = mmcv.impad(img, padding=self.padding, pad_val=self.fill)
+        fill = self.fill
+        if isinstance(fill, (int, float)) and img.ndim == 3:
+            fill = (fill,) * img.shape[2]
+        padded = mmcv.impad(img, padding=self.padding, pad_val=fill)
         top, left = self._offsets()
         results['img'] = padded[top : top + height, left : left + width]
         return results

@@ -1,0 +1,157 @@
+"""Check the data sets of a config on disk.
+
+Prints counts beside the published ones, missing and unreadable pictures,
+captions shared by several persons, empty captions, captions with control
+characters, and identities that occur in two splits.
+
+Example:
+    python tools/dataset_checks/check_dataset.py configs/irra_cuhk.py
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmtpr').is_dir() and str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from mmengine.config import Config, DictAction  # noqa: E402
+
+from mmtpr.datasets.checks import (  # noqa: E402
+    FINDINGS,
+    check_config,
+    count_differences,
+    count_problems,
+)
+from mmtpr.utils import atomic_write  # noqa: E402
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        argv (Sequence[str], optional): Arguments. Defaults to sys.argv.
+
+    Returns:
+        argparse.Namespace: What was asked for.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--split',
+        nargs='+',
+        choices=('train', 'val', 'test'),
+        help='splits to check; all by default',
+    )
+    parser.add_argument(
+        '--no-images', action='store_true', help='do not decode pictures'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=8, help='threads that decode'
+    )
+    parser.add_argument(
+        '--limit', type=int, default=5, help='examples of each finding'
+    )
+    parser.add_argument('--json', metavar='FILE', help='write the report')
+    parser.add_argument(
+        '--strict',
+        action='store_true',
+        help='exit with 1 if something is wrong; shared captions are not',
+    )
+    parser.add_argument(
+        '--ignore-counts',
+        action='store_true',
+        help='with --strict, let counts differ from the published ones',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='changes of the config, key=value',
+    )
+    return parser.parse_args(argv)
+
+
+def render(report: dict) -> str:
+    """Write a report as text.
+
+    Args:
+        report (dict): Result of ``check_config``.
+
+    Returns:
+        str: Several lines.
+    """
+    lines = []
+    for split in report['splits']:
+        lines += ['', f'{split["dataset"]} {split["split"]}']
+        lines += [f'  {split["source"]}']
+        wrong = count_differences(split)
+        for name, number in split['found'].items():
+            known = (split['published'] or {}).get(name)
+            told = f'{known:>12,}' if known is not None else f'{"-":>12}'
+            mark = '  differs' if name in wrong else ''
+            lines.append(f'  {name:<18}{number:>12,}  published {told}{mark}')
+        for name in FINDINGS:
+            lines += _finding(name.replace('_', ' '), split[name])
+    for overlap in report['overlaps']:
+        name = (
+            f'{overlap["dataset"]}: ids in {" and ".join(overlap["splits"])}'
+        )
+        lines += ['', *_finding(name, overlap)]
+    if not report['overlaps']:
+        lines += ['', 'No identity occurs in two splits.']
+    if report['skipped']:
+        lines += [f'Not checked: {", ".join(report["skipped"])}']
+    return '\n'.join(lines[1:])
+
+
+def _finding(name: str, finding: dict) -> list[str]:
+    lines = [f'  {name:<18}{finding["number"]:>12,}']
+    for example in finding['examples']:
+        if isinstance(example, dict):
+            example = (
+                f'{len(example["pids"])} persons: {example["caption"][:60]!r}'
+            )
+        lines.append(f'      {example}')
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool.
+
+    Args:
+        argv (Sequence[str], optional): Arguments. Defaults to sys.argv.
+
+    Returns:
+        int: Exit status.
+    """
+    args = parse_args(argv)
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    report = check_config(
+        cfg,
+        splits=args.split,
+        images=not args.no_images,
+        num_workers=args.workers,
+        limit=args.limit,
+    )
+    problems = count_problems(report, args.ignore_counts)
+    print(render(report))
+    print(f'{problems} problems found.')
+    if args.json:
+        with atomic_write(args.json, 'w') as file:
+            json.dump({**report, 'problems': problems}, file, indent=1)
+    return int(args.strict and problems > 0)
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except (OSError, ValueError) as error:
+        sys.exit(f'{type(error).__name__}: {error}')
