@@ -203,8 +203,9 @@ def test_requirements_declare_what_is_imported(repo_root):
     declared = {
         # cv2: of mmengine and mmcv; naming one of its distributions here would
         # put it beside the other.
-        'PIL', 'cv2', 'matplotlib', 'numpy', 'open_clip', 'packaging', 'torch',
-        'torchvision', 'mmengine', 'mmcv', 'mmpretrain', 'mmtpr',
+        'PIL', 'cv2', 'matplotlib', 'numpy', 'open_clip', 'packaging',
+        'safetensors', 'torch', 'torchvision', 'tqdm',
+        'mmengine', 'mmcv', 'mmpretrain', 'mmtpr',
     }  # fmt: skip
     found = set()
     for path in (repo_root / 'mmtpr').rglob('*.py'):
