@@ -2,7 +2,7 @@
 default_scope = 'mmtpr'
 
 # Validation chooses the best checkpoint by this metric.
-save_best = 't2i/mAP'
+save_best = 'mAP'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

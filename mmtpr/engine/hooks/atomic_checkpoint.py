@@ -30,7 +30,7 @@ class AtomicCheckpointHook(CheckpointHook):
     Example:
         >>> default_hooks = dict(checkpoint=dict(
         ...     type='mmtpr.AtomicCheckpointHook', interval=1,
-        ...     save_best='t2i/mAP', rule='greater', max_keep_ckpts=2))
+        ...     save_best='mAP', rule='greater', max_keep_ckpts=2))
     """
 
     def __init__(self, *args, **kwargs) -> None:
