@@ -249,6 +249,6 @@ def _check_keys(own: dict, state: dict, source: str) -> None:
     if any('lora_' in key for key in wrong['unknown']):
         hint = (
             'The file holds adapters: merge them before, see '
-            'mmtpr.models.adapters.merge_adapters.'
+            'mmtpr.models.adapters.merge_adapters(model, remove=True).'
         )
     raise ValueError(f'Weights "{source}" do not fit: {found}. {hint}')

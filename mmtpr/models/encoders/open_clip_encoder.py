@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from os import PathLike
 
-from mmengine.model import BaseModule
 from open_clip.hf_model import HFTextEncoder
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
@@ -29,7 +28,7 @@ _PARTS = {'visual': ('visual',), 'text': _TEXT_PARTS}
 
 
 @MODELS.register_module()
-class OpenCLIPEncoder(BaseModule):
+class OpenCLIPEncoder(nn.Module):
     """Image and text encoder of any open_clip model.
 
     The model is the attribute ``clip``; its parts keep open_clip's names.
@@ -59,7 +58,6 @@ class OpenCLIPEncoder(BaseModule):
             not train and stay in evaluation mode.
         grad_checkpointing (bool): Whether to recompute activations in the
             backward pass to save memory. Defaults to False.
-        init_cfg (dict, optional): Initialization config.
 
     Attributes:
         embed_dim (int): Width of the shared space.
@@ -88,9 +86,8 @@ class OpenCLIPEncoder(BaseModule):
         token_projection: bool = True,
         frozen: Sequence[str] = (),
         grad_checkpointing: bool = False,
-        init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
         config = model_config(model)
         weights = find_weights(model, pretrained) if pretrained else None
         set_activation(config, quick_gelu, weights)

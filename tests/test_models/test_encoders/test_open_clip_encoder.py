@@ -299,3 +299,37 @@ def test_it_is_built_by_name_from_any_scope():
     encoder = MODELS.build(tiny_encoder_cfg(vocab_size=100))
     assert isinstance(encoder, OpenCLIPEncoder)
     assert encoder(None, None) == (None, None)
+
+
+@pytest.mark.parametrize('pooler', ['mean_pooler', 'cls_pooler'])
+def test_a_tower_of_hugging_face(pooler, tmp_path):
+    transformers = pytest.importorskip('transformers')
+    transformers.BertConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        vocab_size=100,
+        max_position_embeddings=40,
+    ).save_pretrained(tmp_path)
+    config = dict(
+        embed_dim=16,
+        vision_cfg=VIT,
+        text_cfg=dict(
+            hf_model_name=str(tmp_path),
+            hf_proj_type='linear',
+            hf_pooler_type=pooler,
+        ),
+    )
+    encoder = OpenCLIPEncoder(config).eval()
+    assert (encoder.text_width, encoder.context_length) == (32, 40)
+    tokens = torch.randint(1, 99, (2, 12))
+    with torch.no_grad():
+        texts, words = encoder.encode_text(tokens, return_tokens=True)
+        torch.testing.assert_close(encoder.encode_text(tokens), texts)
+    assert words.shape == (2, 12, 16)
+    with pytest.raises(ValueError, match='40 text tokens, got 50'):
+        encoder.encode_text(torch.ones(1, 50).long())
+    config['text_cfg']['hf_model_name'] = str(tmp_path / 'none')
+    with pytest.raises(ValueError, match='hf_model_name to a local folder'):
+        OpenCLIPEncoder(config)

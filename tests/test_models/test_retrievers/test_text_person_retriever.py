@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmtpr.models import RetrievalDataPreprocessor
+from mmtpr.models.adapters import merge_adapters
 from mmtpr.models.losses import SDMLoss, id_loss, sdm_loss
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
@@ -217,6 +218,40 @@ def test_the_encoder_may_be_wrapped():
     model(**data, mode='loss')['loss_mlm'].backward()
     weight = wrapped.module.clip.visual.conv1.weight
     assert weight.grad.abs().max() > 0
+
+
+def test_wora_around_the_encoder_trains_and_comes_off(tmp_path):
+    encoder = dict(
+        type='mmtpr.WoRAModel',
+        module=ENCODER,
+        rank=4,
+        targets=[dict(type=r'clip\.visual\..*\.attn\.(q|k|v|out_proj)')],
+    )
+    model = _build(
+        encoder=encoder,
+        losses=dict(
+            sdm=dict(type='mmtpr.SDMLoss'),
+            mlm=dict(type='mmtpr.MLMLoss', layers=1),
+        ),
+    )
+    data = model.data_preprocessor(_pairs(masked=True), True)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(2):
+        sum(model(**data, mode='loss').values()).backward()
+        optimizer.step()
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert any(name.endswith('lora_A') for name in trained)
+    assert not [n for n, p in trained.items() if p.grad is None]
+    with torch.no_grad():
+        wanted = model.eval().extract_image_feat(data['inputs']['image'])
+    plain = merge_adapters(model, remove=True)
+    torch.save({'state_dict': plain.state_dict()}, tmp_path / 'plain.pth')
+    again = _build(
+        encoder=dict(ENCODER, pretrained=str(tmp_path / 'plain.pth'))
+    ).eval()
+    with torch.no_grad():
+        got = again.extract_image_feat(data['inputs']['image'])
+    torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_the_default_preprocessor_holds_in_any_scope():
