@@ -109,12 +109,14 @@ class RetrieverScorer:
             unreadable images.
 
         Raises:
-            ValueError: If no image can be read, or an embedding is not
-                finite.
+            ValueError: If an image cannot be read and broken ones are not
+                skipped, or if an embedding is not finite.
         """
         parts: list[tuple[list[int], Tensor]] = []
         broken: dict[int, str] = {}
         for count, places, batch, failed in self._batches(samples):
+            if failed and not self.skip_broken:
+                raise unreadable_error(samples, failed)
             broken.update(failed)
             if places:
                 feats = self._extract(batch, 'image', 'extract_image_feat')
@@ -123,11 +125,7 @@ class RetrieverScorer:
             if on_batch is not None:
                 on_batch(count)
         if not parts:
-            place, reason = next(iter(broken.items()))
-            raise ValueError(
-                f'None of {len(samples)} images can be read, e.g. '
-                f'"{samples[place].get("img_path")}": {reason}'
-            )
+            return torch.zeros(len(samples), 1, 1), broken
         shape = (len(samples), *parts[0][1].shape[1:])
         tokens = parts[0][1].new_zeros(shape)
         for places, feats in parts:
@@ -171,7 +169,7 @@ class RetrieverScorer:
     def _batches(self, samples: Sequence[dict]) -> Iterator[tuple]:
         return iter(
             DataLoader(
-                _Images(samples, self.pipeline, self.skip_broken),
+                _Images(samples, self.pipeline),
                 batch_size=self.batch_size,
                 num_workers=min(self.num_workers, len(samples)),
                 collate_fn=_collate,
@@ -182,30 +180,19 @@ class RetrieverScorer:
 class _Images(Dataset):
     """Images of entries, or the reason why one cannot be read."""
 
-    def __init__(
-        self, samples: Sequence[dict], pipeline: Callable, skip_broken: bool
-    ) -> None:
+    def __init__(self, samples: Sequence[dict], pipeline: Callable) -> None:
         self.samples = samples
         self.pipeline = pipeline
-        self.skip_broken = skip_broken
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[int, dict | None, str]:
-        path = self.samples[index].get('img_path')
         try:
             data = self.pipeline(dict(self.samples[index]))
-            if data is None:
-                raise ValueError('the pipeline returned nothing')
         except Exception as error:
-            if self.skip_broken:
-                return index, None, str(error)
-            raise RuntimeError(
-                f'The image "{path}" cannot be scored: {error} Repair or '
-                'remove it, or rank such pairs last (skip broken images).'
-            ) from error
-        return index, data, ''
+            return index, None, str(error)
+        return index, data, 'the pipeline gave nothing'
 
 
 def _collate(
@@ -215,6 +202,26 @@ def _collate(
     broken = {index: why for index, data, why in items if data is None}
     batch = pseudo_collate([data for _, data in good]) if good else None
     return len(items), [index for index, _ in good], batch, broken
+
+
+def unreadable_error(
+    samples: Sequence[dict], reasons: dict[int, str]
+) -> ValueError:
+    """Make the error that names an unreadable image.
+
+    Args:
+        samples (Sequence[dict]): Data set entries with ``img_path``.
+        reasons (dict[int, str]): Reasons by position of the entry.
+
+    Returns:
+        ValueError: The error.
+    """
+    place, reason = next(iter(reasons.items()))
+    return ValueError(
+        f'{len(reasons)} of {len(samples)} images cannot be scored, e.g. '
+        f'"{samples[place].get("img_path")}": {reason} Repair or remove such '
+        'images, or rank their pairs last with --skip-broken.'
+    )
 
 
 def _check_finite(feats: Tensor, samples: Sequence[dict]) -> None:

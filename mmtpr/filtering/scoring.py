@@ -19,11 +19,13 @@ from tqdm import tqdm
 from .bank import own_indices
 from .pairs import Pairs
 from .ranking import relevance_rank, relevance_score
-from .scorer import RelevanceScorer
+from .scorer import RelevanceScorer, unreadable_error
 from .shards import ShardStore
 
 # Pairs ranked at once; bounds the copies of tokens of shared images.
 _RANK_STEP = 1024
+# So many images, none of them readable, are a wrong path, not broken files.
+_WRONG_PATH = 32
 
 
 def score_pairs(
@@ -95,12 +97,19 @@ def score_shard(
     Returns:
         tuple[np.ndarray, np.ndarray]: Ranks, and relevances with -inf where
         the image cannot be read; such a pair has the rank M + 1.
+
+    Raises:
+        ValueError: If not one of many images can be read.
     """
     numbers = range(*bounds)
     first, image_of = _unique([pairs.paths[i] for i in numbers])
     samples = [pairs.image_entry(numbers[i]) for i in first]
     counts = np.bincount(image_of, minlength=len(first))
     tokens, broken = scorer.embed_images(samples, _Counter(counts, on_batch))
+    if len(broken) == len(samples):
+        if len(samples) >= _WRONG_PATH:
+            raise unreadable_error(samples, broken)
+        tokens = bank_feats.new_zeros(len(samples), 1, bank_feats.size(1))
     texts = [pairs.captions[i] for i in numbers]
     first, text_of = _unique(texts)
     captions = scorer.embed_captions([texts[i] for i in first])
