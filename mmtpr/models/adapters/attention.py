@@ -61,6 +61,9 @@ class AdaptedMultiheadAttention(nn.Module):
         ValueError: If the layer uses ``add_bias_kv`` or ``add_zero_attn``.
     """
 
+    #: Keeps torch's transformer layers off the fused path that reads weights.
+    _qkv_same_embed_dim = False
+
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
         if attention.bias_k is not None or attention.add_zero_attn:
@@ -74,7 +77,7 @@ class AdaptedMultiheadAttention(nn.Module):
         self.kdim, self.vdim = attention.kdim, attention.vdim
         self.dropout = attention.dropout
         self.batch_first = attention.batch_first
-        self._qkv_same_embed_dim = attention._qkv_same_embed_dim
+        self._is_packed = attention._qkv_same_embed_dim
         weights = _input_weights(attention)
         packed = attention.in_proj_bias
         biases = [None] * 3 if packed is None else packed.chunk(3)
@@ -87,7 +90,7 @@ class AdaptedMultiheadAttention(nn.Module):
     @property
     def in_proj_weight(self) -> Tensor | None:
         """Effective packed weight (3 * embed_dim, embed_dim), built anew."""
-        if not self._qkv_same_embed_dim:
+        if not self._is_packed:
             return None
         return torch.cat([self.q.weight, self.k.weight, self.v.weight])
 
@@ -219,7 +222,7 @@ class AdaptedMultiheadAttention(nn.Module):
         )
         trains = any(linears[n].weight.requires_grad for n in 'qkv')
         inputs = [linears[n].weight.detach() for n in 'qkv']
-        if self._qkv_same_embed_dim:
+        if self._is_packed:
             fused = torch.cat(inputs)
             attention.in_proj_weight = nn.Parameter(fused, trains)
         else:

@@ -101,11 +101,14 @@ class AdaptedLinearFunction(Function):
         """
         need_x, need_low, _, need_bias, *_ = ctx.needs_input_grad
         with no_autocast(grad):
-            x, x_low, _, down, up, _, low, _ = ctx.saved_tensors
+            # Read once: activation checkpointing gives them only once.
+            x, x_low, weight, down, up, gain, low, base = ctx.saved_tensors
             grad_low = grad @ up
             grad_up = (low.t() @ grad).t()
             grad_down = grad_low.t() @ (x if x_low is None else x_low)
-            grad_x, grad_gain = _backward_base(ctx, grad)
+            grad_x, grad_gain = _backward_base(
+                ctx, grad, x, weight, gain, base
+            )
             if need_x and x_low is None:
                 grad_x.addmm_(grad_low, down)
             grad_x_low = grad_low @ down if need_low else None
@@ -128,9 +131,15 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return torch.addmm(bias, x, weight.t())
 
 
-def _backward_base(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _backward_base(
+    ctx,
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    gain: Tensor | None,
+    base: Tensor | None,
+) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the frozen path: input (T, in), gain (n,)."""
-    x, _, weight, _, _, gain, _, base = ctx.saved_tensors
     need_x, need_gain = ctx.needs_input_grad[0], ctx.needs_input_grad[6]
     matrix = weight.to(grad.dtype)
     if gain is None:
