@@ -1,6 +1,6 @@
 """Which gallery items match a query: ids, checks and blocks of a matrix."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Union
 
 import numpy as np
@@ -13,7 +13,7 @@ Pairs = tuple[torch.Tensor, torch.Tensor]
 
 ON_MISSING = ('error', 'skip')
 #: Similarities looked at in one go; bounds the memory beside the matrix.
-BLOCK_ELEMENTS = 1 << 20
+BLOCK_ELEMENTS = 1 << 19
 
 
 def check_missing(
@@ -47,9 +47,8 @@ def check_missing(
         )
     queries = to_ids(query_ids, 'query_ids')
     gallery = to_ids(gallery_ids, 'gallery_ids')
-    lacking = queries[
-        _count_positives(queries, gallery, ignore_ids, exclude) == 0
-    ]
+    count = Matches(queries, gallery, ignore_ids, exclude).count()
+    lacking = queries[count == 0]
     missing = len(lacking)
     if missing and (on_missing == 'error' or missing == len(queries)):
         first = ', '.join(map(str, lacking.unique()[:5].tolist()))
@@ -86,37 +85,91 @@ def to_ids(ids: Array, name: str, device: str = 'cpu') -> torch.Tensor:
     return ids.to(device=device, dtype=torch.long)
 
 
-def _count_positives(
-    queries: torch.Tensor,
-    gallery: torch.Tensor,
-    ignore_ids: Sequence[int],
-    exclude: Pairs | None,
-) -> torch.Tensor:
-    """Number of positives of each query, (Q, ), without a Q x G table."""
-    ignored = torch.tensor(list(ignore_ids), dtype=torch.long)
-    known, counts = torch.unique(
-        gallery[~torch.isin(gallery, ignored)], return_counts=True
-    )
-    if not len(known):
-        return torch.zeros_like(queries)
-    place = torch.searchsorted(known, queries).clamp_(max=len(known) - 1)
-    found = known[place] == queries
-    number = torch.where(found, counts[place], 0)
-    if exclude is not None and len(exclude[0]):
-        rows, cols = torch.stack([x.cpu() for x in exclude]).unique(dim=1)
-        same = (queries[rows] == gallery[cols]) & found[rows]
-        number.index_add_(0, rows[same], -torch.ones_like(rows[same]))
-    return number
+class Matches:
+    """Who is right for whom, found by joining ids, without a Q x G table.
+
+    Args:
+        queries (Tensor): Ids, of shape (Q, ), long.
+        gallery (Tensor): Ids, of shape (G, ), long.
+        ignore_ids (Sequence[int]): Ids that match nothing.
+        exclude (tuple[Tensor, Tensor], optional): Query and gallery indices
+            of pairs that are out of the ranking.
+    """
+
+    def __init__(
+        self,
+        queries: torch.Tensor,
+        gallery: torch.Tensor,
+        ignore_ids: Sequence[int],
+        exclude: Pairs | None = None,
+    ) -> None:
+        device = gallery.device
+        ignored = torch.tensor(list(ignore_ids), dtype=torch.long).to(device)
+        usable = (~torch.isin(gallery, ignored)).nonzero()[:, 0]
+        ids, order = gallery[usable].sort(stable=True)
+        self._cols = usable[order]
+        self._low = torch.searchsorted(ids, queries)
+        self._size = torch.searchsorted(ids, queries, right=True) - self._low
+        self._width = len(gallery)
+        self._gone = _distinct(exclude, device)
+
+    def count(self) -> torch.Tensor:
+        """Count the positives of each query.
+
+        Returns:
+            Tensor: Of shape (Q, ), long.
+        """
+        number = self._size.clone()
+        rows, cols = self._gone
+        # Rows of excluded pairs that are matches: look each up in its range.
+        for start in range(0, len(rows), 1 << 16):
+            some = rows[start : start + (1 << 16)]
+            codes = some * self._width + cols[start : start + (1 << 16)]
+            own = torch.isin(codes, self._codes(some.unique()))
+            number.index_add_(0, some[own], -torch.ones_like(some[own]))
+        return number
+
+    def _codes(self, queries: torch.Tensor) -> torch.Tensor:
+        rows, cols = self._expand(queries)
+        return queries[rows] * self._width + cols
+
+    def _expand(self, queries: torch.Tensor) -> Pairs:
+        size = self._size[queries]
+        rows = torch.arange(len(queries), device=size.device)
+        rows = rows.repeat_interleave(size)
+        place = torch.arange(len(rows), device=size.device)
+        place -= (size.cumsum(0) - size)[rows]
+        return rows, self._cols[self._low[queries][rows] + place]
+
+    def block(self, start: int, stop: int) -> tuple[Pairs, Pairs]:
+        """Give the pairs of the queries from start to stop.
+
+        Args:
+            start (int): First query.
+            stop (int): One after the last query.
+
+        Returns:
+            tuple: Matching pairs, by query in ascending order, and excluded
+            pairs; query indices count from ``start``.
+        """
+        stop = min(stop, len(self._size))
+        queries = torch.arange(start, stop, device=self._size.device)
+        rows, cols = self._expand(queries)
+        inside = (self._gone[0] >= start) & (self._gone[0] < stop)
+        gone = (self._gone[0][inside] - start, self._gone[1][inside])
+        if len(gone[0]):
+            codes = gone[0] * self._width + gone[1]
+            keep = ~torch.isin(rows * self._width + cols, codes)
+            rows, cols = rows[keep], cols[keep]
+        return (rows, cols), gone
 
 
-def matched_blocks(
-    similarity: Array,
-    query_ids: Array,
-    gallery_ids: Array,
-    ignore_ids: Sequence[int],
-    exclude: Pairs | None,
-) -> Iterator[tuple[int, torch.Tensor, torch.Tensor, Pairs]]:
-    """Walk through a similarity matrix in blocks of queries.
+class MatchedBlocks:
+    """A similarity matrix in blocks of queries, with their matches.
+
+    ``blocks[i]`` is a tuple: scores (B, G), matching pairs and excluded pairs,
+    as :meth:`Matches.block` gives them. A NaN among the scores raises a
+    ValueError.
 
     Args:
         similarity (Tensor | ndarray): Scores, of shape (Q, G), floating.
@@ -126,45 +179,47 @@ def matched_blocks(
         exclude (tuple[Tensor, Tensor], optional): Query and gallery indices
             of pairs that are out of the ranking.
 
-    Yields:
-        tuple: Start of the block, scores (B, G), matches (B, G) as bool with
-        the excluded ones off, and the block's own excluded pairs.
-
     Raises:
-        ValueError: If shapes do not fit or a score is NaN.
+        ValueError: If shapes do not fit or the scores are not floating.
     """
-    similarity = torch.as_tensor(similarity)
-    device = similarity.device
-    queries = to_ids(query_ids, 'query_ids', device)
-    gallery = to_ids(gallery_ids, 'gallery_ids', device)
-    if similarity.shape != (len(queries), len(gallery)):
-        raise ValueError(
-            f'similarity has shape {tuple(similarity.shape)}, but there are '
-            f'{len(queries)} query ids and {len(gallery)} gallery ids.'
-        )
-    if not similarity.is_floating_point():
-        raise ValueError(
-            f'similarity must be floating, got {similarity.dtype}.'
-        )
-    ignored = torch.tensor(list(ignore_ids), dtype=torch.long, device=device)
-    usable = ~torch.isin(gallery, ignored)
-    pairs = _sorted_pairs(exclude, device)
-    step = max(1, BLOCK_ELEMENTS // len(gallery))
-    for start in range(0, len(queries), step):
-        scores = similarity[start : start + step]
+
+    def __init__(
+        self,
+        similarity: Array,
+        query_ids: Array,
+        gallery_ids: Array,
+        ignore_ids: Sequence[int],
+        exclude: Pairs | None,
+    ) -> None:
+        self.similarity = scores = torch.as_tensor(similarity)
+        queries = to_ids(query_ids, 'query_ids', scores.device)
+        gallery = to_ids(gallery_ids, 'gallery_ids', scores.device)
+        if scores.shape != (len(queries), len(gallery)):
+            raise ValueError(
+                f'similarity has shape {tuple(scores.shape)}, but there are '
+                f'{len(queries)} query ids and {len(gallery)} gallery ids.'
+            )
+        if not scores.is_floating_point():
+            raise ValueError(
+                f'similarity must be floating, got {scores.dtype}.'
+            )
+        self._matches = Matches(queries, gallery, ignore_ids, exclude)
+        self._step = max(1, BLOCK_ELEMENTS // len(gallery))
+
+    def __len__(self) -> int:
+        return -(-len(self.similarity) // self._step)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Pairs, Pairs]:
+        start, stop = index * self._step, (index + 1) * self._step
+        scores = self.similarity[start:stop]
         if scores.dtype in (torch.float16, torch.bfloat16):
             scores = scores.float()
         _refuse_nan(scores, start)
-        match = queries[start : start + step, None] == gallery
-        match &= usable
-        inside = (pairs[0] >= start) & (pairs[0] < start + step)
-        excluded = (pairs[0][inside] - start, pairs[1][inside])
-        match[excluded] = False
-        yield start, scores, match, excluded
+        return scores, *self._matches.block(start, stop)
 
 
-def _sorted_pairs(exclude: Pairs | None, device: torch.device) -> Pairs:
-    """Distinct excluded pairs on a device, none as empty vectors."""
+def _distinct(exclude: Pairs | None, device: torch.device) -> Pairs:
+    """Distinct pairs on a device, none as empty vectors."""
     if exclude is None:
         empty = torch.zeros(0, dtype=torch.long, device=device)
         return empty, empty
@@ -173,12 +228,16 @@ def _sorted_pairs(exclude: Pairs | None, device: torch.device) -> Pairs:
 
 
 def _refuse_nan(scores: torch.Tensor, start: int) -> None:
-    nan = scores.isnan()
-    if nan.any():
-        row, col = nan.nonzero()[0].tolist()
+    # The sum costs a twentieth of looking at each; inf - inf is NaN too.
+    if not scores.sum().isnan():
+        return
+    rows = scores.isnan().any(dim=1).nonzero()[:, 0]
+    if len(rows):
+        row = int(rows[0])
+        col = int(scores[row].isnan().nonzero()[0])
         raise ValueError(
-            f'{int(nan.any(dim=1).sum())} or more queries have a similarity '
-            f'that is NaN, first that of query {start + row} with gallery '
-            f'item {col}. The features are probably not finite: look at the '
-            'model or the checkpoint.'
+            f'The similarity of query {start + row} with gallery item {col} '
+            f'is NaN, and {len(rows) - 1} or more other queries have NaN. '
+            'The features are probably not finite: look at the model or the '
+            'checkpoint.'
         )

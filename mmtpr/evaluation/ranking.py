@@ -21,11 +21,11 @@ from numbers import Integral
 
 import torch
 
-from .matching import Array, Pairs, check_missing, matched_blocks
+from .counting import list_block, rank_block
+from .matching import Array, MatchedBlocks, Pairs, check_missing
+from .threads import map_in_threads
 
 TIES = ('pessimistic', 'optimistic')
-# Up to so many positives one pass for each beats a binary search.
-_FEW_POSITIVES = 24
 
 
 @dataclass
@@ -179,12 +179,16 @@ def ranks_of_positives(
     """
     if ties not in TIES:
         raise ValueError(f'ties must be one of {TIES}, not {ties!r}.')
-    parts = [
-        _rank_block(scores, match, excluded, ties == 'pessimistic')
-        for _, scores, match, excluded in matched_blocks(
-            similarity, query_ids, gallery_ids, ignore_ids, exclude
-        )
-    ]
+    blocks = MatchedBlocks(
+        similarity, query_ids, gallery_ids, ignore_ids, exclude
+    )
+    parts = map_in_threads(
+        lambda index: Ranking(
+            *rank_block(*blocks[index], ties == 'pessimistic')
+        ),
+        range(len(blocks)),
+        blocks.similarity.is_cuda,
+    )
     return Ranking.join(parts)
 
 
@@ -214,20 +218,14 @@ def ranked_lists(
         dict[str, Tensor]: ``'index'`` (long), ``'score'`` (as the
         similarity) and ``'correct'`` (bool), each of shape (Q, num).
     """
-    heads = []
-    for _, scores, match, excluded in matched_blocks(
+    blocks = MatchedBlocks(
         similarity, query_ids, gallery_ids, ignore_ids, exclude
-    ):
-        scores = scores.clone()
-        scores[excluded] = -torch.inf
-        size = min(num, scores.shape[1])
-        wrong = scores.masked_fill(match, -torch.inf).topk(size)
-        right = scores.masked_fill_(~match, -torch.inf).topk(size)
-        score = torch.cat([wrong.values, right.values], dim=1)
-        index = torch.cat([wrong.indices, right.indices], dim=1)
-        score, order = score.sort(dim=1, descending=True, stable=True)
-        index, score = index.gather(1, order)[:, :size], score[:, :size]
-        heads.append((index, score, match.gather(1, index)))
+    )
+    heads = map_in_threads(
+        lambda index: list_block(*blocks[index], num),
+        range(len(blocks)),
+        blocks.similarity.is_cuda,
+    )
     index, score, correct = (torch.cat(x) for x in zip(*heads, strict=True))
     return dict(index=index, score=score, correct=correct)
 
@@ -246,54 +244,3 @@ def check_topk(topk: Sequence[int]) -> None:
         raise ValueError(
             f'topk must hold positive integers, got {tuple(topk)}.'
         )
-
-
-def _rank_block(
-    scores: torch.Tensor, match: torch.Tensor, excluded: Pairs, against: bool
-) -> Ranking:
-    """Rank the positives (B, G) of a block of queries."""
-    rows, cols = match.nonzero(as_tuple=True)
-    counts = torch.bincount(rows, minlength=len(scores))
-    width = max(1, int(counts.max()))
-    slot = torch.arange(len(rows), device=rows.device)
-    slot -= (counts.cumsum(0) - counts)[rows]
-    positives = scores.new_full((len(scores), width), torch.inf)
-    positives[rows, slot] = scores[rows, cols]
-    positives = positives.sort(dim=1).values  # ascending, then the padding
-    before = _count_before(scores, positives, against)
-    gone = scores[excluded][:, None]
-    beaten = positives[excluded[0]]
-    gone = gone >= beaten if against else gone > beaten
-    before.index_add_(0, excluded[0], gone.long(), alpha=-1)
-    # Of what is counted, take out the positives and put the own order in.
-    below = torch.searchsorted(positives, positives, right=not against)
-    below = torch.minimum(below, counts[:, None])  # not the padding
-    place = torch.arange(width, device=rows.device)
-    ranks = before - (counts[:, None] - below) + (counts[:, None] - place)
-    valid = (place < counts[:, None]).flip(1)
-    return Ranking(ranks.flip(1)[valid], rows, len(scores))
-
-
-def _count_before(
-    scores: torch.Tensor, positives: torch.Tensor, against: bool
-) -> torch.Tensor:
-    """Count the items at or above each positive, (B, G), (B, P) -> (B, P).
-
-    Positives are ascending. With ``against`` equal scores count.
-    """
-    width = positives.shape[1]
-    if width <= _FEW_POSITIVES:
-        compare = torch.ge if against else torch.gt
-        return torch.stack(
-            [
-                torch.count_nonzero(compare(scores, column[:, None]), dim=1)
-                for column in positives.unbind(1)
-            ],
-            dim=1,
-        )
-    place = torch.searchsorted(positives, scores, right=against)
-    bins = torch.zeros(len(scores), width + 1, device=scores.device)
-    bins = bins.long().scatter_add_(
-        1, place, torch.ones_like(place[:1, :1]).expand_as(place)
-    )
-    return bins[:, 1:].flip(1).cumsum(1).flip(1)

@@ -9,13 +9,16 @@ where they stand, on the size of a chunk or on the other items. Equal features
 give equal scores, hence true ties.
 """
 
+import threading
 from collections.abc import Iterator
 
 import torch
 
-# One tile is 256 queries x 4,096 gallery vectors: 4 MiB of products.
+from .threads import map_in_threads
+
+# One tile is 256 queries x 2,048 gallery vectors: 2 MiB of products.
 _TILE_QUERIES = 256
-_TILE_VECTORS = 4096
+_TILE_VECTORS = 2048
 # Rows of similarities that may wait for their ranking, in bytes.
 _ROWS_BYTES = 64 << 20
 
@@ -109,25 +112,50 @@ def _default_chunk(gallery: int) -> int:
 def _score_block(
     query: torch.Tensor, tokens: torch.Tensor, k: int
 ) -> torch.Tensor:
-    """(B, D), (N, T, D) -> (B, N), tile by tile."""
-    num, num_tokens, dim = tokens.shape
-    items = max(1, _TILE_VECTORS // num_tokens)
-    out = query.new_empty(len(query), num, dtype=torch.float32)
-    left = tokens.new_zeros(num_tokens, items, dim, dtype=torch.float32)
-    right = query.new_zeros(_TILE_QUERIES, dim, dtype=torch.float32)
-    tile = out.new_empty(num_tokens * items, _TILE_QUERIES)
-    for col in range(0, num, items):
-        part = tokens[col : col + items]
-        left[:, : len(part)] = part.transpose(0, 1)
-        for row in range(0, len(query), _TILE_QUERIES):
-            some = query[row : row + _TILE_QUERIES]
-            right[: len(some)] = some
-            torch.mm(left.view(-1, dim), right.t(), out=tile)
-            score = mean_of_top(tile.view(num_tokens, items, -1), k)
-            out[row : row + len(some), col : col + len(part)] = score[
-                : len(part), : len(some)
-            ].t()
+    """(B, D), (N, T, D) -> (B, N), one column of tiles after the other."""
+    items = max(1, _TILE_VECTORS // tokens.shape[1])
+    out = query.new_empty(len(query), len(tokens), dtype=torch.float32)
+    local = threading.local()
+
+    @torch.no_grad()
+    def column(col: int) -> None:
+        if not hasattr(local, 'buffers'):
+            local.buffers = _new_buffers(tokens, items)
+        some = slice(col, col + items)
+        _score_column(query, tokens[some], k, out[:, some], *local.buffers)
+
+    map_in_threads(column, range(0, len(tokens), items), query.is_cuda)
     return out
+
+
+def _new_buffers(
+    tokens: torch.Tensor, items: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One tile's gallery (T, items, D), queries (256, D) and products."""
+    _, num_tokens, dim = tokens.shape
+    kind = dict(dtype=torch.float32, device=tokens.device)
+    left = torch.zeros(num_tokens, items, dim, **kind)
+    right = torch.zeros(_TILE_QUERIES, dim, **kind)
+    return left, right, torch.empty(num_tokens, items, _TILE_QUERIES, **kind)
+
+
+def _score_column(
+    query: torch.Tensor,
+    part: torch.Tensor,
+    k: int,
+    out: torch.Tensor,
+    left: torch.Tensor,
+    right: torch.Tensor,
+    tile: torch.Tensor,
+) -> None:
+    """Score all queries (B, D) against a few items into ``out`` (B, n)."""
+    left[:, : len(part)] = part.transpose(0, 1)
+    for row in range(0, len(query), _TILE_QUERIES):
+        some = query[row : row + _TILE_QUERIES]
+        right[: len(some)] = some
+        torch.mm(left.flatten(0, 1), right.t(), out=tile.flatten(0, 1))
+        score = mean_of_top(tile, k)[: len(part), : len(some)]
+        out[row : row + len(some)] = score.t()
 
 
 def mean_of_top(planes: torch.Tensor, k: int) -> torch.Tensor:

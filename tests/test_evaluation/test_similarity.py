@@ -68,6 +68,23 @@ def test_score_depends_on_the_pair_alone():
     )
 
 
+def test_score_does_not_depend_on_the_number_of_threads():
+    query, tokens = features(270, 48), features(3000, 6, 48, seed=1)
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(topk_similarity(query, tokens, 3))
+        assert torch.get_num_threads() == threads
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_no_gradient_is_kept():
+    query = features(3, 8).requires_grad_()
+    found = topk_similarity(query, features(9000, 8).requires_grad_())
+    assert not found.requires_grad
+
+
 @pytest.mark.parametrize('dim', [7, 64, 256, 512])
 def test_equal_features_tie_wherever_they_stand(dim):
     query = features(1, dim).expand(300, dim)
