@@ -5,6 +5,7 @@ from mmtpr.utils.compat import (
     check_requirements,
     register_package,
 )
+from mmtpr.utils.seeding import seed_worker
 
 from .version import __version__
 
@@ -12,4 +13,5 @@ check_requirements()
 register_package()
 allow_mmengine_checkpoints()
 
-__all__ = ['__version__']
+# For configs: worker_init_fn=dict(type='mmtpr.seed_worker').
+__all__ = ['__version__', 'seed_worker']

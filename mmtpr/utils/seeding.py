@@ -1,6 +1,7 @@
 """Random state as a function of a few numbers."""
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -30,14 +31,25 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def seed_worker(worker_id: int, seed: int, then=None) -> None:
-    """Seed a data-loader worker; a ``worker_init_fn`` after ``partial``.
+def seed_worker(
+    worker_id: int,
+    seed: int | None = None,
+    then: Callable[[int], None] | None = None,
+) -> None:
+    """Seed a data-loader worker anew in every epoch.
+
+    mmengine's own ``worker_init_fn`` seeds workers alike in every epoch. In a
+    config: ``worker_init_fn=dict(type='mmtpr.seed_worker')``;
+    ``ReproducibleRandomnessHook`` puts it in place by itself.
 
     Args:
         worker_id (int): Number of the worker.
-        seed (int): Seed of the epoch and the process.
+        seed (int, optional): Seed of the epoch and the process. By default
+            the one that torch drew for this epoch in the main process.
         then (Callable, optional): Another ``worker_init_fn``, called after.
     """
+    if seed is None:
+        seed = torch.initial_seed()
     seed_everything(derive_seed(seed, worker_id))
     if then is not None:
         then(worker_id)

@@ -13,6 +13,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, METRICS, MODELS
 from torch import nn
 
+from mmtpr.models.adapters import freeze_except_adapters, inject_adapters
+
 
 @DATASETS.register_module(force=True)
 class RandomVectors(BaseDataset):
@@ -32,11 +34,14 @@ class RandomVectors(BaseDataset):
 
 @MODELS.register_module(force=True)
 class DropoutRegression(BaseModel):
-    def __init__(self, bad_at=None):
+    def __init__(self, bad_at=None, adapter=None):
         super().__init__()
         self.net = nn.Sequential(
             nn.Linear(4, 16), nn.Dropout(0.3), nn.Linear(16, 1)
         )
+        if adapter:
+            inject_adapters(self.net, adapter, [dict(type='0')])
+            freeze_except_adapters(self, [r'net\.2\.bias'])
         self.bad_at = bad_at
         self.steps = 0
 

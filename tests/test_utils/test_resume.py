@@ -23,7 +23,7 @@ def test_named_file(tmp_path):
 def test_falls_back_to_the_last_complete_file(tmp_path):
     for number in (9, 10, 11):
         save(tmp_path / f'epoch_{number}.pth')
-    save(tmp_path / 'best_t2i_mAP_epoch_12.pth')
+    save(tmp_path / 'best_mAP_epoch_12.pth')
     cut = tmp_path / 'epoch_11.pth'
     cut.write_bytes(cut.read_bytes()[:-30])
     (tmp_path / 'last_checkpoint').write_text('')  # killed while writing it

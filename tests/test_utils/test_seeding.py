@@ -2,6 +2,7 @@ import random
 
 import numpy as np
 import torch
+from mmengine.registry import FUNCTIONS
 
 from mmtpr.utils.seeding import derive_seed, seed_everything, seed_worker
 
@@ -33,4 +34,15 @@ def test_workers_differ_and_call_on():
     first = draw()
     seed_worker(1, seed=5)
     assert called == [0]
+    assert all(a != b for a, b in zip(draw(), first, strict=True))
+
+
+def test_as_worker_init_fn_of_a_config():
+    function = FUNCTIONS.get('mmtpr.seed_worker')
+    assert function is seed_worker
+    torch.manual_seed(11)  # as torch does in a worker
+    function(0)
+    first = draw()
+    torch.manual_seed(12)  # the next epoch
+    function(0)
     assert all(a != b for a, b in zip(draw(), first, strict=True))

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmtpr.registry import HOOKS
@@ -138,16 +137,20 @@ class AdapterCheckpointHook(Hook):
             torch.save(file, handle)
 
     def _state(self, runner) -> dict[str, torch.Tensor]:
+        """What to save, copied to the CPU; empty without adapters."""
+        # Here, because hooks are imported by projects without adapters too.
         from mmtpr.models.adapters import (
             adapter_state_dict,
             trainable_state_dict,
         )
 
-        model = _averaged(runner) or runner.model
-        model = model.module if is_model_wrapper(model) else model
-        state = adapter_state_dict(model)
+        state = adapter_state_dict(runner.model)
         if state and self.content == 'trainable':
-            state = trainable_state_dict(model)
+            state = trainable_state_dict(runner.model)
+        averaged = _averaged(runner)
+        if averaged is not None:
+            values = averaged.state_dict()
+            state = {key: values[key] for key in state}
         return {key: value.detach().cpu() for key, value in state.items()}
 
 

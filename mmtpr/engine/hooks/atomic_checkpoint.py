@@ -57,6 +57,13 @@ class AtomicCheckpointHook(CheckpointHook):
             super()._save_checkpoint_with_step(runner, step, meta)
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
+        wanted = [k for k in self.save_best or () if k != 'auto']
+        unknown = [key for key in wanted if key not in metrics]
+        if unknown:
+            raise KeyError(
+                f'save_best={unknown[0]!r} of the CheckpointHook is not '
+                f'among the results of the validation: {sorted(metrics)}.'
+            )
         with self._removing_last():
             super()._save_best_checkpoint(runner, metrics)
 

@@ -172,7 +172,7 @@ def _seed_workers(loader: DataLoader, seed: int) -> None:
     then = loader.worker_init_fn
     function = getattr(then, 'func', then)
     if function is seed_worker:
-        then = then.keywords['then']
+        then = then.keywords.get('then')
     elif getattr(function, '__module__', '') == 'mmengine.dataset.utils':
         then = None  # seeds workers alike in every epoch
     loader.worker_init_fn = partial(seed_worker, seed=seed, then=then)

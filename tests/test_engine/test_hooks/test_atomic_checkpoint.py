@@ -92,3 +92,12 @@ def test_other_storage_is_left_alone(tmp_path):
     assert hook.backend_args == dict(backend='local')
     found = find_resume_checkpoint(tmp_path / 'work')
     assert found == str(tmp_path / 'out/work/epoch_1.pth')
+
+
+def test_save_best_of_an_unknown_number(tmp_path):
+    cfg = toy_config(tmp_path)
+    cfg['default_hooks']['checkpoint']['save_best'] = 'mAP'
+    runner = Runner.from_cfg(Config(cfg))
+    with pytest.raises(KeyError, match=r"save_best='mAP'.*\['toy/mean'\]"):
+        runner.train()
+    assert files(tmp_path) == ['epoch_1.pth']
