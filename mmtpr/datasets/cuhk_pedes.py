@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmtpr.registry import DATASETS
 
 from .annotations import PersonRecord
+from .published import PUBLISHED
 from .splits import split_by_order
 from .text_person_dataset import TextPersonDataset
 
@@ -26,8 +27,10 @@ class CUHKPEDES(TextPersonDataset):
                           a split, as processed by APTM
 
     ``caption_all.json`` names no splits; the published ones are consecutive
-    in the identities, 1..11003, ..12003, ..13003. ``image_id`` of the
-    processed files is the identity.
+    in the identities of ``reid_raw.json``, 1..11003, ..12003, ..13003. A
+    warning says so where the numbers of pictures are not those published,
+    which means that a file numbers its identities otherwise. ``image_id`` of
+    the processed files is the identity.
 
     Args:
         ann_file (str): Annotation file. Defaults to ``'reid_raw.json'``.
@@ -52,5 +55,23 @@ class CUHKPEDES(TextPersonDataset):
         self, records: list[PersonRecord], layout: str
     ) -> list[PersonRecord]:
         if layout == 'caption_all':
-            return split_by_order(records, self.split_pids, self.source)
+            records = split_by_order(records, self.split_pids, self.source)
+            self._compare_with_published(records)
+            return records
         return super()._assign_splits(records, layout)
+
+    def _compare_with_published(self, records: list[PersonRecord]) -> None:
+        counts = PUBLISHED['CUHK-PEDES']
+        if self.split_pids != tuple(c.pids for c in counts.values()):
+            return
+        found = {name: set() for name in counts}
+        for record in records:
+            found[record.split].add(record.path)
+        sizes = [len(paths) for paths in found.values()]
+        published = [c.images for c in counts.values()]
+        if sizes != published:
+            self._warn(
+                f'the splits by identity of "{self.source}" have {sizes} '
+                f'pictures, published are {published}; use reid_raw.json, '
+                'which names the splits'
+            )

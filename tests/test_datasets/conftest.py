@@ -1,10 +1,12 @@
 """Small data sets on disk."""
 
 import json
+import logging
 
 import mmcv
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 
 
 def person(pid, view, split='train', captions=None, **extra):
@@ -54,3 +56,19 @@ def write(tmp_path):
         return str(tmp_path)
 
     return to_disk
+
+
+@pytest.fixture
+def log():
+    """Lines that mmengine's current logger was given."""
+    lines = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(record.getMessage())
+
+    logger = MMLogger.get_current_instance()
+    handler = Keep()
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)

@@ -1,7 +1,4 @@
-import logging
-
 import pytest
-from mmengine.logging import MMLogger
 
 from mmtpr.datasets import CUHKPEDES, ICFGPEDES, RSTPReid
 
@@ -12,22 +9,6 @@ def error(kind=ValueError, dataset=CUHKPEDES, **kwargs):
     with pytest.raises(kind) as caught:
         dataset(**kwargs)
     return str(caught.value)
-
-
-@pytest.fixture
-def log():
-    """Lines that mmengine's current logger was given."""
-    lines = []
-
-    class Keep(logging.Handler):
-        def emit(self, record):
-            lines.append(record.getMessage())
-
-    logger = MMLogger.get_current_instance()
-    handler = Keep()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def test_missing_annotation_file(tmp_path):

@@ -127,7 +127,7 @@ def test_without_attributes(root):
 
 def test_memory_for_each_pair(root):
     """1.5 M pairs must fit: what stays and what loading needs on top."""
-    number = 20_000
+    number = 5_000
     path = root / 'gene_attrs/g_big.json'
     path.write_text(json.dumps(shard('big', number)), 'utf-8')
     tracemalloc.start()

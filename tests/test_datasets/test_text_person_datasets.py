@@ -1,3 +1,4 @@
+import gc
 import json
 import pickle
 from pathlib import Path
@@ -92,6 +93,20 @@ def test_caption_all_is_split_by_the_order_of_ids(write, records):
     assert {s['pid'] for s in infos(test)} == {16, 17}
 
 
+def test_caption_all_with_other_numbers_warns(write, records, log):
+    """The ids of another numbering would be split wrongly in silence."""
+    content = [
+        dict(id=pid, file_path=f'{pid}.jpg', captions=['A man.'])
+        for pid in range(1, 13004)
+    ]
+    root = write(content, 'caption_all.json', key='nothing')
+    data = CUHKPEDES(data_root=root, ann_file='caption_all.json', split='test')
+    assert data.metainfo['num_pids'] == 1000
+    (line,) = [line for line in log if 'published are' in line]
+    assert 'have [11003, 1000, 1000] pictures' in line
+    assert 'published are [34054, 3078, 3074]' in line
+
+
 @pytest.mark.parametrize('as_list', [True, False])
 def test_processed_files_of_aptm(write, as_list):
     content = [
@@ -158,6 +173,14 @@ def test_unserialized_indices_and_pickle_agree(write, records):
     assert infos(pickle.loads(pickle.dumps(packed))) == infos(plain)
     assert infos(CUHKPEDES(data_root=root, indices=3)) == infos(plain)[:3]
     assert infos(packed.get_subset([5]))[0]['caption'] == 'This is 11 0'
+
+
+def test_the_collector_works_again_after_loading(tmp_path, write, records):
+    with pytest.raises(FileNotFoundError):
+        CUHKPEDES(data_root=str(tmp_path / 'nowhere'))
+    assert gc.isenabled()
+    CUHKPEDES(data_root=write(records))
+    assert gc.isenabled()
 
 
 def test_wrappers_of_mmengine(write, records):
