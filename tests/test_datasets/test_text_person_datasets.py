@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.runner import Runner
 
 from mmtpr.datasets import CUHKPEDES, ICFGPEDES, RSTPReid
 from mmtpr.registry import DATASETS
@@ -190,6 +191,61 @@ def test_wrappers_of_mmengine(write, records):
     offset = DATASETS.build({**cfg, 'pid_offset': 4})
     joined = ConcatDataset([DATASETS.build(cfg), offset])
     assert {s['pid'] for s in infos(joined)} == set(range(8))
+
+
+def test_different_sets_can_be_joined(tmp_path):
+    root = str(write_tiny_data(tmp_path))
+    first = dict(type='mmtpr.CUHKPEDES', data_root=root)
+    second = dict(type='mmtpr.RSTPReid', data_root=root, pid_offset=6)
+    counts = ('num_pids', 'num_images', 'num_captions')
+    joined = ConcatDataset(
+        [DATASETS.build(first), DATASETS.build(second)],
+        ignore_keys=['dataset_name', *counts],
+    )
+    assert {s['pid'] for s in infos(joined)} == set(range(12))
+
+
+def test_data_loader_of_the_runner(tmp_path):
+    image = dict(
+        type='mmtpr.ImageTransforms',
+        transforms=[
+            dict(type='LoadImageFromFile'),
+            dict(type='mmtpr.PadCrop', padding=4),
+            dict(type='mmtpr.RandomErasingMean'),
+        ],
+    )
+    pipeline = [
+        image,
+        dict(type='mmtpr.TokenizeCaption', context_length=24),
+        dict(type='mmtpr.MaskTokens'),
+        dict(type='mmtpr.PackRetrievalInputs'),
+    ]
+    loader = dict(
+        batch_size=4,
+        num_workers=2,
+        sampler=dict(
+            type='mmtpr.IdentitySampler', num_pids=2, num_instances=2
+        ),
+        dataset=dict(
+            type='mmtpr.CUHKPEDES',
+            data_root=str(write_tiny_data(tmp_path)),
+            pipeline=pipeline,
+        ),
+    )
+    batches = list(Runner.build_dataloader(loader, seed=1))
+    assert len(batches) == 6
+    for batch in batches:
+        pids = [sample.pid for sample in batch['data_samples']]
+        assert len(set(pids)) == 2
+        shapes = {tuple(image.shape) for image in batch['inputs']['image']}
+        assert shapes == {(3, 64, 32)}
+        assert all(s.mlm_tokens.shape == (24,) for s in batch['data_samples'])
+    again = list(Runner.build_dataloader(loader, seed=1))
+    for one, other in zip(batches, again, strict=True):
+        for a, b in zip(
+            one['inputs']['image'], other['inputs']['image'], strict=True
+        ):
+            assert a.equal(b)
 
 
 def test_pipeline_runs_on_each_kind_of_sample(write, records):
