@@ -1,5 +1,6 @@
 """Finding, reading and loading weights of CLIP."""
 
+import logging
 import zipfile
 from dataclasses import dataclass
 from os import PathLike
@@ -81,6 +82,15 @@ def find_weights(
 
 
 def _download(model: str, pretrained: str, tag: dict[str, Any]) -> str:
+    print_log(
+        f'Getting weights "{pretrained}" of model "{model}" from the cache or '
+        'the hub.',
+        logger='current',
+    )
+    hub = logging.getLogger('huggingface_hub')
+    level = hub.level
+    # Its notes on every retry would bury the one message below.
+    hub.setLevel(logging.ERROR)
     try:
         if tag:
             return open_clip.download_pretrained(tag)
@@ -95,6 +105,8 @@ def _download(model: str, pretrained: str, tag: dict[str, Any]) -> str:
             'run once with network access, so that open_clip gets them from '
             'the hub; or copy the file here and set pretrained to its path.'
         ) from error
+    finally:
+        hub.setLevel(level)
 
 
 def read_weights(path: str | PathLike) -> ClipWeights:
