@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmtpr.evaluation import (
+    counting,
     matching,
     rank_metrics,
     ranked_lists,
