@@ -1,0 +1,281 @@
+"""Draw ranked lists: a sentence, its pictures in green and red frames."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import print_log
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+
+from mmtpr.utils import atomic_write
+
+_INK = (31, 35, 40)
+_FAINT = (101, 109, 118)
+_PAPER = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes in pixels and colours.
+
+    Args:
+        width (int): Of a picture, without its frame. Defaults to 96.
+        height (int): Of a picture, without its frame. Defaults to 240.
+        frame (int): Thickness of a frame. Defaults to 5.
+        gap (int): Between cells. Defaults to 8.
+        margin (int): Around a row. Defaults to 14.
+        font_size (int): Of the sentence. Defaults to 15.
+        right (tuple[int, int, int]): Frame of a right item, RGB.
+        wrong (tuple[int, int, int]): Frame of a wrong item, RGB.
+        unknown (tuple[int, int, int]): Frame where the truth is not known,
+            and of a reference picture, RGB.
+    """
+
+    width: int = 96
+    height: int = 240
+    frame: int = 5
+    gap: int = 8
+    margin: int = 14
+    font_size: int = 15
+    right: tuple[int, int, int] = (26, 148, 60)
+    wrong: tuple[int, int, int] = (214, 40, 40)
+    unknown: tuple[int, int, int] = (140, 149, 159)
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Width and height of a framed picture."""
+        return self.width + 2 * self.frame, self.height + 2 * self.frame
+
+    @property
+    def label(self) -> int:
+        """Height of the line below a picture."""
+        return round(1.5 * self.font_size)
+
+    def left_of(self, column: int) -> int:
+        """Left edge of a cell.
+
+        Args:
+            column (int): From 0.
+
+        Returns:
+            int: Pixels from the left of the picture.
+        """
+        return self.margin + column * (self.cell[0] + self.gap)
+
+    def row_width(self, columns: int) -> int:
+        """Width of a row.
+
+        Args:
+            columns (int): Number of cells.
+
+        Returns:
+            int: Pixels.
+        """
+        return self.left_of(columns) - self.gap + self.margin
+
+
+def draw_rankings(
+    queries: Sequence[dict],
+    topk: int = 10,
+    image_root: str | os.PathLike | None = None,
+    layout: Layout | None = None,
+) -> np.ndarray:
+    """Draw ranked lists, one below the other.
+
+    Args:
+        queries (Sequence[dict]): As :func:`read_ranking` gives them:
+            ``caption`` (str or None), ``ranking`` (a list of dicts with
+            ``img_path``, and optionally ``score`` and ``correct``), and
+            optionally ``index``, ``first_rank`` and ``img_path``, a
+            reference picture that is drawn in front.
+        topk (int): Pictures in a row at most. Defaults to 10.
+        image_root (str | PathLike, optional): Folder for relative paths.
+        layout (Layout, optional): Sizes and colours.
+
+    Returns:
+        ndarray: Picture of shape (H, W, 3), RGB, uint8. One that cannot be
+        read is drawn as an empty cell with its name.
+
+    Raises:
+        ValueError: If there are no queries.
+    """
+    if not queries:
+        raise ValueError('There are no queries to draw.')
+    layout = layout or Layout()
+    reference = any(query.get('img_path') for query in queries)
+    longest = max(len(query['ranking'][:topk]) for query in queries)
+    columns = max(1, longest) + reference
+    width = max(layout.row_width(columns), 30 * layout.font_size)
+    rows = [
+        _draw_row(query, topk, reference, width, image_root, layout)
+        for query in queries
+    ]
+    return np.concatenate(rows)
+
+
+def save_png(image: np.ndarray, path: str | os.PathLike) -> None:
+    """Write a picture as PNG; the file appears whole or not at all.
+
+    Args:
+        image (ndarray): Of shape (H, W, 3), RGB, uint8.
+        path (str | PathLike): The file.
+    """
+    with atomic_write(path) as file:
+        Image.fromarray(image).save(file, format='PNG')
+
+
+def _draw_row(
+    query: dict,
+    topk: int,
+    reference: bool,
+    width: int,
+    image_root: str | os.PathLike | None,
+    layout: Layout,
+) -> np.ndarray:
+    """One query: heading, sentence, pictures, labels."""
+    font = _font(layout.font_size)
+    small = _font(round(0.8 * layout.font_size))
+    lines = wrap(query.get('caption') or '', font, width - 2 * layout.margin)
+    step = round(1.35 * layout.font_size)
+    top = layout.margin + step * (1 + len(lines)) + layout.gap
+    height = top + layout.cell[1] + layout.label + layout.margin // 2
+    canvas = Image.new('RGB', (width, height), _PAPER)
+    pen = ImageDraw.Draw(canvas)
+    corner = (layout.margin, layout.margin)
+    pen.text(corner, _heading(query), fill=_FAINT, font=small)
+    for number, line in enumerate(lines, 1):
+        place = (layout.margin, layout.margin + number * step)
+        pen.text(place, line, fill=_INK, font=font)
+    if reference and query.get('img_path'):
+        cell = dict(img_path=query['img_path'])
+        box = (layout.left_of(0), top)
+        _draw_cell(canvas, box, cell, 'reference', image_root, layout)
+    for rank, item in enumerate(query['ranking'][:topk], 1):
+        score = item.get('score')
+        label = f'{rank}' if score is None else f'{rank}   {score:.3f}'
+        box = (layout.left_of(rank - 1 + reference), top)
+        _draw_cell(canvas, box, item, label, image_root, layout)
+    return np.asarray(canvas)
+
+
+def _heading(query: dict) -> str:
+    parts = ['query' if 'index' not in query else f'query {query["index"]}']
+    if query.get('id') is not None:
+        parts.append(f'id {query["id"]}')
+    if query.get('first_rank'):
+        parts.append(f'first match at rank {query["first_rank"]}')
+    return '  ·  '.join(parts)
+
+
+def _draw_cell(
+    canvas: Image.Image,
+    corner: tuple[int, int],
+    item: dict,
+    label: str,
+    image_root: str | os.PathLike | None,
+    layout: Layout,
+) -> None:
+    """A framed picture with a line below."""
+    left, top = corner
+    width, height = layout.cell
+    pen = ImageDraw.Draw(canvas)
+    colours = {True: layout.right, False: layout.wrong}
+    colour = colours.get(item.get('correct'), layout.unknown)
+    box = (left, top, left + width - 1, top + height - 1)
+    pen.rectangle(box, fill=_PAPER, outline=colour, width=layout.frame)
+    small = _font(round(0.8 * layout.font_size))
+    picture = _load(item.get('img_path'), image_root)
+    inner = (left + layout.frame, top + layout.frame)
+    if picture is None:
+        name = Path(str(item.get('img_path'))).name
+        lines = []
+        for word in ('unreadable', name):
+            lines.extend(_break(word, small, layout.width - 4))
+        room = (layout.height - 8) // layout.label
+        for number, line in enumerate(lines[:room]):
+            place = (inner[0] + 2, inner[1] + 4 + number * layout.label)
+            pen.text(place, line, fill=_FAINT, font=small)
+    else:
+        picture = _fit(picture, layout.width, layout.height)
+        canvas.paste(
+            picture,
+            (
+                inner[0] + (layout.width - picture.width) // 2,
+                inner[1] + (layout.height - picture.height) // 2,
+            ),
+        )
+    place = (left + width // 2, top + height + layout.label // 2)
+    pen.text(place, label, fill=_INK, font=small, anchor='mm')
+
+
+def _load(
+    path: str | None, image_root: str | os.PathLike | None
+) -> Image.Image | None:
+    if path is None:
+        return None
+    full = Path(image_root or '.', path)
+    try:
+        with Image.open(full) as picture:
+            return picture.convert('RGB')
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        print_log(
+            f'The picture "{full}" cannot be drawn: {error}',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return None
+
+
+def _fit(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """Scale to fit, keeping the proportions."""
+    ratio = min(width / picture.width, height / picture.height)
+    size = (
+        max(1, round(ratio * picture.width)),
+        max(1, round(ratio * picture.height)),
+    )
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def wrap(text: str, font: ImageFont.ImageFont, width: int) -> list[str]:
+    """Break a sentence into lines.
+
+    Args:
+        text (str): The sentence.
+        font (ImageFont): Its font.
+        width (int): Pixels a line may take.
+
+    Returns:
+        list[str]: The lines; a word that is too long is broken.
+    """
+    lines = []
+    for word in text.split():
+        longer = f'{lines[-1]} {word}' if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.extend(_break(word, font, width))
+    return lines
+
+
+def _break(word: str, font: ImageFont.ImageFont, width: int) -> list[str]:
+    pieces = ['']
+    for letter in word:
+        if pieces[-1] and font.getlength(pieces[-1] + letter) > width:
+            pieces.append('')
+        pieces[-1] += letter
+    return pieces
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.ImageFont:
+    """DejaVu Sans, which matplotlib brings along everywhere."""
+    from matplotlib import get_data_path
+
+    path = Path(get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
+    if path.is_file():
+        return ImageFont.truetype(str(path), size)
+    return ImageFont.load_default(size)
