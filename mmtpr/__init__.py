@@ -3,6 +3,7 @@
 from mmtpr.utils.compat import (
     allow_mmengine_checkpoints,
     check_requirements,
+    format_configs_once,
     register_package,
 )
 from mmtpr.utils.seeding import seed_worker
@@ -12,6 +13,7 @@ from .version import __version__
 check_requirements()
 register_package()
 allow_mmengine_checkpoints()
+format_configs_once()
 
 # For configs: worker_init_fn=dict(type='mmtpr.seed_worker').
 __all__ = ['__version__', 'seed_worker']

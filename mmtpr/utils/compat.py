@@ -1,6 +1,7 @@
 """Shims for the mmengine stacks in use, each with its end of life."""
 
 import warnings
+from functools import wraps
 from importlib import import_module
 
 from packaging.version import Version
@@ -50,6 +51,36 @@ def register_package() -> None:
     from mmengine.config.utils import MODULE2PACKAGE
 
     MODULE2PACKAGE.setdefault('mmtpr', 'mmtpr')
+
+
+def format_configs_once() -> None:
+    """Remember how yapf formatted a config.
+
+    mmengine formats the whole config for every checkpoint and every log
+    backend, each time half a second for a config of 300 lines: most of the
+    time of a short run. Formatting is a pure function, so its results are
+    kept.
+
+    End of life: when mmengine keeps the text itself.
+    """
+    from mmengine.config import config
+
+    plain = getattr(config, 'FormatCode', None)
+    if plain is None or hasattr(plain, 'cache'):
+        return
+
+    @wraps(plain)
+    def format_code(source, *args, **kwargs):
+        key = repr((source, args, sorted(kwargs.items())))
+        if key not in format_code.cache:
+            result = plain(source, *args, **kwargs)
+            if len(format_code.cache) >= 16:
+                format_code.cache.clear()
+            format_code.cache[key] = result
+        return format_code.cache[key]
+
+    format_code.cache = {}
+    config.FormatCode = format_code
 
 
 def allow_mmengine_checkpoints() -> None:
