@@ -3,17 +3,21 @@
 from . import samplers, transforms
 from .cuhk_pedes import CUHKPEDES
 from .icfg_pedes import ICFGPEDES
+from .itcpr import ITCPR
 from .mals import MALS
 from .relevance_filter import RelevanceFilteredDataset
 from .rstp_reid import RSTPReid
+from .syn_cpr import SynCPR
 from .text_person_dataset import TextPersonDataset
 
 __all__ = [
     'CUHKPEDES',
     'ICFGPEDES',
+    'ITCPR',
     'MALS',
     'RSTPReid',
     'RelevanceFilteredDataset',
+    'SynCPR',
     'TextPersonDataset',
     'samplers',
     'transforms',

@@ -1,0 +1,224 @@
+"""ITCPR, the test set of composed person retrieval."""
+
+import logging
+import os
+from collections import Counter
+
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mmtpr.registry import DATASETS
+
+from .annotations import read_records
+from .composed_records import COMPOSED_GUIDE, check_composed_records
+from .image_check import find_bad_images
+
+_KEYS = dict(file_path=str, instance_id=int)
+
+
+@DATASETS.register_module()
+class ITCPR(BaseDataset):
+    """ITCPR (arXiv 2311.16515): a reference picture and a sentence.
+
+    Two json files, in the data root or in ``datasets`` below it:
+
+    .. code-block:: none
+
+        query.json    [{"file_path": "Celeb-reID/001/1_1_0.jpg",
+                        "datasets": "Celeb-reID", "person_id": 1,
+                        "instance_id": 1, "caption": "Wearing ..."}, ...]
+        gallery.json  the same keys less the caption
+
+    Samples are the queries, ``dict(role='query', img_path, caption,
+    instance_id, pid, image_id)`` with the reference picture as ``img_path``,
+    then the gallery, ``dict(role='gallery', img_path, instance_id, pid,
+    image_id)``. What matches is decided by ``instance_id``; -1 marks
+    distractors and matches nothing. ``pid`` (``person_id``) is unique only
+    within each of the source sets. Reference pictures stay in the gallery
+    (see ``exclude_same_image`` of :class:`PersonRetrievalMetric`), and a
+    picture listed twice is two gallery items. TG-CPR has the same files.
+
+    ``load_report`` counts repeated gallery paths, queries without target
+    and what was left out.
+
+    Args:
+        data_root (str): Folder of the annotation files. Defaults to ''.
+        query_file (str): Defaults to ``'query.json'``.
+        gallery_file (str): Defaults to ``'gallery.json'``.
+        data_prefix (dict, optional): Image folder, relative to
+            ``data_root``. Defaults to the data root.
+        broken_images (str): ``'skip'`` decodes every picture while loading,
+            and drops and counts queries and gallery items without one;
+            ``'error'`` leaves it to the pipeline to name the first one met.
+            Defaults to ``'error'``.
+        empty_captions (str): ``'error'`` or ``'skip'`` and count. Defaults
+            to ``'error'``.
+        missing_targets (str): For queries whose ``instance_id`` no gallery
+            item has: ``'error'`` or ``'skip'`` and count. Defaults to
+            ``'error'``.
+        **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: If an annotation file is absent.
+        ValueError: Naming file, record and key of malformed annotations.
+    """
+
+    METAINFO = dict(dataset_name='ITCPR')
+
+    def __init__(
+        self,
+        data_root: str = '',
+        query_file: str = 'query.json',
+        gallery_file: str = 'gallery.json',
+        data_prefix: dict | None = None,
+        broken_images: str = 'error',
+        empty_captions: str = 'error',
+        missing_targets: str = 'error',
+        **kwargs,
+    ) -> None:
+        self.query_file, self.gallery_file = query_file, gallery_file
+        self.choices = dict(
+            broken_images=broken_images,
+            empty_captions=empty_captions,
+            missing_targets=missing_targets,
+        )
+        for name, choice in self.choices.items():
+            if choice not in ('error', 'skip'):
+                raise ValueError(
+                    f"{name}={choice!r} must be 'error' or 'skip'."
+                )
+        self.load_report: dict = {}
+        kwargs.setdefault('test_mode', True)
+        super().__init__(
+            data_root=data_root,
+            data_prefix={'img_path': '', **(data_prefix or {})},
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Read queries and gallery.
+
+        Returns:
+            list[dict]: The queries, then the gallery.
+        """
+        self.load_report = {}
+        queries = self._read(self.query_file, 'query file', ('caption',))
+        gallery = self._read(self.gallery_file, 'gallery file')
+        self._count_repeated(gallery)
+        queries, gallery = (
+            self._drop_broken(queries),
+            self._drop_broken(gallery),
+        )
+        queries = self._drop_without_target(queries, gallery)
+        if not queries:
+            raise ValueError(
+                f'No query of "{self._find(self.query_file)}" is left: all '
+                'were dropped for missing captions, targets or pictures '
+                f'({", ".join(k for k, v in self.load_report.items() if v)}). '
+                f'See {COMPOSED_GUIDE}.'
+            )
+        self._metainfo.update(
+            num_queries=len(queries),
+            num_gallery=len(gallery),
+            num_distractors=sum(r['instance_id'] == -1 for r in gallery),
+        )
+        paths = dict.fromkeys(r['file_path'] for r in (*queries, *gallery))
+        numbers = {path: number for number, path in enumerate(paths)}
+        return [
+            self._sample(record, role, numbers)
+            for role, records in (('query', queries), ('gallery', gallery))
+            for record in records
+        ]
+
+    def _find(self, name: str) -> str:
+        """Path of an annotation file, in the root or in ``datasets``."""
+        for folder in ('', 'datasets'):
+            path = os.path.join(self.data_root or '', folder, name)
+            if os.path.isfile(path):
+                return path
+        return os.path.join(self.data_root or '', name)
+
+    def _read(
+        self, name: str, what: str, captions: tuple[str, ...] = ()
+    ) -> list[dict]:
+        path = self._find(name)
+        records, skipped = check_composed_records(
+            read_records(path, what),
+            _KEYS,
+            path,
+            captions,
+            self.choices['empty_captions'],
+        )
+        if captions:
+            self._report('empty_captions', skipped, f'queries of "{path}"')
+        return records
+
+    def _sample(self, record: dict, role: str, numbers: dict) -> dict:
+        path = record['file_path']
+        sample = dict(
+            role=role,
+            img_path=self._image_path(path),
+            instance_id=record['instance_id'],
+            pid=record.get('person_id', -1),
+            image_id=numbers[path],
+        )
+        if role == 'query':
+            sample['caption'] = record['caption']
+        return sample
+
+    def _image_path(self, path: str) -> str:
+        return os.path.join(self.data_prefix['img_path'], path)
+
+    def _count_repeated(self, gallery: list[dict]) -> None:
+        counts = Counter(record['file_path'] for record in gallery)
+        repeated = [path for path, count in counts.items() if count > 1]
+        self._report(
+            'repeated_paths',
+            repeated,
+            'gallery paths stand twice, all kept',
+            '',
+        )
+
+    def _drop_broken(self, records: list[dict]) -> list[dict]:
+        if self.choices['broken_images'] == 'error':
+            return records
+        bad = find_bad_images(
+            self._image_path(r['file_path']) for r in records
+        )
+        self._report('broken_images', [*bad], 'broken pictures')
+        return [
+            r for r in records if self._image_path(r['file_path']) not in bad
+        ]
+
+    def _drop_without_target(
+        self, queries: list[dict], gallery: list[dict]
+    ) -> list[dict]:
+        found = {record['instance_id'] for record in gallery} - {-1}
+        lost = [q for q in queries if q['instance_id'] not in found]
+        if lost and self.choices['missing_targets'] == 'error':
+            raise ValueError(
+                f'{len(lost)} queries of "{self._find(self.query_file)}" have '
+                'an instance_id that no gallery record has, first '
+                f'{lost[0]["instance_id"]} ("{lost[0]["file_path"]}"). '
+                'Correct the files, or set missing_targets="skip". See '
+                f'{COMPOSED_GUIDE}.'
+            )
+        self._report(
+            'missing_targets',
+            [query['instance_id'] for query in lost],
+            'queries without target',
+        )
+        return [q for q in queries if q['instance_id'] in found]
+
+    def _report(
+        self, name: str, found: list, what: str, verb: str = 'skipped: '
+    ) -> None:
+        """Keep what was found and say how many."""
+        self.load_report.setdefault(name, []).extend(found)
+        if found:
+            print_log(
+                f'{type(self).__name__}: {verb}{len(found)} {what}, first '
+                f'{found[0]}',
+                logger='current',
+                level=logging.WARNING,
+            )

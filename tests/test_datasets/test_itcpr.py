@@ -1,0 +1,123 @@
+"""ITCPR: queries of a picture and a sentence, and the gallery."""
+
+import gzip
+import json
+
+import mmcv
+import numpy as np
+import pytest
+import torch
+
+from mmtpr.datasets.itcpr import ITCPR
+from mmtpr.evaluation import rank_metrics
+
+
+def record(path, instance, caption=None):
+    item = dict(
+        file_path=path, datasets='X', person_id=1, instance_id=instance
+    )
+    return item if caption is None else dict(item, caption=caption)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_disk(queries, gallery, folder=''):
+        root = tmp_path / folder
+        root.mkdir(exist_ok=True)
+        (root / 'query.json').write_text(json.dumps(queries))
+        (root / 'gallery.json').write_text(json.dumps(gallery))
+        return str(tmp_path)
+
+    return to_disk
+
+
+QUERIES = [record('a.jpg', 1, 'in red'), record('b.jpg', 2, 'in blue')]
+GALLERY = [record('c.jpg', 1), record('d.jpg', 2), record('a.jpg', -1)]
+
+
+@pytest.mark.parametrize('folder', ['', 'datasets'])
+def test_queries_then_gallery_from_root_or_datasets(write, folder):
+    data = ITCPR(data_root=write(QUERIES, GALLERY, folder))
+    assert [s['role'] for s in data] == ['query'] * 2 + ['gallery'] * 3
+    assert data[0]['caption'] == 'in red'
+    assert data[0]['img_path'].endswith('/a.jpg')
+    assert data[0]['image_id'] == data[4]['image_id']
+    assert data.metainfo['num_distractors'] == 1
+
+
+def test_repeated_gallery_paths_are_kept_and_counted(write):
+    gallery = [*GALLERY, record('c.jpg', 2)]
+    data = ITCPR(data_root=write(QUERIES, gallery))
+    assert data.metainfo['num_gallery'] == 4
+    assert len(data.load_report['repeated_paths']) == 1
+
+
+def test_query_without_caption(write):
+    root = write([record('a.jpg', 1), *QUERIES], GALLERY)
+    with pytest.raises(ValueError, match=r'Record 0 .*query.json.*caption'):
+        ITCPR(data_root=root)
+    data = ITCPR(data_root=root, empty_captions='skip')
+    assert data.load_report['empty_captions'] == [0]
+    assert data.metainfo['num_queries'] == 2
+
+
+def test_query_without_target(write):
+    root = write([*QUERIES, record('e.jpg', 9, 'gone')], GALLERY)
+    with pytest.raises(ValueError, match=r'1 queries.*first 9 \("e.jpg"\)'):
+        ITCPR(data_root=root)
+    data = ITCPR(data_root=root, missing_targets='skip')
+    assert data.load_report['missing_targets'] == [9]
+
+
+def test_distractor_id_is_no_target(write):
+    root = write([record('a.jpg', -1, 'nobody')], GALLERY)
+    with pytest.raises(ValueError, match='first -1'):
+        ITCPR(data_root=root)
+
+
+def test_missing_pictures_are_skipped_and_counted(write):
+    root = write(QUERIES, GALLERY)
+    for name in 'acd':
+        mmcv.imwrite(np.zeros((8, 4, 3), np.uint8), f'{root}/{name}.jpg')
+    data = ITCPR(data_root=root, broken_images='skip')
+    assert data.load_report['broken_images'] == [f'{root}/b.jpg']
+    assert data.metainfo['num_queries'] == 1
+
+
+def test_nothing_left_is_an_error(write):
+    with pytest.raises(ValueError, match=r'No query .*broken_images'):
+        ITCPR(
+            data_root=write(QUERIES, GALLERY),
+            broken_images='skip',
+            missing_targets='skip',
+        )
+
+
+def test_missing_key_names_file_record_and_key(write):
+    del (bad := record('c.jpg', 1))['instance_id']
+    with pytest.raises(ValueError, match=r'Record 0 .*"instance_id"'):
+        ITCPR(data_root=write(QUERIES, [bad]))
+
+
+def test_published_annotations(shared_dir, tmp_path):
+    for name in ('query', 'gallery'):
+        packed = shared_dir / f'data/itcpr_annotations/{name}.json.gz'
+        (tmp_path / f'{name}.json').write_bytes(
+            gzip.decompress(packed.read_bytes())
+        )
+    data = ITCPR(data_root=str(tmp_path))
+    assert data.metainfo['num_queries'] == 2202
+    assert data.metainfo['num_gallery'] == 20510
+    assert data.metainfo['num_distractors'] == 18285
+    assert len(data.load_report['repeated_paths']) == 2
+    ids = torch.tensor(
+        [data.get_data_info(i)['instance_id'] for i in range(len(data))]
+    )
+    query, gallery = ids[:2202], ids[2202:]
+    assert int((gallery != -1).sum()) == 2225
+    oracle = (query[:, None] == gallery[None]).float()
+    found = rank_metrics(oracle, query, gallery)
+    assert found['R@1'] == found['mAP'] == 100
+    torch.manual_seed(0)
+    chance = rank_metrics(torch.rand(oracle.shape), query, gallery)
+    assert chance['R@1'] < 0.5
