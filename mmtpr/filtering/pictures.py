@@ -82,25 +82,29 @@ def plot_pairs(
     """
     order = np.lexsort((-scores.score, scores.rank))
     order = order[np.isfinite(scores.score[order])]
-    rows = [('best', order[:count]), ('worst', order[::-1][:count])]
-    figure = Figure(figsize=(2 * count, 9), layout='constrained')
-    axes = figure.subplots(2, count, squeeze=False)
-    for axis in axes.flat:
+    figure = Figure(figsize=(1.9 * count, 10.5), layout='constrained')
+    grid = figure.subplots(
+        4, count, squeeze=False, height_ratios=[3.5, 1.2] * 2
+    )
+    for axis in grid.flat:
         axis.axis('off')
-    for row, (name, chosen) in zip(axes, rows, strict=True):
-        for axis, index in zip(row, chosen, strict=False):
-            axis.imshow(mmcv.imread(paths[index], channel_order='rgb'))
-            axis.set_title(
+    for row, name, chosen in (
+        (0, 'best', order[:count]),
+        (2, 'worst', order[::-1][:count]),
+    ):
+        for column, index in enumerate(chosen):
+            image, text = grid[row : row + 2, column]
+            image.imshow(mmcv.imread(paths[index], channel_order='rgb'))
+            image.set_title(
                 f'{name}: rank {scores.rank[index]}\n'
                 f'relevance {scores.score[index]:.3f}',
                 fontsize=9,
                 color='green' if name == 'best' else 'red',
             )
-            axis.text(
+            text.text(
                 0.5,
-                -0.03,
+                1,
                 _wrap(captions[index]),
-                transform=axis.transAxes,
                 ha='center',
                 va='top',
                 fontsize=7,

@@ -9,6 +9,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from torch import nn
 
+from mmtpr.models.adapters import (
+    adapter_state_dict,
+    load_adapter_state_dict,
+    load_trainable_state_dict,
+    trainable_state_dict,
+)
 from mmtpr.registry import DATASETS, MODELS
 from mmtpr.utils import load_weights
 from mmtpr.utils.errors import LaunchError
@@ -182,8 +188,9 @@ def build_model(
 
     Args:
         cfg (Config): The config.
-        checkpoint (str | None): Checkpoint file. None keeps what the model
-            loads by itself.
+        checkpoint (str | None): Checkpoint file, or one of the adapters or
+            the trainable weights only. None keeps what the model loads by
+            itself.
         device (str | torch.device): Where to put it.
 
     Returns:
@@ -195,11 +202,10 @@ def build_model(
     # Whatever is not loaded is at least the same in every process and run.
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
-    if checkpoint is None:
-        if hasattr(model, 'init_weights'):
-            model.init_weights()
-    else:
+    if checkpoint is not None:
         _load(model, checkpoint)
+    elif any(getattr(part, 'init_cfg', None) for part in model.modules()):
+        model.init_weights()
     return model.to(device).eval()
 
 
@@ -230,6 +236,8 @@ def scorer_fingerprint(
 def _load(model: nn.Module, checkpoint: str) -> None:
     content = load_weights(checkpoint)
     state = content.get('state_dict', content)
+    if _load_tuned_part(model, state):
+        return
     current = model.state_dict()
     state = {
         name: value
@@ -250,6 +258,18 @@ def _load(model: nn.Module, checkpoint: str) -> None:
                 f'The checkpoint "{checkpoint}" {what} {len(names)} weights, '
                 f'e.g. {", ".join(names[:3])}. Is it of this config?'
             )
+
+
+def _load_tuned_part(model: nn.Module, state: dict) -> bool:
+    """Load a checkpoint of the adapters or trainable weights only."""
+    for keys_of, load in (
+        (adapter_state_dict, load_adapter_state_dict),
+        (trainable_state_dict, load_trainable_state_dict),
+    ):
+        if state and set(state) == set(keys_of(model)):
+            load(model, state)
+            return True
+    return False
 
 
 def _is_head(name: str) -> bool:

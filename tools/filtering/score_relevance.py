@@ -118,7 +118,8 @@ def start(args: argparse.Namespace) -> Config:
     launch.start_processes(cfg, args.launcher)
     if args.launcher != 'none' and get_device() != 'cpu':
         init_dist(args.launcher)
-    MMLogger.get_instance('mmtpr', logger_name='mmtpr')
+    if not MMLogger.check_instance_created('mmtpr'):
+        MMLogger.get_instance('mmtpr', logger_name='mmtpr')
     if not args.out.endswith('.npz'):
         raise LaunchError(f'--out must end in .npz, got "{args.out}".')
     return cfg

@@ -1,0 +1,328 @@
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmtpr.datasets import CUHKPEDES, RelevanceFilteredDataset
+from mmtpr.filtering import load_scores, sample_bank
+from mmtpr.registry import MODELS
+from mmtpr.testing import tiny_retriever_cfg, write_tiny_cuhk
+
+IDS = (20, 2, 3)
+PAIRS = 20 * 3 * 2
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """A folder with data, a config whose filter has no scores yet, weights."""
+    folder = tmp_path_factory.mktemp('filtering')
+    root = str(write_tiny_cuhk(folder / 'data', IDS, images_per_id=3))
+    load = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(32, 64), keep_ratio=False),
+    ]
+    test_pipeline = [
+        dict(type='mmtpr.ImageTransforms', transforms=load),
+        dict(type='mmtpr.TokenizeCaption', context_length=32),
+        dict(type='mmtpr.PackRetrievalInputs'),
+    ]
+    noisy = [*load, dict(type='RandomFlip', prob=0.5)]
+    train = dict(type='mmtpr.CUHKPEDES', data_root=root, pipeline=noisy)
+    test = dict(
+        type='mmtpr.CUHKPEDES',
+        data_root=root,
+        split='test',
+        pipeline=test_pipeline,
+    )
+    Config(
+        dict(
+            default_scope='mmtpr',
+            model=tiny_retriever_cfg(num_classes=20),
+            train_dataloader=dict(
+                dataset=dict(
+                    type='mmtpr.RelevanceFilteredDataset',
+                    dataset=train,
+                    scores=str(folder / 'scores.npz'),
+                    max_rank=10,
+                )
+            ),
+            test_dataloader=dict(dataset=test),
+        )
+    ).dump(folder / 'config.py')
+    torch.manual_seed(1)
+    model = MODELS.build(tiny_retriever_cfg(num_classes=20))
+    torch.save(dict(state_dict=model.state_dict()), folder / 'model.pth')
+    return folder
+
+
+def arguments(place, out, *more):
+    return [
+        str(place / 'config.py'),
+        str(place / 'model.pth'),
+        '--bank',
+        str(place / 'config.py'),
+        '--bank-size',
+        '30',
+        '--out',
+        str(out),
+        '--num-workers',
+        '0',
+        *more,
+    ]
+
+
+@pytest.fixture
+def tool(repo_root, monkeypatch):
+    """Call a tool in this process."""
+
+    def call(name, args):
+        path = repo_root / 'tools/filtering' / f'{name}.py'
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
+        module.main()
+
+    return call
+
+
+@pytest.fixture(scope='module')
+def whole(place, repo_root):
+    """Scores of a run that nothing disturbed, in a process of its own."""
+    subprocess.run(
+        command(
+            repo_root,
+            arguments(place, place / 'scores.npz', '--shard-size', '1'),
+        ),
+        check=True,
+        env=environment(),
+    )
+    return place / 'scores.npz'
+
+
+def command(repo_root, args):
+    tool = repo_root / 'tools/filtering/score_relevance.py'
+    return [sys.executable, str(tool), *args]
+
+
+def environment():
+    # The number of threads may change the last bit of an embedding.
+    return dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+
+
+def test_scores_are_those_of_the_model(place, whole):
+    scores = load_scores(whole)
+    assert len(scores) == PAIRS
+    assert not (place / 'scores.npz.shards').exists()
+    cfg = Config.fromfile(place / 'config.py')
+    data = CUHKPEDES(data_root=str(place / 'data'))
+    captions = [data.get_data_info(i)['caption'] for i in range(PAIRS)]
+    bank = sample_bank(captions, 30, 0)
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(torch.load(place / 'model.pth')['state_dict'])
+    from mmengine.dataset import Compose, pseudo_collate
+
+    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+
+    def inputs(entries):
+        batch = pseudo_collate([pipeline(entry) for entry in entries])
+        return model.data_preprocessor(batch)['inputs']
+
+    pairs = inputs([data.get_data_info(i) for i in range(PAIRS)])
+    texts = inputs([dict(caption=text) for text in bank])
+    with torch.no_grad():
+        images = model.extract_image_feat(pairs['image'])[:, 0]
+        own = (images * model.extract_text_feat(pairs['tokens'])).sum(1)
+        others = images @ model.extract_text_feat(texts['tokens']).T
+    for i, caption in enumerate(captions):
+        if caption in bank:
+            others[i, bank.index(caption)] = -2
+    low = 1 + (others >= own[:, None] + 1e-5).sum(1).numpy()
+    high = 1 + (others >= own[:, None] - 1e-5).sum(1).numpy()
+    assert (low <= scores.rank).all()
+    assert (scores.rank <= high).all()
+    np.testing.assert_allclose(scores.score, own.numpy(), atol=1e-5)
+    assert scores.meta['scorer']['checkpoint'].endswith('model.pth')
+    assert scores.meta['bank']['size'] == 30
+
+
+def test_the_filter_takes_the_scores(place, whole):
+    cfg = Config.fromfile(place / 'config.py').train_dataloader.dataset
+    cfg.pop('type')
+    dataset = RelevanceFilteredDataset(**cfg)
+    scores = load_scores(whole)
+    assert len(dataset) == (scores.rank <= 10).sum()
+    assert 0 < len(dataset) < PAIRS
+
+
+def test_same_result_whatever_shards_and_workers(place, whole, tool, tmp_path):
+    out = tmp_path / 'scores.npz'
+    more = ['--shard-size', '50', '--num-workers', '2', '--batch-size', '7']
+    tool('score_relevance', arguments(place, out, *more))
+    ours, other = load_scores(out), load_scores(whole)
+    # Other batches may differ in the last bit and so in a close rank.
+    np.testing.assert_allclose(ours.score, other.score, atol=1e-6)
+    assert (ours.rank == other.rank).mean() > 0.95
+    assert os.listdir(tmp_path) == ['scores.npz']
+
+
+def test_killed_and_resumed_is_bit_identical(
+    place, repo_root, whole, tmp_path
+):
+    out = tmp_path / 'killed.npz'
+    run = command(repo_root, arguments(place, out, '--shard-size', '1'))
+    process = subprocess.Popen(run, env=environment())
+    shards = tmp_path / 'killed.npz.shards'
+    end = time.monotonic() + 120
+    while not (shards / 'shard_000004.npz').exists():
+        assert process.poll() is None, 'ended before it could be killed'
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = [n for n in os.listdir(shards) if n.startswith('shard_')]
+    assert 5 <= len(finished) < PAIRS
+    assert not out.exists()
+    times = {n: (shards / n).stat().st_mtime_ns for n in finished}
+    resumed = subprocess.Popen(
+        run,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.STDOUT,
+    )
+    kept = set(times)
+    while resumed.poll() is None and shards.exists():
+        for name in kept & set(times):
+            path = shards / name
+            if path.exists():
+                assert path.stat().st_mtime_ns == times[name]
+        time.sleep(0.01)
+    text = resumed.communicate()[0]
+    assert resumed.returncode == 0, text
+    assert f'{len(finished)} of {PAIRS} shards were finished' in text
+    assert out.read_bytes() == whole.read_bytes()
+    assert not shards.exists()
+
+
+@pytest.mark.dist
+def test_two_processes_give_the_same(place, repo_root, whole, tmp_path):
+    out = tmp_path / 'scores.npz'
+    args = arguments(place, out, '--shard-size', '1', '--launcher', 'pytorch')
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    torchrun += ['--nproc-per-node', '2', *command(repo_root, args)[1:]]
+    subprocess.run(torchrun, check=True, env=environment())
+    assert out.read_bytes() == whole.read_bytes()
+    assert os.listdir(tmp_path) == ['scores.npz']
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (['--bank-size', '41'], 'bank of 41 captions .* only 40 different'),
+        (['--dataset', 'train.data'], 'no "train.data": "train" is not'),
+        (['--pipeline', 'nothing'], 'no "nothing"'),
+        (['--bank', 'absent.txt'], 'absent.txt" does not exist'),
+        (['--out', 'scores.json'], 'must end in .npz'),
+        (['--cfg-options', 'test_dataloader=None'], '--pipeline KEY'),
+        (
+            ['--cfg-options', 'model.encoder.model.embed_dim=16'],
+            'model.pth" does not fit the model',
+        ),
+    ],
+)
+def test_mistakes_end_with_one_message(place, tool, tmp_path, more, message):
+    args = arguments(place, tmp_path / 's.npz', *more)
+    with pytest.raises(SystemExit, match=f'error: .*{message}'):
+        tool('score_relevance', args)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_of_another_model(place, tool, tmp_path):
+    state = torch.load(place / 'model.pth')['state_dict']
+    del state['encoder.clip.text_projection']
+    torch.save(state, tmp_path / 'other.pth')
+    args = arguments(place, tmp_path / 's.npz')
+    args[1] = str(tmp_path / 'other.pth')
+    with pytest.raises(
+        SystemExit, match=r'lacks 1 weights, e.g. encoder.clip.text_proj'
+    ):
+        tool('score_relevance', args)
+
+
+def test_another_number_of_identities_is_no_matter(place, tool, tmp_path):
+    args = arguments(
+        place,
+        tmp_path / 's.npz',
+        '--cfg-options',
+        'model.losses.id.num_classes=7',
+    )
+    tool('score_relevance', args)
+    assert len(load_scores(tmp_path / 's.npz')) == PAIRS
+
+
+def test_smaller_bank_on_demand(place, tool, tmp_path):
+    args = arguments(
+        place, tmp_path / 's.npz', '--bank-size', '99', '--allow-smaller-bank'
+    )
+    tool('score_relevance', args)
+    assert load_scores(tmp_path / 's.npz').meta['bank']['size'] == 40
+
+
+def test_broken_image(place, tool, tmp_path):
+    root = write_tiny_cuhk(tmp_path / 'data', IDS, images_per_id=3)
+    (root / 'imgs/train/0003_1.png').write_bytes(b'no picture')
+    option = f'train_dataloader.dataset.dataset.data_root={root}'
+    args = arguments(place, tmp_path / 's.npz', '--cfg-options', option)
+    with pytest.raises(SystemExit, match=r'1 of 60 images.*0003_1\.png'):
+        tool('score_relevance', args)
+    tool('score_relevance', [*args, '--skip-broken'])
+    scores = load_scores(tmp_path / 's.npz')
+    lost = np.flatnonzero(~np.isfinite(scores.score))
+    assert lost.tolist() == [20, 21]
+    assert scores.rank[lost].tolist() == [31, 31]
+
+
+def test_report(place, whole, tool, tmp_path, capsys):
+    scores = load_scores(whole)
+    kinds = np.where(scores.rank > 15, 2, 0)
+    (tmp_path / 'truth.json').write_text(
+        json.dumps(dict(names=['right', 'x', 'wrong'], kinds=kinds.tolist()))
+    )
+    args = [whole, '--config', place / 'config.py', '--max-rank', 5, 15]
+    args += ['--truth', tmp_path / 'truth.json', '--out', tmp_path / 'out']
+    tool('report_relevance', args)
+    found = json.loads((tmp_path / 'out/report.json').read_text())
+    rows = {row['max_rank']: row for row in found['thresholds']}
+    assert rows[5]['kept'] == (scores.rank <= 5).sum()
+    assert rows[15]['dropped'] == (scores.rank > 15).sum()
+    assert rows[15]['wrong_kept'] == 0
+    assert found['auc']['wrong']['rank'] == 1.0
+    text = capsys.readouterr().out
+    assert f'| 5 | {rows[5]["kept"]} | {rows[5]["dropped"]} |' in text
+    assert '| wrong |' in text
+    for name in ('histogram.png', 'pairs.png'):
+        picture = cv2.imread(str(tmp_path / 'out' / name))
+        assert picture.shape[1] > 800
+        assert picture.std() > 10
+
+
+def test_report_of_other_data(place, whole, tool, tmp_path):
+    args = [whole, '--config', place / 'config.py', '--dataset']
+    with pytest.raises(SystemExit, match='no "nothing"'):
+        tool('report_relevance', [*args, 'nothing'])
+    option = 'train_dataloader.dataset.dataset.indices=100'
+    args = [*args, 'train_dataloader.dataset', '--cfg-options', option]
+    with pytest.raises(
+        SystemExit, match=r'CUHKPEDES with 120 pairs, but .* with 100 pairs'
+    ):
+        tool('report_relevance', [*args, '--out', tmp_path])
