@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from mmcv.transforms.utils import cache_randomness  # noqa: E402
+
 import mmtpr  # noqa: E402
 
 project = 'mmtpr'
@@ -39,3 +41,13 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 nitpicky = False
+
+
+def look_up(descriptor, instance, owner=None):
+    """What a descriptor returns, the descriptor itself on a class."""
+    return descriptor if instance is None else get(descriptor, instance, owner)
+
+
+# mmcv's fails when it is looked up on a class, as autodoc does.
+get = cache_randomness.__get__
+cache_randomness.__get__ = look_up

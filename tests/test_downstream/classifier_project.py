@@ -130,8 +130,7 @@ def compare(before: dict, model) -> dict:
 
 def reload_and_merge(cfg, model) -> dict:
     """Test a fresh model from the checkpoint, then merge and unmerge it."""
-    import torch
-    from mmengine.runner import Runner
+    from mmengine.runner import CheckpointLoader, Runner
 
     from mmtpr.models.adapters import (
         adapter_state_dict,
@@ -150,7 +149,7 @@ def reload_and_merge(cfg, model) -> dict:
     merged = outputs(again)
     unmerge_adapters(again)
     restored = copy_state(again)
-    saved = torch.load(cfg.load_from, weights_only=True)['state_dict']
+    saved = CheckpointLoader.load_checkpoint(cfg.load_from)['state_dict']
     return dict(
         accuracy=metrics['accuracy/top1'],
         untrained_gap=(untrained - trained).abs().max().item(),
