@@ -2,7 +2,7 @@
 
 from .feature_ranking import rank_features, rank_queries
 from .matching import check_missing
-from .metrics import PersonRetrievalMetric
+from .metrics import PersonRetrievalMetric, read_ranking
 from .ranking import (
     Ranking,
     rank_metrics,
@@ -20,6 +20,7 @@ __all__ = [
     'rank_queries',
     'ranked_lists',
     'ranks_of_positives',
+    'read_ranking',
     'similarity_blocks',
     'topk_similarity',
 ]

@@ -1,0 +1,138 @@
+"""Embeddings of a folder of pictures, kept on disk."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from mmtpr.filtering.fingerprint import text_fingerprint
+from mmtpr.utils import atomic_write, load_weights
+
+#: Endings of the files that count as pictures in a folder.
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+_KIND = 'mmtpr gallery index 1'
+
+
+@dataclass
+class GalleryIndex:
+    """Pictures and their embeddings.
+
+    Args:
+        paths (list[str]): Of the N pictures.
+        features (Tensor): L2-normalised, of shape (N, T, D), float32.
+        broken (dict[str, str]): Path -> reason, of pictures left out.
+    """
+
+    paths: list[str]
+    features: torch.Tensor
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def save(self, file: str | os.PathLike, owner: dict[str, str]) -> None:
+        """Write the index; the file appears whole or not at all.
+
+        Args:
+            file (str | PathLike): The file.
+            owner (dict[str, str]): Fingerprints of what it was made of, by
+                name.
+        """
+        content = dict(
+            kind=_KIND,
+            owner=owner,
+            paths=self.paths,
+            features=self.features,
+            broken=self.broken,
+        )
+        with atomic_write(file) as handle:
+            torch.save(content, handle)
+
+    @classmethod
+    def load(
+        cls, file: str | os.PathLike, owner: dict[str, str]
+    ) -> tuple['GalleryIndex | None', list[str]]:
+        """Read an index if it is of the same model and the same pictures.
+
+        Args:
+            file (str | PathLike): The file; it need not exist.
+            owner (dict[str, str]): Fingerprints as for :meth:`save`.
+
+        Returns:
+            tuple: The index, None if there is none that fits, and the names of
+            the fingerprints that differ.
+
+        Raises:
+            ValueError: If the file is something else. It is not touched.
+        """
+        if not Path(file).exists():
+            return None, []
+        try:
+            content = load_weights(file)
+        except (ValueError, FileNotFoundError):
+            content = None
+        if not isinstance(content, dict) or content.get('kind') != _KIND:
+            raise ValueError(
+                f'"{file}" exists and is not a gallery index of this '
+                'version. It is left as it is: name another file for the '
+                'cache, or remove it.'
+            )
+        differ = [k for k, v in owner.items() if content['owner'].get(k) != v]
+        if differ:
+            return None, differ
+        names = ('paths', 'features', 'broken')
+        return cls(*(content[name] for name in names)), []
+
+
+def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
+    """List the pictures of a gallery.
+
+    Args:
+        gallery (str | PathLike | Sequence[str]): A folder, searched with its
+            subfolders, or paths of pictures.
+
+    Returns:
+        list[str]: Paths; those of a folder are sorted.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If there are no pictures.
+    """
+    if not isinstance(gallery, str | os.PathLike):
+        paths = [os.fspath(path) for path in gallery]
+    elif Path(gallery).is_dir():
+        paths = sorted(
+            str(path)
+            for path in Path(gallery).rglob('*')
+            if path.suffix.lower() in EXTENSIONS and path.is_file()
+        )
+    else:
+        raise FileNotFoundError(
+            f'The gallery "{gallery}" is not a folder. Give a folder of '
+            'pictures or a list of their paths.'
+        )
+    if not paths:
+        raise ValueError(
+            f'The gallery {gallery!r} holds no pictures. In a folder, files '
+            f'ending in {", ".join(EXTENSIONS)} count.'
+        )
+    return paths
+
+
+def files_fingerprint(paths: Sequence[str]) -> str:
+    """Fingerprint of files by path, size and time of change.
+
+    Args:
+        paths (Sequence[str]): The files; absent ones are allowed.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    return text_fingerprint(_file_facts(path) for path in paths)
+
+
+def _file_facts(path: str) -> str:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return f'{path}|absent'
+    return f'{path}|{facts.st_size}|{facts.st_mtime_ns}'

@@ -1,0 +1,318 @@
+"""Find persons in a folder of pictures by a sentence."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.infer import BaseInferencer
+from mmengine.logging import print_log
+from torch import nn
+
+from mmtpr.evaluation import topk_similarity
+from mmtpr.filtering.setup import (
+    build_model,
+    build_pipeline,
+    find_pipeline,
+    scorer_fingerprint,
+)
+from mmtpr.registry import INFERENCERS
+from mmtpr.utils import load_weights
+from mmtpr.visualization import RetrievalVisualizer
+
+from .embedding import embed_gallery
+from .gallery_index import GalleryIndex, files_fingerprint, list_images
+
+
+@INFERENCERS.register_module()
+class PersonRetrievalInferencer(BaseInferencer):
+    """Rank the pictures of a gallery for sentences.
+
+    The gallery is embedded once, when the inferencer is made. Pictures that
+    cannot be read are named in the log, left out and kept in
+    ``inferencer.index.broken``.
+
+    Args:
+        model (str | Config, optional): Config or its path, with a
+            ``test_dataloader`` whose pipeline is used. Defaults to None: the
+            config inside the checkpoint.
+        weights (str, optional): Checkpoint: full, or of the adapters or the
+            trainable weights only. Defaults to None, what the model loads by
+            itself.
+        gallery (str | Sequence[str]): Folder of pictures, or their paths.
+        cache (str, optional): File that keeps the embeddings of the gallery.
+            They are used again as long as model, weights, transforms and
+            pictures are the same, and made anew otherwise. Defaults to None.
+        batch_size (int): Pictures embedded at a time. Defaults to 64.
+        num_workers (int): Processes that read pictures. Defaults to 0.
+        topk_tokens (int, optional): How many of a picture's T cosines are
+            averaged. Defaults to None: what the config's evaluator says, else
+            1.
+        device (str, optional): Defaults to None, the best there is.
+        scope (str, optional): Scope of the model. Defaults to ``'mmtpr'``.
+        show_progress (bool): Whether to show a progress bar. Defaults to
+            False.
+
+    Examples:
+        >>> inferencer = PersonRetrievalInferencer(
+        ...     'configs/wora_cuhk.py', 'wora_cuhk.pth', gallery='photos/')
+        >>> found = inferencer('a woman in a red coat', topk=10)
+        >>> found['predictions'][0]['paths']
+    """
+
+    forward_kwargs = {'topk'}
+    visualize_kwargs = {'show', 'wait_time', 'out_dir'}
+
+    def __init__(
+        self,
+        model: str | Config | None = None,
+        weights: str | None = None,
+        gallery: str | os.PathLike | Sequence[str] = (),
+        cache: str | os.PathLike | None = None,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        topk_tokens: int | None = None,
+        device: str | None = None,
+        scope: str | None = 'mmtpr',
+        show_progress: bool = False,
+    ) -> None:
+        paths = list_images(gallery)
+        super().__init__(model, weights, device, scope, show_progress)
+        self.topk_tokens = topk_tokens or _evaluator_tokens(self.cfg)
+        self.index = self._index(paths, cache, batch_size, num_workers)
+
+    def __call__(
+        self,
+        inputs: str | Sequence[str],
+        return_datasamples: bool = False,
+        batch_size: int = 64,
+        **kwargs,
+    ) -> dict[str, Any]:
+        """Rank the gallery.
+
+        Args:
+            inputs (str | Sequence[str]): One sentence or several.
+            return_datasamples (bool): Must be False; a ranking is no data
+                sample.
+            batch_size (int): Sentences embedded at a time. Defaults to 64.
+            **kwargs: ``topk`` (int, pictures to name, defaults to 10),
+                ``show`` (bool), ``wait_time`` (float, seconds), ``out_dir``
+                (str, folder for one PNG a sentence).
+
+        Returns:
+            dict: ``predictions``, one ``dict(query=..., paths=[...],
+            scores=[...])`` a sentence, best first; ``visualization``, one RGB
+            array a sentence if one was asked for, else None.
+
+        Raises:
+            ValueError: If a sentence is empty or an argument unknown.
+        """
+        if return_datasamples:
+            raise ValueError(
+                'return_datasamples is not possible: a ranking is no data '
+                'sample. Read "predictions".'
+            )
+        return super().__call__(inputs, False, batch_size, **kwargs)
+
+    def forward(self, inputs: dict, topk: int = 10) -> list[dict]:
+        """Embed sentences and rank.
+
+        Args:
+            inputs (dict): Collated samples.
+            topk (int): Pictures to name. Defaults to 10.
+
+        Returns:
+            list[dict]: One prediction a sentence.
+
+        Raises:
+            ValueError: If ``topk`` is not positive.
+        """
+        if topk < 1:
+            raise ValueError(f'topk must be at least 1, got {topk}.')
+        samples = super().forward(inputs)
+        query = torch.stack([sample.features for sample in samples])
+        scores = topk_similarity(
+            query.float().cpu(), self.index.features, self.topk_tokens
+        )
+        best = scores.topk(min(topk, scores.shape[1]))
+        columns = best.indices.tolist(), best.values.tolist()
+        return [
+            dict(
+                query=sample.caption,
+                paths=[self.index.paths[place] for place in places],
+                scores=values,
+            )
+            for sample, places, values in zip(samples, *columns, strict=True)
+        ]
+
+    def visualize(
+        self,
+        inputs: list[str],
+        preds: list[dict],
+        show: bool = False,
+        wait_time: float = 0,
+        out_dir: str | os.PathLike | None = None,
+    ) -> list[np.ndarray] | None:
+        """Draw predictions.
+
+        Args:
+            inputs (list[str]): The sentences.
+            preds (list[dict]): Their predictions.
+            show (bool): Whether to open windows. Defaults to False.
+            wait_time (float): Seconds a window stays. Defaults to 0, until a
+                key is pressed.
+            out_dir (str | PathLike, optional): Folder for PNGs.
+
+        Returns:
+            list[ndarray] | None: RGB pictures, if any were asked for.
+        """
+        if not show and out_dir is None:
+            return None
+        drawn = []
+        for number, prediction in enumerate(preds):
+            name = f'{number:03d}_{_slug(prediction["query"])}'
+            file = Path(out_dir, f'{name}.png') if out_dir else None
+            pairs = zip(prediction['paths'], prediction['scores'], strict=True)
+            items = [dict(img_path=path, score=score) for path, score in pairs]
+            drawn.append(
+                self.visualizer.add_ranking(
+                    name,
+                    [dict(caption=prediction['query'], ranking=items)],
+                    topk=len(items),
+                    out_file=file,
+                    show=show,
+                    wait_time=wait_time,
+                )
+            )
+        return drawn
+
+    def postprocess(
+        self,
+        preds: list[dict],
+        visualization: list[np.ndarray] | None,
+        return_datasamples: bool = False,
+    ) -> dict[str, Any]:
+        """Pack the results.
+
+        Args:
+            preds (list[dict]): Predictions.
+            visualization (list[ndarray] | None): Pictures.
+            return_datasamples (bool): Not used.
+
+        Returns:
+            dict: ``predictions`` and ``visualization``.
+        """
+        return dict(predictions=preds, visualization=visualization)
+
+    def _inputs_to_list(self, inputs: str | Sequence[str]) -> list[str]:
+        """A sentence is never a path, even if a folder has that name."""
+        queries = [inputs] if isinstance(inputs, str) else list(inputs)
+        for query in queries:
+            if not isinstance(query, str) or not query.strip():
+                raise ValueError(
+                    f'A query is a sentence with words, got {query!r}.'
+                )
+        return queries
+
+    def _init_model(
+        self, cfg: Config, weights: str | None, device: str
+    ) -> nn.Module:
+        if not cfg:
+            cfg.update(_config_in(weights)._cfg_dict)
+        model = build_model(cfg, weights, device)
+        model.cfg = cfg
+        return model
+
+    def _init_pipeline(self, cfg: Config) -> Callable:
+        self._transforms = find_pipeline(_as_config(cfg))
+        pipeline = build_pipeline(self._transforms)
+
+        def prepare(caption: str) -> dict:
+            sample = dict(role='query', caption=caption, pid=-1, image_id=-1)
+            return pipeline(sample)
+
+        self._pipeline = pipeline
+        return prepare
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        # mmengine's own warns wherever the config names no function.
+        if 'collate_fn' in (cfg.get('test_dataloader') or {}):
+            return super()._init_collate(cfg)
+        return pseudo_collate
+
+    def _init_visualizer(self, cfg: Config) -> RetrievalVisualizer:
+        return RetrievalVisualizer(f'person_retrieval_inferencer_{id(self)}')
+
+    def _index(
+        self,
+        paths: list[str],
+        cache: str | os.PathLike | None,
+        batch_size: int,
+        num_workers: int,
+    ) -> GalleryIndex:
+        """Read the gallery's embeddings from the cache, or make them."""
+
+        def embed() -> GalleryIndex:
+            return embed_gallery(
+                paths,
+                self._pipeline,
+                self.collate_fn,
+                self.model,
+                batch_size,
+                num_workers,
+            )
+
+        if cache is None:
+            return embed()
+        owner = dict(
+            model=scorer_fingerprint(
+                self.model, _as_config(self.cfg), self._transforms
+            ),
+            gallery=files_fingerprint(paths),
+        )
+        index, differ = GalleryIndex.load(cache, owner)
+        if differ:
+            print_log(
+                f'The gallery index "{cache}" is of another '
+                f'{" and another ".join(differ)}; it is made anew.',
+                logger='current',
+            )
+        if index is None:
+            index = embed()
+            index.save(cache, owner)
+        return index
+
+
+def _as_config(cfg: Any) -> Config:
+    return cfg if isinstance(cfg, Config) else Config(cfg)
+
+
+def _config_in(weights: str) -> Config:
+    """The config that mmengine puts into a checkpoint."""
+    content = load_weights(weights)
+    info = content.get('message_hub', {}).get('runtime_info', {})
+    text = info.get('cfg') or content.get('meta', {}).get('cfg')
+    if not text:
+        raise ValueError(
+            f'The checkpoint "{weights}" holds no config; name one with '
+            'model=.'
+        )
+    return Config.fromstring(text, file_format='.py')
+
+
+def _evaluator_tokens(cfg: Any) -> int:
+    """The topk_tokens of the config's PersonRetrievalMetric, or 1."""
+    evaluators = cfg.get('test_evaluator') or []
+    if isinstance(evaluators, dict):
+        evaluators = [evaluators]
+    found = [e['topk_tokens'] for e in evaluators if 'topk_tokens' in e]
+    return found[0] if found else 1
+
+
+def _slug(text: str) -> str:
+    return re.sub(r'\W+', '_', text.lower()).strip('_')[:40]

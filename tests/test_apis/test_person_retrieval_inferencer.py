@@ -1,0 +1,233 @@
+"""PersonRetrievalInferencer with a tiny real retriever."""
+
+import copy
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from PIL import Image
+
+from mmtpr.apis import PersonRetrievalInferencer, list_images
+from mmtpr.registry import INFERENCERS, MODELS
+from mmtpr.testing import tiny_retriever_cfg, write_tiny_cuhk
+
+QUERIES = ['a man in a red top', 'a woman in blue trousers']
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """Pictures, a config and a checkpoint in one folder."""
+    folder = tmp_path_factory.mktemp('inferencer')
+    write_tiny_cuhk(folder / 'data')
+    load = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(32, 64), keep_ratio=False),
+    ]
+    pipeline = [
+        dict(type='mmtpr.ImageTransforms', transforms=load),
+        dict(type='mmtpr.TokenizeCaption', context_length=32),
+        dict(type='mmtpr.PackRetrievalInputs'),
+    ]
+    cfg = Config(
+        dict(
+            model=tiny_retriever_cfg(),
+            test_dataloader=dict(
+                dataset=dict(type='mmtpr.CUHKPEDES', pipeline=pipeline)
+            ),
+            test_evaluator=dict(type='mmtpr.PersonRetrievalMetric'),
+        )
+    )
+    cfg.dump(folder / 'config.py')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    state = dict(
+        state_dict=model.state_dict(),
+        message_hub=dict(runtime_info=dict(cfg=cfg.pretty_text)),
+    )
+    torch.save(state, folder / 'model.pth')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def inferencer(place):
+    return build(place)
+
+
+@pytest.fixture
+def log(tmp_path):
+    file = tmp_path / 'log.txt'
+    MMLogger.get_instance(f'inferencer {tmp_path}', log_file=str(file))
+    return file
+
+
+def build(place, gallery=None, **kwargs):
+    return PersonRetrievalInferencer(
+        str(place / 'config.py'),
+        str(place / 'model.pth'),
+        gallery=gallery or str(place / 'data/imgs'),
+        device='cpu',
+        **kwargs,
+    )
+
+
+def features_of(inferencer, caption):
+    sample = inferencer.collate_fn([inferencer.pipeline(caption)])
+    (sample,) = inferencer.model.test_step(sample)
+    return sample.features
+
+
+def test_ranking(place, inferencer):
+    result = inferencer(QUERIES, topk=5)
+    pictures = list_images(place / 'data/imgs')
+    assert len(pictures) == 22
+    assert result['visualization'] is None
+    assert [p['query'] for p in result['predictions']] == QUERIES
+    for query, found in zip(QUERIES, result['predictions'], strict=True):
+        gallery = inferencer.index.features[:, 0]
+        scores = gallery @ features_of(inferencer, query)
+        best = scores.topk(5)
+        assert found['paths'] == [pictures[i] for i in best.indices]
+        assert found['scores'] == pytest.approx(best.values.tolist())
+
+
+def test_one_sentence_and_all_pictures(inferencer, monkeypatch, tmp_path):
+    """A folder with the name of the sentence does not matter."""
+    monkeypatch.chdir(tmp_path)
+    os.mkdir(QUERIES[0])
+    one = inferencer(QUERIES[0], topk=99)['predictions']
+    assert len(one) == 1
+    assert len(one[0]['paths']) == 22
+    both = inferencer(QUERIES, topk=99, batch_size=1)['predictions']
+    assert both[0]['paths'] == one[0]['paths']
+
+
+def test_pictures_of_the_results(inferencer, tmp_path):
+    result = inferencer(QUERIES, topk=3, out_dir=tmp_path / 'out')
+    names = sorted(os.listdir(tmp_path / 'out'))
+    assert names == [
+        '000_a_man_in_a_red_top.png',
+        '001_a_woman_in_blue_trousers.png',
+    ]
+    for name, drawn in zip(names, result['visualization'], strict=True):
+        with Image.open(tmp_path / 'out' / name) as saved:
+            assert saved.size == drawn.shape[1::-1]
+        # Nothing is known of right and wrong: grey frames.
+        layout = inferencer.visualizer.layout
+        colours = set(map(tuple, drawn.reshape(-1, 3).tolist()))
+        assert layout.unknown in colours
+        assert not {layout.right, layout.wrong} & colours
+
+
+def test_built_from_the_registry_and_the_checkpoint_alone(place, inferencer):
+    other = INFERENCERS.build(
+        dict(
+            type='mmtpr.PersonRetrievalInferencer',
+            weights=str(place / 'model.pth'),
+            gallery=str(place / 'data/imgs'),
+            device='cpu',
+            num_workers=1,
+            batch_size=5,
+        )
+    )
+    torch.testing.assert_close(other.index.features, inferencer.index.features)
+    assert (
+        other(QUERIES)['predictions'][0]['paths']
+        == (inferencer(QUERIES)['predictions'][0]['paths'])
+    )
+
+
+def test_broken_pictures_are_left_out(place, tmp_path, log):
+    good = list_images(place / 'data/imgs')[:3]
+    bad = tmp_path / 'bad.png'
+    bad.write_bytes(b'no picture')
+    gallery = [good[0], str(bad), good[1], 'absent.jpg', good[2]]
+    found = build(place, gallery, batch_size=2)
+    assert found.index.paths == good
+    assert list(found.index.broken) == [str(bad), 'absent.jpg']
+    assert len(found(QUERIES[0])['predictions'][0]['paths']) == 3
+    text = log.read_text()
+    assert f'The picture "{bad}" is left out' in text
+    assert '2 of 5 pictures are left out' in text
+    with pytest.raises(ValueError, match='None of the 1 pictures'):
+        build(place, [str(bad)])
+
+
+def test_cache(place, tmp_path, log, monkeypatch):
+    pictures = list_images(place / 'data/imgs')[:4]
+    cache = tmp_path / 'deep' / 'index.pt'
+    first = build(place, pictures, cache=cache)
+    assert torch.load(cache, weights_only=True)['paths'] == pictures
+
+    class Untouched(Exception):
+        pass
+
+    def never(*_):
+        raise Untouched
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mmtpr.apis.embedding._Pictures.__getitem__', never)
+        again = build(place, pictures, cache=cache)
+        assert torch.equal(again.index.features, first.index.features)
+        with pytest.raises(Untouched):
+            build(place, pictures[:2], cache=cache)
+    assert 'of another gallery; it is made anew' in log.read_text()
+    smaller = build(place, pictures[:2], cache=cache)
+    torch.testing.assert_close(
+        smaller.index.features, first.index.features[:2]
+    )
+
+
+def test_cache_of_another_model(place, tmp_path, log):
+    pictures = list_images(place / 'data/imgs')[:2]
+    cache = tmp_path / 'index.pt'
+    build(place, pictures, cache=cache)
+    state = torch.load(place / 'model.pth', weights_only=True)
+    other = copy.deepcopy(state)
+    key = next(k for k in other['state_dict'] if k.endswith('visual.proj'))
+    other['state_dict'][key] *= -1
+    torch.save(other, tmp_path / 'other.pth')
+    found = PersonRetrievalInferencer(
+        str(place / 'config.py'),
+        str(tmp_path / 'other.pth'),
+        pictures,
+        cache=cache,
+        device='cpu',
+    )
+    assert 'of another model; it is made anew' in log.read_text()
+    fresh = build(place, pictures)
+    torch.testing.assert_close(
+        found.index.features, -fresh.index.features, atol=1e-5, rtol=0
+    )
+
+
+def test_a_foreign_file_is_not_overwritten(place, tmp_path):
+    pictures = list_images(place / 'data/imgs')[:2]
+    precious = tmp_path / 'thesis.txt'
+    precious.write_text('chapter one')
+    with pytest.raises(ValueError, match='is not a gallery index'):
+        build(place, pictures, cache=precious)
+    assert precious.read_text() == 'chapter one'
+
+
+def test_messages(place, inferencer, tmp_path):
+    for query in ('', '  ', 3):
+        with pytest.raises(ValueError, match='A query is a sentence'):
+            inferencer([QUERIES[0], query])
+    with pytest.raises(ValueError, match='topk must be at least 1'):
+        inferencer(QUERIES, topk=0)
+    with pytest.raises(ValueError, match=r'unknown argument.*colour'):
+        inferencer(QUERIES, colour='red')
+    with pytest.raises(ValueError, match='return_datasamples'):
+        inferencer(QUERIES, return_datasamples=True)
+    with pytest.raises(FileNotFoundError, match='is not a folder'):
+        build(place, 'nowhere')
+    with pytest.raises(ValueError, match='holds no pictures'):
+        build(place, str(tmp_path))
+    torch.save(dict(state_dict={}), tmp_path / 'bare.pth')
+    with pytest.raises(ValueError, match='holds no config'):
+        PersonRetrievalInferencer(
+            weights=str(tmp_path / 'bare.pth'),
+            gallery=str(place / 'data/imgs'),
+        )
