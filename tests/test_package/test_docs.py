@@ -1,0 +1,122 @@
+"""What the documentation names is there, and its code runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+import mmtpr
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [
+        *ROOT.glob('*.md'),
+        *(ROOT / 'docs').rglob('*.md'),
+        *(ROOT / 'configs').rglob('*.md'),
+    ]
+)
+PAGES = [page for page in PAGES if '_build' not in page.parts]
+LINK = re.compile(r'\]\(([^)#\s]+)(#[\w-]*)?\)')
+NAMED = re.compile(
+    r'(?<![\w/.])(?:configs|tools|scripts|benchmarks|docs|tests)/'
+    r'[\w./-]*\.(?:py|sh|md|yml)\b'
+)
+ELLIPSIS = re.compile(r',\s*\.\.\.(?=\s*[,)])')
+BLOCK = re.compile(r'^```(\w+)\n(.*?)^```', re.MULTILINE | re.DOTALL)
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding='utf-8')
+    targets = [target for target, _ in LINK.findall(text)]
+    local = [t for t in targets if not t.startswith(('http', 'mailto'))]
+    dead = [t for t in local if not (page.parent / t).exists()]
+    assert not dead
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_named_files_exist(page):
+    text = page.read_text(encoding='utf-8')
+    missing = [n for n in NAMED.findall(text) if not (ROOT / n).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_python_blocks_compile(page):
+    for kind, code in BLOCK.findall(page.read_text(encoding='utf-8')):
+        if kind == 'python':
+            compile(ELLIPSIS.sub('', code), name_of(page), 'exec')
+
+
+def options_of(tool: Path) -> set:
+    """Long options that a tool's source, or mmtpr's launcher, defines."""
+    sources = [tool, ROOT / 'mmtpr/utils/launch.py']
+    text = '\n'.join(path.read_text(encoding='utf-8') for path in sources)
+    return set(re.findall(r"'(--[\w-]+)'", text))
+
+
+def commands(page: Path):
+    """Calls of tools in the shell blocks of a page."""
+    for kind, code in BLOCK.findall(page.read_text(encoding='utf-8')):
+        if kind == 'bash':
+            for line in code.replace('\\\n', ' ').splitlines():
+                words = shlex.split(line, comments=True)
+                tools = [w for w in words if re.match(r'tools/.*\.\w+$', w)]
+                if tools:
+                    yield ROOT / tools[0], words
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_options_in_commands_exist(page):
+    for tool, words in commands(page):
+        script = tool
+        if tool.suffix == '.sh':
+            name = 'train' if 'train' in tool.name else 'test'
+            script = ROOT / f'tools/{name}.py'
+        used = {w.split('=')[0] for w in words if w.startswith('--')}
+        assert used <= options_of(script), f'{tool.name}: {used}'
+
+
+def test_adapter_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / 'docs/user_guides/adapters.md'
+    blocks = BLOCK.findall(page.read_text(encoding='utf-8'))
+    (code,) = [c for kind, c in blocks if 'inject_adapters(' in c]
+    exec(compile(code, str(page), 'exec'), {})
+    assert (tmp_path / 'adapter.pth').is_file()
+
+
+def test_readme_shows_the_two_commands_first():
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    blocks = [code for kind, code in BLOCK.findall(text) if kind == 'bash']
+    assert [line.split()[:2] for line in blocks[0].splitlines()] == [
+        ['make', 'demo'],
+        ['make', 'test'],
+    ]
+    assert text.index('ranking.png') < text.index('make demo')
+    assert 'Responsible use' in text.split('\n## What is in it')[0]
+
+
+def test_api_pages_cover_every_subpackage():
+    """Each package below mmtpr is documented, itself or by a parent page."""
+    text = '\n'.join(p.read_text() for p in (ROOT / 'docs/api').glob('*.rst'))
+    documented = re.findall(r'automodule:: (\S+)', text)
+    for init in (ROOT / 'mmtpr').rglob('*/__init__.py'):
+        if '.mim' in init.parts:
+            continue
+        name = '.'.join(init.parent.relative_to(ROOT).parts)
+        assert any(
+            d == name or d.startswith(f'{name}.') or name.startswith(f'{d}.')
+            for d in documented
+        ), name
+
+
+def test_citation_has_the_version():
+    with open(ROOT / 'CITATION.cff', encoding='utf-8') as file:
+        assert yaml.safe_load(file)['version'] == mmtpr.__version__
