@@ -1,4 +1,4 @@
-"""Registries of mmtpr: children of mmengine's root registries, scope ``mmtpr``.
+"""Registries of mmtpr: children of mmengine's root, scope ``mmtpr``.
 
 Each has ``locations``, so a component registers itself the first time someone
 asks for ``mmtpr.X``, also from a config of another OpenMMLab project.
