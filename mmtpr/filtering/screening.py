@@ -212,13 +212,30 @@ def exact_matmul(device: torch.device) -> Iterator[None]:
     Args:
         device (torch.device): Device of the products within the block.
     """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision('highest')
+    before = _set_precision(None)
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        _set_precision(before)
+
+
+def _set_precision(values: list[str] | None) -> list[str]:
+    """Set the precision of float32 products, None for the full one.
+
+    Returns:
+        list[str]: What it was.
+    """
+    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    if not all(hasattr(backend, 'fp32_precision') for backend in backends):
+        # End of life: torch 2.9, where the switch of each backend came.
+        before = [torch.get_float32_matmul_precision()]
+        torch.set_float32_matmul_precision((values or ['highest'])[0])
+        return before
+    before = [backend.fp32_precision for backend in backends]
+    for backend, value in zip(backends, values or ['ieee'] * 2, strict=True):
+        backend.fp32_precision = value
+    return before
 
 
 def _cpu_multiplies_bf16() -> bool:

@@ -124,14 +124,35 @@ def test_low_precision_inputs():
     assert ranks.tolist() == expected
 
 
-def test_ignores_autocast_and_keeps_the_precision_setting():
-    image, captions = normal(30, 8, 16), normal(30, 16, seed=1)
-    bank = normal(200, 16, seed=2)
-    expected = relevance_rank(image, captions, bank)
+@pytest.fixture
+def low_precision():
+    """Products of float32 in lower precision, by either of torch's switches."""
     before = torch.get_float32_matmul_precision()
+
+    def switch(api):
+        if api == 'legacy':
+            torch.set_float32_matmul_precision('medium')
+        elif hasattr(torch.backends.mkldnn.matmul, 'fp32_precision'):
+            torch.backends.mkldnn.matmul.fp32_precision = 'bf16'
+
+    yield switch
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize('api', ['legacy', 'of the backend'])
+def test_ignores_lower_precision_and_leaves_it_on(
+    monkeypatch, low_precision, api
+):
+    monkeypatch.setattr(ranking, 'first_level', lambda _: 1)
+    image, captions = normal(200, 4, 64), normal(200, 64, seed=1)
+    bank = normal(800, 64, seed=2)
+    expected = by_hand(image, captions, bank)
+    low_precision(api)
+    product = image[:, 0] @ bank.T
     with torch.autocast('cpu', torch.bfloat16):
-        assert torch.equal(relevance_rank(image, captions, bank), expected)
-    assert torch.get_float32_matmul_precision() == before
+        ranks = relevance_rank(image, captions, bank)
+    assert ranks.tolist() == expected
+    assert torch.equal(image[:, 0] @ bank.T, product)
 
 
 def test_empty_bank_and_no_pairs():
