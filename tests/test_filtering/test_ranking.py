@@ -126,7 +126,7 @@ def test_low_precision_inputs():
 
 @pytest.fixture
 def low_precision():
-    """Products of float32 in lower precision, by either of torch's switches."""
+    """Products of float32 in lower precision, by either switch of torch."""
     before = torch.get_float32_matmul_precision()
 
     def switch(api):
