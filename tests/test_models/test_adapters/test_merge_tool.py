@@ -1,0 +1,94 @@
+"""``tools/model_converters/merge_adapters.py`` as a user runs it."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from mmtpr.models.adapters import adapter_state_dict, named_adapters
+from mmtpr.registry import MODELS
+from mmtpr.testing import tiny_encoder_cfg, tiny_retriever_cfg
+
+
+def adapted_cfg():
+    return tiny_retriever_cfg(
+        encoder=dict(
+            type='mmtpr.WoRAModel',
+            module=tiny_encoder_cfg(),
+            rank=2,
+            targets=[dict(type=r'clip\.visual\..*')],
+        )
+    )
+
+
+@pytest.fixture(scope='module')
+def case(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('merge')
+    torch.manual_seed(0)
+    model = MODELS.build(adapted_cfg())
+    for _, adapter in named_adapters(model):
+        nn.init.normal_(adapter.lora_B, std=0.1)
+    torch.save(dict(state_dict=model.state_dict()), folder / 'full.pth')
+    short = copy.deepcopy(model.state_dict())
+    del short[next(iter(adapter_state_dict(model)))]
+    torch.save(dict(state_dict=short), folder / 'short.pth')
+    config = folder / 'config.py'
+    config.write_text(f'default_scope = "mmtpr"\nmodel = {adapted_cfg()!r}\n')
+    return folder, model.eval()
+
+
+@pytest.fixture(scope='module')
+def results(case, repo_root):
+    """Both runs at once: starting a process is what takes the time."""
+    folder, _ = case
+    tool = repo_root / 'tools/model_converters/merge_adapters.py'
+    running = {
+        name: subprocess.Popen(
+            [
+                sys.executable,
+                str(tool),
+                str(folder / 'config.py'),
+                str(folder / name),
+                str(folder / 'out' / name),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ('full.pth', 'short.pth')
+    }
+    found = {}
+    for name, process in running.items():
+        stdout, stderr = process.communicate(timeout=300)
+        found[name] = process.returncode, stdout, stderr
+    return found
+
+
+def test_the_plain_config_loads_the_result(case, results):
+    folder, model = case
+    code, stdout, stderr = results['full.pth']
+    assert code == 0, stderr
+    count = len(list(named_adapters(model)))
+    assert f'Merged {count} layers' in stdout
+    plain = MODELS.build(tiny_retriever_cfg()).eval()
+    file = torch.load(folder / 'out/full.pth', weights_only=True)
+    plain.load_state_dict(file['state_dict'], strict=True)
+    images = torch.randn(2, 3, *model.encoder.image_size)
+    torch.testing.assert_close(
+        plain.encoder.encode_image(images),
+        model.encoder.encode_image(images),
+        atol=1e-5,
+        rtol=1e-5,
+    )
+
+
+def test_a_checkpoint_that_does_not_fit(case, results):
+    folder, _ = case
+    code, _, stderr = results['short.pth']
+    assert code == 1
+    assert 'Missing adapter keys: encoder.module.clip.visual' in stderr
+    assert 'Traceback' not in stderr
+    assert not (folder / 'out/short.pth').exists()
