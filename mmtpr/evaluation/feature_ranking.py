@@ -123,6 +123,7 @@ def rank_queries(
                     scores, ids, gallery_ids, list_size, ignore_ids, pairs
                 )
             )
+        del scores  # or two blocks are alive while the next one is made
     keys = lists[0] if lists else ()
     return Ranking.join(parts), {
         key: torch.cat([part[key] for part in lists]) for key in keys

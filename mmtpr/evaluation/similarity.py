@@ -51,6 +51,7 @@ def topk_similarity(
     size = chunk_size or max(1, len(query))
     for start, rows in similarity_blocks(query, tokens, topk_tokens, size):
         out[start : start + len(rows)] = rows
+        del rows
     return out
 
 
@@ -170,10 +171,10 @@ def mean_of_top(planes: torch.Tensor, k: int) -> torch.Tensor:
         k (int): From 1 to T.
 
     Returns:
-        Tensor: Of shape (...), of the same type.
+        Tensor: Of shape (...), of the same type; a view for T = 1.
     """
     if k == 1:
-        return planes.amax(0)
+        return planes[0] if len(planes) == 1 else planes.amax(0)
     best = []
     if k == len(planes):
         best = list(planes)
