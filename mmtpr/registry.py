@@ -1,4 +1,4 @@
-"""Registries of mmtpr: children of mmengine's root, scope ``mmtpr``.
+"""Registries of mmtpr: children of mmengine's root ones, scope ``mmtpr``.
 
 Each has ``locations``, so a component registers itself the first time someone
 asks for ``mmtpr.X``, also from a config of another OpenMMLab project.
@@ -7,6 +7,7 @@ This file imports nothing but mmengine: an ``ImportError`` raised here would be
 swallowed by mmengine and turn into "not in the registry".
 """
 
+import mmengine.registry as _mmengine
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -76,3 +77,24 @@ INFERENCERS = Registry(
     scope='mmtpr',
     locations=['mmtpr.apis'],
 )
+
+# Nothing of ours is in these. They exist so that mmengine finds its own parts
+# under the scope mmtpr without a warning at each of them.
+_EMPTY = [
+    Registry(parent.name, parent=parent, scope='mmtpr')
+    for parent in (
+        _mmengine.EVALUATOR,
+        _mmengine.FUNCTIONS,
+        _mmengine.LOG_PROCESSORS,
+        _mmengine.MODEL_WRAPPERS,
+        _mmengine.OPTIM_WRAPPER_CONSTRUCTORS,
+        _mmengine.OPTIM_WRAPPERS,
+        _mmengine.OPTIMIZERS,
+        _mmengine.PARAM_SCHEDULERS,
+        _mmengine.RUNNERS,
+        _mmengine.STRATEGIES,
+        _mmengine.TASK_UTILS,
+        _mmengine.VISBACKENDS,
+        _mmengine.WEIGHT_INITIALIZERS,
+    )
+]
