@@ -69,10 +69,11 @@ class ShardStore:
             ValueError: If it holds something else; nothing is removed.
         """
         path = self.folder / _DESCRIPTION
-        if path.is_file():
+        names = {p.name for p in self.folder.glob('*')}
+        if path.is_file() and names != {_DESCRIPTION}:
             self._check_run(read_json(path, 'description of the shards'))
             return
-        if self.folder.is_dir() and any(self.folder.iterdir()):
+        if names - {_DESCRIPTION}:
             raise ValueError(
                 f'The folder "{self.folder}" is needed for finished parts, '
                 'but holds other files. Choose another output.'

@@ -50,6 +50,15 @@ def test_shards_of_another_run_are_refused_and_kept(tmp_path, key):
     assert store(tmp_path).pending() == [1, 2]
 
 
+def test_a_run_that_finished_nothing_is_in_nobodys_way(tmp_path):
+    store(tmp_path).create()
+    other = store(tmp_path, data='other')
+    other.create()
+    fill(other, [0])
+    with pytest.raises(ValueError, match='another run'):
+        store(tmp_path).create()
+
+
 def test_damaged_shard_is_scored_again(tmp_path):
     shards = store(tmp_path)
     shards.create()
