@@ -20,16 +20,24 @@ import copy
 import math
 import os
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from mmtpr.models.adapters import DoRALinear, LoRALinear, WoRALinear
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmtpr.models.adapters import (
+    DoRALinear,
+    LoRALinear,
+    WoRALinear,
+)
 
 SHAPES = ((768, 768), (768, 3072))
 TOKENS = (256, 1536, 6144)

@@ -121,6 +121,14 @@ class TestInjection:
         features(clip, batch)
         assert not built
 
+    def test_torch_compile_of_a_block(self, clip):
+        torch._dynamo.reset()
+        inject_adapters(clip, dict(type='WoRA', rank=2), ALL)
+        block = stir(clip).visual.transformer.resblocks[0]
+        compiled = torch.compile(block, backend='aot_eager', fullgraph=True)
+        x = torch.randn(2, 5, 32)
+        close([compiled(x)], [block(x)])
+
     def test_first_target_decides(self, clip):
         inject_adapters(
             clip,

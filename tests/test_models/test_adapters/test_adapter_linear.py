@@ -1,6 +1,7 @@
 """One adapted linear layer: mathematics, gradients, states."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -444,6 +445,23 @@ def test_torch_compile(kind, options):
             torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
         state = {k: v * 2 for k, v in layer.state_dict().items()}
         layer.load_state_dict(state)
+
+
+@pytest.mark.skipif(
+    shutil.which('g++') is None and shutil.which('clang++') is None,
+    reason='torch.compile needs a C++ compiler on CPUs',
+)
+def test_torch_compile_to_machine_code():
+    torch._dynamo.reset()
+    layer = make(WoRALinear, shape=(16, 12), dtype=torch.float32)
+    x = torch.randn(6, 16, requires_grad=True)
+    inputs = [x, *trained(layer)]
+    expected = torch.autograd.grad(layer(x).sin().sum(), inputs)
+    y = torch.compile(layer, fullgraph=True)(x)
+    for a, b in zip(
+        torch.autograd.grad(y.sin().sum(), inputs), expected, strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
 def test_frozen_bias_can_be_thawed():
