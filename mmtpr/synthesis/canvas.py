@@ -1,5 +1,7 @@
 """Drawing in units of a person's height."""
 
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 
@@ -29,6 +31,23 @@ class Canvas:
         self.height = height
         self._scale = np.array([-height if mirror else height, height])
         self._origin = np.asarray(origin, float)
+        self._centre, self._zoom = np.zeros(2), 1.0
+
+    @contextmanager
+    def zoom(self, centre: tuple[float, float], factor: float):
+        """Draw larger than life inside a ``with`` block.
+
+        Args:
+            centre (tuple[float, float]): What stays in place, in units of
+                height.
+            factor (float): Magnification.
+
+        Yields:
+            None
+        """
+        self._centre, self._zoom = np.asarray(centre, float), factor
+        yield
+        self._centre, self._zoom = np.zeros(2), 1.0
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
         """Find a point in the picture.
@@ -43,7 +62,9 @@ class Canvas:
         return tuple((np.array([x, y]) * self._scale + self._origin).tolist())
 
     def _pixels(self, points: np.ndarray) -> np.ndarray:
-        pixels = np.asarray(points, float) * self._scale + self._origin
+        points = np.asarray(points, float)
+        points = self._centre + self._zoom * (points - self._centre)
+        pixels = points * self._scale + self._origin
         return np.round(pixels * (1 << _SHIFT)).astype(np.int32)
 
     def _paint(self, draw, *args, colour) -> None:

@@ -11,6 +11,8 @@ from .palette import CLOTHES, HAIR, SKIN, shade
 
 _SHOULDER_Y, _WAIST_Y, _HIP_Y, _KNEE_Y, _ANKLE_Y = 0.18, 0.46, 0.50, 0.73, 0.95
 
+_NECK, _HEAD_SIZE = (0.0, 0.15), 1.28  # as cartoons have it
+
 
 @dataclass
 class Pose:
@@ -96,19 +98,21 @@ class Figure(Accessories):
         """
         if not self.pose.away:
             self.draw_backpack_behind(canvas)
-            self._long_hair_behind(canvas)
+            with canvas.zoom(_NECK, _HEAD_SIZE):
+                self._long_hair_behind(canvas)
         self._arm(canvas, -1)
         self._leg(canvas, -1)
         self._leg(canvas, 1)
         self._lower_body(canvas)
         self._torso(canvas)
         self._details(canvas)
-        self._head(canvas)
+        with canvas.zoom(_NECK, _HEAD_SIZE):
+            self._head(canvas)
         self._arm(canvas, 1)
         self.draw_bag(canvas)
 
     def _leg(self, canvas: Canvas, side: int) -> None:
-        pose, thick = self.pose, 0.078 * self.build
+        pose, thick = self.pose, 0.082 * self.build
         hip = (side * self.hips * 0.5, _HIP_Y)
         swing = side * pose.stride
         knee = (hip[0] + 0.5 * swing + side * 0.01, _KNEE_Y)
@@ -120,9 +124,9 @@ class Figure(Accessories):
         canvas.limb(knee, ankle, (thick * 0.8, thick * 0.5), lower * tone)
         upper = self.skin if self.who.bottom == 'skirt' else self.bottom
         canvas.limb(hip, knee, (thick * 1.15, thick * 0.85), upper * tone)
-        toe = 0.045 * pose.turn + 0.008
+        toe = 0.05 * pose.turn + 0.012
         foot = (ankle[0] + toe, ankle[1] + 0.028)
-        canvas.limb(ankle, foot, (0.042, 0.046), self.shoes * tone)
+        canvas.limb(ankle, foot, (0.05, 0.056), self.shoes * tone)
         sole = self.shoes * 0.6
         canvas.limb(
             (ankle[0] - 0.012, foot[1] + 0.016),

@@ -79,8 +79,8 @@ class ProceduralWorld(PedestrianGenerator):
         self, shape: tuple[int, int], rng: np.random.Generator
     ) -> Canvas:
         height, width = shape
-        tall = min(height, 2 * width) * rng.uniform(0.8, 0.96)
-        top = (height - tall) * rng.uniform(0.3, 0.8)
+        tall = min(height, 2 * width) * rng.uniform(0.8, 0.93)
+        top = (height - tall) * rng.uniform(0.5, 0.9)
         middle = width * (0.5 + rng.normal(0, 0.05))
         return Canvas(shape, tall, (middle, top), bool(rng.random() < 0.5))
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Write a synthetic pedestrian data set.
 
 python tools/synthesis/write_toy_data.py --out data/toy --seed 0
@@ -5,9 +6,15 @@ python tools/synthesis/write_toy_data.py --out data/toy --seed 0
 
 import argparse
 import os
+import sys
 import time
+from pathlib import Path
 
-from mmtpr.synthesis import ToySettings, write_toy_data
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
+    sys.path.insert(0, str(ROOT))
+
+from mmtpr.synthesis import ToySettings, write_toy_data  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
