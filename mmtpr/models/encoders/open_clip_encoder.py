@@ -14,6 +14,7 @@ from . import tokens as towers
 from .build import create_clip, model_config, set_activation, set_image_size
 from .clip_weights import find_weights, fits, load_clip_weights
 from .pos_embed import set_resnet_size
+from .pseudo_words import encode_with_words, token_embedding
 
 _TEXT_PARTS = (
     'text',
@@ -235,6 +236,32 @@ class OpenCLIPEncoder(nn.Module):
             return towers.text_tokens(self.clip, tokens, self._project_text)
         features = self.clip.encode_text(tokens, normalize=False)
         return features[0] if isinstance(features, tuple) else features
+
+    @property
+    def word_width(self) -> int:
+        """Width of the token embeddings, which pseudo words must have."""
+        return token_embedding(self.clip).embedding_dim
+
+    def encode_text_with_words(
+        self, tokens: Tensor, words: Tensor, placeholder_id: int | None = None
+    ) -> Tensor:
+        """Encode captions that contain pseudo words.
+
+        Args:
+            tokens (Tensor): Token ids of shape (B, L), or (1, L) for all.
+            words (Tensor): Pseudo words of shape (B, W, word_width).
+            placeholder_id (int, optional): Token the words replace. Defaults
+                to None: they go to the end of the text.
+
+        Returns:
+            Tensor: Un-normalised features of shape (B, D).
+
+        Raises:
+            ValueError: If shapes do not fit, a caption has no placeholder or
+                words find no room.
+        """
+        self._check_length(tokens)
+        return encode_with_words(self.clip, tokens, words, placeholder_id)
 
     def _check_length(self, tokens: Tensor) -> None:
         length = tokens.shape[1]
