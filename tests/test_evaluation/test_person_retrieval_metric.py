@@ -240,7 +240,11 @@ def run_processes(world_size, folder, repo_root):
     processes = [
         subprocess.Popen(
             [sys.executable, script, str(rank), str(world_size), folder],
-            env={**os.environ, 'PYTHONPATH': str(repo_root)},
+            env={
+                **os.environ,
+                'PYTHONPATH': str(repo_root),
+                'OMP_NUM_THREADS': '1',
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -248,7 +252,7 @@ def run_processes(world_size, folder, repo_root):
         for rank in range(world_size)
     ]
     for process in processes:
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output[-3000:]
     numbers = json.loads((folder / 'numbers.json').read_text())
     return numbers, (folder / 'ranking.json').read_text()

@@ -18,6 +18,12 @@ from mmtpr.evaluation import similarity as module
 from mmtpr.evaluation.similarity import mean_of_top
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small products: threads only wait for each other."""
+    torch.set_num_threads(1)
+
+
 def features(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(*shape, generator=generator), dim=-1)
