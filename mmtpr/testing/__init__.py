@@ -1,14 +1,17 @@
 """Small encoders, small data and shrunk configs for tests and benchmarks."""
 
 from .configs import shrink_config, tiny_retriever_cfg
+from .tiny_blip2 import tiny_blip2_cfg, write_tiny_vocab
 from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
 from .tiny_data import write_tiny_cuhk, write_tiny_data
 
 __all__ = [
     'shrink_config',
+    'tiny_blip2_cfg',
     'tiny_clip_cfg',
     'tiny_encoder_cfg',
     'tiny_retriever_cfg',
     'write_tiny_cuhk',
     'write_tiny_data',
+    'write_tiny_vocab',
 ]

@@ -9,6 +9,9 @@ from .mask_tokens import MaskTokens
 from .pack_retrieval_inputs import PackRetrievalInputs
 from .pad_crop import PadCrop
 from .random_erasing_mean import RandomErasingMean
+from .shared_flip import SharedFlip
+from .square_pad import SquarePad
+from .tokenize_bert import TokenizeBert
 from .tokenize_caption import TokenizeCaption
 
 __all__ = [
@@ -19,5 +22,8 @@ __all__ = [
     'PackRetrievalInputs',
     'PadCrop',
     'RandomErasingMean',
+    'SharedFlip',
+    'SquarePad',
+    'TokenizeBert',
     'TokenizeCaption',
 ]

@@ -1,6 +1,7 @@
 """Retrievers: encoders with losses and prediction."""
 
+from .blip2_scorer import BLIP2Scorer
 from .gather import gather_features
 from .text_person_retriever import TextPersonRetriever
 
-__all__ = ['TextPersonRetriever', 'gather_features']
+__all__ = ['BLIP2Scorer', 'TextPersonRetriever', 'gather_features']
