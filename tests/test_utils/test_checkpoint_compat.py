@@ -7,7 +7,13 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
-import mmtpr  # noqa: F401
+from mmtpr.utils.compat import allow_mmengine_checkpoints
+
+
+@pytest.fixture(autouse=True)
+def _allowed():
+    """As after import; onedl-mmengine forgets the list after a load."""
+    allow_mmengine_checkpoints()
 
 
 class Getattr:

@@ -134,6 +134,15 @@ class _SeededIterator:
         self._count += 1
         return next(self._iterator)
 
+    def skip_iter(self, num_iters: int) -> None:
+        """Drop batches; onedl-mmengine calls this when it resumes.
+
+        Its own way skips without loading, and so without bringing the
+        workers' random state forward.
+        """
+        for _ in range(num_iters):
+            next(self)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._iterator, name)
 

@@ -68,6 +68,7 @@ STATES = ('state_dict', 'optimizer', 'param_schedulers')
 EMA = [dict(type='EMAHook')]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ('workers', 'extra'),
     [

@@ -22,6 +22,7 @@ def only_torchs_own_globals(monkeypatch):
     )
 
 
+@pytest.mark.smoke
 def test_plain_file_of_a_real_run(tmp_path, only_torchs_own_globals):
     cfg = toy_config(tmp_path)
     cfg['default_hooks']['checkpoint']['max_keep_ckpts'] = 3

@@ -1,0 +1,208 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmtpr.utils import launch
+from mmtpr.utils.errors import LaunchError, NonFiniteLossError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_config_options_and_near_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / 'configs/wora_toy.py'
+    path.parent.mkdir()
+    path.write_text('a = dict(b=1)\n')
+    cfg = launch.load_config(str(path), {'a.b': 2, 'c': 'x'})
+    assert (cfg.a.b, cfg.c) == (2, 'x')
+    monkeypatch.chdir('/')
+    assert launch.load_config('configs/wora_toy.py', root=tmp_path).a.b == 1
+    with pytest.raises(LaunchError, match=r'there is: wora_toy\.py\.$'):
+        launch.load_config('configs/wora_tpy.py', root=tmp_path)
+    with pytest.raises(LaunchError, match=r'"none/x\.py" does not exist\.$'):
+        launch.load_config('none/x.py')
+
+
+def test_work_dir_from_the_nearest_source():
+    cfg = Config(dict(work_dir='from_config'))
+    launch.set_work_dir(cfg, None, 'configs/a.py')
+    assert cfg.work_dir == 'from_config'
+    launch.set_work_dir(cfg, 'from_line', 'configs/a.py')
+    assert cfg.work_dir == 'from_line'
+    cfg = Config(dict())
+    launch.set_work_dir(cfg, None, 'configs/a.py')
+    assert cfg.work_dir == 'work_dirs/a'
+
+
+def test_amp_types(monkeypatch):
+    monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+    with pytest.raises(LaunchError, match='needs a GPU'):
+        launch.enable_amp(Config(dict(optim_wrapper=dict())))
+    monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    native = True
+    monkeypatch.setattr(
+        torch.cuda, 'is_bf16_supported', lambda including_emulation: native
+    )
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper', clip_grad=None)))
+    launch.enable_amp(cfg)
+    assert cfg.optim_wrapper == dict(
+        type='AmpOptimWrapper',
+        clip_grad=None,
+        dtype='bfloat16',
+        loss_scale=dict(enabled=False),
+    )
+    native = False
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
+    launch.enable_amp(cfg)
+    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', dtype='float16')
+    cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
+    with pytest.raises(LaunchError, match='the config has "ApexOptimWrapper"'):
+        launch.enable_amp(cfg)
+
+
+def test_auto_scale_lr_needs_a_base():
+    cfg = Config(dict(auto_scale_lr=dict(base_batch_size=64)))
+    launch.enable_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr == dict(base_batch_size=64, enable=True)
+    for lacking in (dict(), dict(auto_scale_lr=None)):
+        with pytest.raises(LaunchError, match='base_batch_size'):
+            launch.enable_auto_scale_lr(Config(lacking))
+
+
+def test_tidy(monkeypatch):
+    cfg = Config(
+        dict(
+            default_hooks=dict(timer=None, finite_loss=None, x=dict(a=1)),
+            visualizer=dict(
+                vis_backends=[
+                    dict(type='LocalVisBackend'),
+                    dict(type='TensorboardVisBackend'),
+                ]
+            ),
+        )
+    )
+    launch.tidy(cfg)
+    # mmengine itself drops its standard hooks, and only those
+    assert cfg.default_hooks == dict(timer=None, x=dict(a=1))
+    assert len(cfg.visualizer.vis_backends) == 2
+    monkeypatch.setattr(launch, 'find_spec', lambda name: None)
+    launch.tidy(cfg)
+    assert cfg.visualizer.vis_backends == [dict(type='LocalVisBackend')]
+    launch.tidy(Config(dict()))
+
+
+@pytest.fixture
+def cpu_processes(monkeypatch):
+    """No accelerator, an empty environment, and no real process group."""
+    calls = []
+    monkeypatch.setattr(launch, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr(
+        torch.distributed,
+        'init_process_group',
+        lambda *args, **kwargs: calls.append((args, kwargs)),
+    )
+    names = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
+    for name in names:
+        monkeypatch.setenv(name, '')  # so that it is restored afterwards
+        monkeypatch.delenv(name)
+    return calls
+
+
+def test_gloo_and_ddp_on_a_cpu(cpu_processes, monkeypatch):
+    for name, value in dict(RANK='1', WORLD_SIZE='2').items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv('MASTER_ADDR', 'here')
+    cfg = Config(
+        dict(
+            find_unused_parameters=True,
+            env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=90)),
+        )
+    )
+    launch.start_processes(cfg, 'pytorch')
+    ((args, kwargs),) = cpu_processes
+    assert args == ('gloo',)
+    assert kwargs['timeout'].total_seconds() == 90
+    assert cfg.launcher == 'pytorch'
+    assert cfg.model_wrapper_cfg == dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+        device_ids=None,
+    )
+
+
+def test_slurm_and_mpi_environments(cpu_processes, monkeypatch):
+    slurm = dict(PROCID='3', NTASKS='4', NODELIST='n[1-2]', LOCALID='1')
+    for name, value in slurm.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    monkeypatch.setattr(launch, '_first_host', lambda nodes: f'of {nodes}')
+    cfg = Config(dict(model_wrapper_cfg=dict(type='Own', static_graph=True)))
+    launch.start_processes(cfg, 'slurm')
+    env = os.environ
+    assert (env['RANK'], env['WORLD_SIZE'], env['LOCAL_RANK']) == (
+        *('3', '4', '1'),
+    )
+    assert env['MASTER_ADDR'] == 'of n[1-2]'
+    assert cfg.model_wrapper_cfg == dict(
+        type='Own', static_graph=True, device_ids=None
+    )
+    with pytest.raises(LaunchError, match='OMPI_COMM_WORLD_RANK'):
+        launch.start_processes(cfg, 'mpi')
+    assert len(cpu_processes) == 1
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setattr(launch, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    cfg = Config(dict())
+    launch.start_processes(cfg, 'pytorch')
+    assert 'model_wrapper_cfg' not in cfg
+    monkeypatch.setenv('LOCAL_RANK', '2')
+    with pytest.raises(LaunchError, match=r'there are 2\. Start at most 2'):
+        launch.start_processes(cfg, 'pytorch')
+
+
+def test_short_errors(monkeypatch):
+    monkeypatch.setenv('RANK', '0')
+    with pytest.raises(SystemExit, match='error: oh'), launch.short_errors():
+        raise LaunchError('oh')
+    monkeypatch.setenv('RANK', '1')  # the first process has said it
+    with pytest.raises(SystemExit) as error, launch.short_errors():
+        raise LaunchError('oh')
+    assert error.value.code == 1
+    with pytest.raises(SystemExit) as error, launch.short_errors():
+        raise NonFiniteLossError('nan')
+    assert error.value.code == 1
+    with pytest.raises(KeyError), launch.short_errors():
+        raise KeyError('a real error keeps its traceback')
+
+
+def test_tools_in_an_installed_copy(tmp_path):
+    """``mmtpr/.mim`` of a wheel: tools and configs without the package."""
+    mim = tmp_path / 'site/mmtpr_copy/.mim'
+    for name in ('tools', 'configs'):
+        shutil.copytree(ROOT / name, mim / name)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(mim / 'tools/analysis/print_config.py'),
+            'configs/wora_cuhk.py',
+            *('--cfg-options', 'train_dataloader.batch_size=7'),
+        ],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "type='mmtpr.WoRAModel'" in done.stdout
+    assert 'batch_size=7' in done.stdout
