@@ -1,0 +1,63 @@
+"""The same flip for several pictures of a sample."""
+
+from collections.abc import Sequence
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+
+from mmtpr.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class SharedFlip(BaseTransform):
+    """Flip all pictures of a sample, or none, left to right.
+
+    What a sentence says of left and right between a reference and its target
+    stays true, which flipping each by itself would break.
+
+    Required Keys: none; keys that a sample lacks are passed over
+
+    Modified Keys: ``keys``
+
+    Args:
+        prob (float): Probability of flipping. Defaults to 0.5.
+        keys (Sequence[str]): Keys of the pictures. Defaults to
+            ``('img', 'reference_img')``.
+
+    Raises:
+        ValueError: If ``prob`` is not in 0..1.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.5,
+        keys: Sequence[str] = ('img', 'reference_img'),
+    ) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob must be in 0..1, got {prob}.')
+        self.prob = prob
+        self.keys = tuple(keys)
+
+    @cache_randomness
+    def _draw(self) -> bool:
+        return bool(np.random.rand() < self.prob)
+
+    def transform(self, results: dict) -> dict:
+        """Flip the pictures.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The sample.
+        """
+        flip = self._draw()
+        for key in self.keys:
+            if flip and results.get(key) is not None:
+                results[key] = mmcv.imflip(results[key])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob}, keys={self.keys})'
