@@ -12,6 +12,8 @@ from mmtpr.registry import MODELS
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _TEXT_FIELDS = ('tokens', 'mlm_tokens', 'mlm_labels')
+# What a data set of cached features brings in place of pictures and captions.
+_FEATURE_FIELDS = ('image_feat', 'text_feat')
 
 
 @MODELS.register_module()
@@ -54,48 +56,53 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data (dict): ``inputs``, a dict with ``image``: list of (3, H, W)
-                uint8 tensors and None; ``data_samples``: list of
+            data (dict): ``inputs``, a dict with ``image`` and any other
+                pictures such as ``reference``: lists of (3, H, W) uint8
+                tensors and None; ``data_samples``: list of
                 :class:`RetrievalDataSample` with ``tokens`` and, for MLM,
-                ``mlm_tokens`` and ``mlm_labels`` of shape (L, ).
+                ``mlm_tokens`` and ``mlm_labels`` of shape (L, ), or with
+                cached ``image_feat`` and ``text_feat`` of shape (D, ).
             training (bool): Not used.
 
         Returns:
             dict: ``data_samples`` as given and ``inputs``, a dict with
             ``image`` (M, 3, H, W) float32, ``tokens``, ``mlm_tokens`` and
             ``mlm_labels`` (K, L) long, and ``image_index`` (M, ),
-            ``tokens_index`` (K, ) with the positions in ``data_samples``.
-            What no sample has is absent.
+            ``tokens_index`` (K, ) with the positions in ``data_samples``;
+            for any other picture ``<name>`` and ``<name>_index`` likewise;
+            ``image_feat``, ``text_feat`` (K, D) float32. What no sample has
+            is absent.
 
         Raises:
             ValueError: If pictures differ in size or only a part of the
                 captions is masked.
         """
         samples = data['data_samples']
-        inputs = self._images(data['inputs'].get('image'), samples)
-        for name in _TEXT_FIELDS:
+        inputs = {}
+        for name, images in data.get('inputs', {}).items():
+            inputs.update(self._images(name, images, samples))
+        for name in (*_TEXT_FIELDS, *_FEATURE_FIELDS):
             values = [getattr(sample, name, None) for sample in samples]
             stacked, index = self._stack(values, samples, name)
             if index and name == 'tokens':
                 inputs['tokens_index'] = self._move(torch.tensor(index))
             if index:
-                inputs[name] = stacked
+                whole = name in _TEXT_FIELDS
+                inputs[name] = stacked if whole else stacked.float()
         self._check_masked(inputs)
         return {'inputs': inputs, 'data_samples': samples}
 
-    def _images(self, images, samples) -> dict[str, Tensor]:
-        if images is None:
-            return {}
+    def _images(self, name: str, images, samples) -> dict[str, Tensor]:
         # Moving single pictures lets pinned memory be of use.
         moved = [None if x is None else self._move(x) for x in images]
-        batch, index = self._stack(moved, samples, 'image')
+        batch, index = self._stack(moved, samples, name)
         if not index:
             return {}
         if self.to_rgb:
             batch = batch.flip(1)
         return {
-            'image': (batch - self.mean) / self.std,
-            'image_index': self._move(torch.tensor(index)),
+            name: (batch - self.mean) / self.std,
+            f'{name}_index': self._move(torch.tensor(index)),
         }
 
     def _stack(self, values, samples, name: str) -> tuple:
@@ -127,15 +134,21 @@ def _sizes_message(chosen, index, samples, name: str) -> str:
     for value, position in zip(chosen, index, strict=True):
         seen.setdefault(tuple(value.shape), samples[position])
     found = ', '.join(
-        f'{shape} of "{sample.get("img_path") or sample.get("caption")}"'
+        f'{shape} of "{_source(sample, name)}"'
         for shape, sample in seen.items()
     )
     cure = (
         "dict(type='Resize', scale=(width, height), keep_ratio=False)"
-        if name == 'image'
+        if chosen[0].dim() == 3
         else "'mmtpr.TokenizeCaption' with one context_length"
     )
     return (
         f'The {name} tensors of a batch differ in shape: {found}. Add {cure} '
         'to the pipeline.'
     )
+
+
+def _source(sample, name: str) -> str | None:
+    """File or caption a tensor was made of."""
+    keys = (f'{name}_path', 'img_path', 'caption')
+    return next((sample.get(key) for key in keys if sample.get(key)), None)

@@ -15,6 +15,7 @@ _META_KEYS = (
     'instance_id',
     'image_id',
     'img_path',
+    'reference_path',
     'caption',
     'attributes',
     'sample_idx',

@@ -1,1 +1,5 @@
-"""models heads."""
+"""Heads: losses on the features of composed retrieval."""
+
+from .fafa_head import FAFAHead
+
+__all__ = ['FAFAHead']

@@ -1,0 +1,182 @@
+"""Head of FAFA."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmtpr.models.losses.fine_grained import (
+    MaskedFeatureReasoning,
+    fda_loss,
+    fda_similarity,
+    feature_diversity_loss,
+)
+from mmtpr.models.losses.functional import upcast
+from mmtpr.registry import MODELS
+
+#: Labels of pairs of equal id where the user names none.
+_SAME_ID = {'released': 1.0, 'paper': 0.5}
+_COLDEST = 1e-3
+
+
+@MODELS.register_module()
+class FAFAHead(BaseModule):
+    """FDA + FD + MFR between query vectors and target tokens.
+
+    Fine-grained dynamic alignment, feature diversity and masked feature
+    reasoning (arXiv 2311.16515 v4), whatever encoder made the features.
+    Where the paper and its release differ, ``variant`` chooses; the default
+    is the release, which the parity case pins: equal ids count 1, the two
+    directions are averaged, and diversity pools tokens of the whole batch.
+    The paper's are 0.5, summed, and within a picture.
+
+    Args:
+        raw_dim (int, optional): Width of the raw features that MFR takes.
+            Filled in by the retriever.
+        topk (int): Tokens of a target that count. Defaults to 6.
+        temperature (float, optional): Divisor of similarities. None takes
+            what :meth:`forward` is given. Defaults to 0.07.
+        learn_temperature (bool): Whether it trains. Defaults to False.
+        variant (str): ``'released'`` or ``'paper'``.
+        same_id_weight (float, optional): Label of another pair of the same
+            id. Defaults to None: 1.0 if released, 0.5 in the paper.
+        fda_weight (float): Factor of FDA. Defaults to 1.0.
+        fd_weight (float): Factor of FD; 0 leaves it out. Defaults to 1.0.
+        mfr_weight (float): Factor of MFR; 0 leaves it out. Defaults to 0.5.
+        margin (float): Cosine that FD does not punish. Defaults to 0.5.
+        max_tokens (int): Tokens that the released FD pools. Defaults to 1024.
+        hidden_dim (int): Width of MFR's MLP. Defaults to 512.
+        mask_ratio (float): Share of dimensions MFR masks. Defaults to 0.3.
+        noise (dict, optional): Module that perturbs target tokens in
+            training, such as ``dict(type='mmtpr.TokenStatisticsNoise')``,
+            as the release does. Defaults to None.
+        init_cfg (dict, optional): Initialization config.
+
+    Raises:
+        ValueError: If an argument is out of range, or MFR lacks ``raw_dim``.
+    """
+
+    def __init__(
+        self,
+        raw_dim: int | None = None,
+        topk: int = 6,
+        temperature: float | None = 0.07,
+        learn_temperature: bool = False,
+        variant: str = 'released',
+        same_id_weight: float | None = None,
+        fda_weight: float = 1.0,
+        fd_weight: float = 1.0,
+        mfr_weight: float = 0.5,
+        margin: float = 0.5,
+        max_tokens: int = 1024,
+        hidden_dim: int = 512,
+        mask_ratio: float = 0.3,
+        noise: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if variant not in _SAME_ID:
+            raise ValueError(
+                f'variant must be one of {tuple(_SAME_ID)}, got {variant!r}.'
+            )
+        if topk < 1:
+            raise ValueError(f'topk must be at least 1, got {topk}.')
+        if same_id_weight is None:
+            same_id_weight = _SAME_ID[variant]
+        self.topk, self.variant = topk, variant
+        self.same_id_weight = same_id_weight
+        self.fda_weight, self.fd_weight = fda_weight, fd_weight
+        self.margin, self.max_tokens = margin, max_tokens
+        self.mfr_weight = mfr_weight
+        self._set_temperature(temperature, learn_temperature)
+        self.noise = MODELS.build(noise) if isinstance(noise, dict) else noise
+        self.reasoning = None
+        if mfr_weight:
+            if raw_dim is None:
+                raise ValueError(
+                    'FAFAHead needs raw_dim, the width of the features that '
+                    'MFR takes, or mfr_weight=0.'
+                )
+            self.reasoning = MaskedFeatureReasoning(
+                raw_dim, hidden_dim, mask_ratio
+            )
+
+    def _set_temperature(self, temperature: float | None, learn: bool) -> None:
+        if temperature is None:
+            self.temperature = None
+            return
+        if temperature <= 0:
+            raise ValueError(f'temperature must be > 0, got {temperature}.')
+        start = torch.tensor(float(temperature))
+        self.temperature = nn.Parameter(start, requires_grad=learn)
+
+    def forward(
+        self,
+        query: Tensor,
+        tokens: Tensor,
+        ids: Tensor,
+        query_raw: Tensor | None = None,
+        target_raw: Tensor | None = None,
+        temperature: Tensor | float | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the losses of B triplets.
+
+        Args:
+            query (Tensor): Query vectors of shape (B, D), normalised inside.
+            tokens (Tensor): Tokens of the targets, (B, T, D), likewise.
+            ids (Tensor): Group ids of shape (B, ).
+            query_raw (Tensor, optional): Features for MFR, (B, raw_dim).
+            target_raw (Tensor, optional): Features for MFR, (B, raw_dim).
+            temperature (Tensor | float, optional): Used where the head has
+                none of its own.
+
+        Returns:
+            dict[str, Tensor]: ``loss_fda``, ``loss_fd``, ``loss_mfr``, each
+            with its weight.
+
+        Raises:
+            ValueError: If ``topk`` exceeds T, or a part is missing.
+        """
+        if self.noise is not None:
+            tokens = self.noise(tokens)
+        query = F.normalize(upcast(query), dim=-1)
+        tokens = F.normalize(upcast(tokens), dim=-1)
+        with torch.autocast(query.device.type, enabled=False):
+            similarity = fda_similarity(query, tokens, self.topk)
+        losses = dict(
+            loss_fda=self.fda_weight
+            * fda_loss(
+                similarity,
+                ids,
+                self._divisor(temperature),
+                self.same_id_weight,
+                self.variant,
+            )
+        )
+        if self.fd_weight:
+            losses['loss_fd'] = self.fd_weight * feature_diversity_loss(
+                tokens, self.margin, self.variant, self.max_tokens
+            )
+        if self.reasoning is not None:
+            losses['loss_mfr'] = self.mfr_weight * self._reason(
+                query_raw, target_raw
+            )
+        return losses
+
+    def _divisor(self, given: Tensor | float | None) -> Tensor | float:
+        if self.temperature is not None:
+            return self.temperature.clamp(min=_COLDEST)
+        if given is None:
+            raise ValueError(
+                'FAFAHead(temperature=None) takes the temperature of the '
+                'encoder, which has none.'
+            )
+        return given
+
+    def _reason(self, query: Tensor | None, target: Tensor | None) -> Tensor:
+        if query is None or target is None:
+            raise ValueError(
+                'MFR takes the features before projection of query and '
+                'target; set mfr_weight=0 to do without.'
+            )
+        return self.reasoning(upcast(query), upcast(target))

@@ -1,0 +1,39 @@
+"""What the two sides of composed retrieval hand on."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class QueryFeatures:
+    """Features of B composed queries.
+
+    Attributes:
+        feats (Tensor): Query vectors of shape (B, D).
+        raw (Tensor): What a loss on unprojected features takes, (B, R).
+        rows (dict[str, Tensor]): Other queries to be evaluated beside,
+            (B, D) by name.
+        cut (Tensor, optional): Whether a caption was cut, (B, ) bool.
+    """
+
+    feats: Tensor
+    raw: Tensor
+    rows: dict[str, Tensor] = field(default_factory=dict)
+    cut: Tensor | None = None
+
+
+@dataclass
+class TargetFeatures:
+    """Features of N pictures that may be found.
+
+    Attributes:
+        tokens (Tensor): Vectors of shape (N, T, D).
+        raw (Tensor): What a loss on unprojected features takes, (N, R).
+        pooled (Tensor, optional): One vector for each picture, (N, D), to
+            which the other rows of an evaluation are compared.
+    """
+
+    tokens: Tensor
+    raw: Tensor
+    pooled: Tensor | None = None

@@ -1,0 +1,185 @@
+"""Queries of a picture and a sentence by way of pseudo words."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmtpr.models.encoders.prompts import PromptTemplate
+from mmtpr.models.encoders.pseudo_words import end_positions
+from mmtpr.registry import MODELS
+
+from .features import QueryFeatures
+
+
+@MODELS.register_module()
+class PseudoWordQuery(BaseModule):
+    """The picture becomes a word of the sentence (Word4Per).
+
+    Each TINet turns the picture's feature into pseudo words, which take the
+    placeholder's place in the template around the caption; the text tower
+    encodes the sentence. Queries of several TINets are normalised, summed
+    and normalised.
+
+    Args:
+        encoder (nn.Module): An :class:`OpenCLIPEncoder` or an adapter model
+            around one. Filled in by the retriever, and not kept.
+        tinets (dict | Sequence[dict]): Config of one TINet or more;
+            ``in_dim`` and ``out_dim`` come from the encoder.
+        template (str): Sentence of a query, ``{}`` for the caption. Defaults
+            to ``'a * is , {}'``.
+        placeholder (str): Word of the template to be replaced, one token.
+            Defaults to ``'*'``.
+        prompt (str): Text before the pseudo words in training. Defaults to
+            ``'a photo of'``.
+        tokenizer (str | dict): That of ``mmtpr.TokenizeCaption`` in the
+            pipeline. Defaults to ``'ViT-B-16'``.
+        init_cfg (dict, optional): Initialization config.
+
+    Raises:
+        ValueError: If the tokenizer splits the placeholder, or the template
+            does not have it exactly once.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        tinets: dict | Sequence[dict] | None = None,
+        template: str = 'a * is , {}',
+        placeholder: str = '*',
+        prompt: str = 'a photo of',
+        tokenizer: str | dict = 'ViT-B-16',
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        # Needs mmcv, which the encoders themselves do not.
+        from mmtpr.datasets.transforms.tokenize_caption import build_tokenizer
+
+        tinets = tinets or dict(type='mmtpr.TINet')
+        tinets = [tinets] if isinstance(tinets, dict) else tinets
+        widths = dict(in_dim=encoder.embed_dim, out_dim=encoder.word_width)
+        self.tinets = nn.ModuleList(
+            MODELS.build({**widths, **tinet}) for tinet in tinets
+        )
+        number = max(tinet.num_words for tinet in self.tinets)
+        tokenize = build_tokenizer(tokenizer, encoder.context_length)
+        self.template = PromptTemplate(
+            encoder.clip, tokenize, template, placeholder, number - 1
+        )
+        self.register_buffer('prompt', tokenize([prompt]), persistent=False)
+
+    def forward(
+        self, encoder: nn.Module, images: Tensor, tokens: Tensor
+    ) -> QueryFeatures:
+        """Make queries.
+
+        Args:
+            encoder (nn.Module): The encoder.
+            images (Tensor): Reference pictures of shape (B, 3, H, W).
+            tokens (Tensor): Captions, token ids of shape (B, L).
+
+        Returns:
+            QueryFeatures: The queries; the rows of several TINets are there
+            one by one too.
+        """
+        return self.compose(encoder, encoder.encode_image(images), tokens)
+
+    def compose(
+        self, encoder: nn.Module, image_feats: Tensor, tokens: Tensor
+    ) -> QueryFeatures:
+        """Make queries of image features.
+
+        Args:
+            encoder (nn.Module): The encoder.
+            image_feats (Tensor): Un-normalised features of shape (B, D).
+            tokens (Tensor): Captions, token ids of shape (B, L).
+
+        Returns:
+            QueryFeatures: See :meth:`forward`.
+        """
+        ends = end_positions(encoder.clip, tokens)
+        sentences, cut = self.template(tokens, ends)
+        parts = [
+            encoder.encode_text_with_words(
+                sentences, tinet(image_feats), self.template.placeholder_id
+            )
+            for tinet in self.tinets
+        ]
+        fused = fuse_features(parts)
+        rows = {'image': image_feats}
+        if len(parts) > 1:
+            rows.update((f'tinet{i}', part) for i, part in enumerate(parts))
+        return QueryFeatures(fused, fused, rows, cut)
+
+    def prompts(self, encoder: nn.Module, image_feats: Tensor) -> list[Tensor]:
+        """Encode the prompt followed by each picture's pseudo words.
+
+        Args:
+            encoder (nn.Module): The encoder.
+            image_feats (Tensor): Un-normalised features of shape (B, D).
+
+        Returns:
+            list[Tensor]: Of each TINet, un-normalised, (B, D).
+        """
+        return [
+            encoder.encode_text_with_words(self.prompt, tinet(image_feats))
+            for tinet in self.tinets
+        ]
+
+
+def fuse_features(parts: Sequence[Tensor]) -> Tensor:
+    """Normalise, sum, normalise; one alone stays as it is.
+
+    Args:
+        parts (Sequence[Tensor]): Features of shape (B, D).
+
+    Returns:
+        Tensor: Of shape (B, D).
+    """
+    if len(parts) == 1:
+        return parts[0]
+    total = sum(F.normalize(part.float(), dim=-1) for part in parts)
+    return F.normalize(total, dim=-1)
+
+
+@MODELS.register_module()
+class EncoderQuery(BaseModule):
+    """Queries made by the encoder itself, as a Q-Former does.
+
+    The encoder offers ``encode_query(images, tokens, return_hidden=True)``
+    with vectors (B, D) and hidden states (B, H).
+
+    Args:
+        encoder (nn.Module): Filled in by the retriever, and not kept.
+        init_cfg (dict, optional): Initialization config.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if not hasattr(encoder, 'encode_query'):
+            raise TypeError(
+                f'{type(encoder).__name__} makes no queries of picture and '
+                "sentence; give the retriever query=dict(type='mmtpr."
+                "PseudoWordQuery')."
+            )
+
+    def forward(
+        self, encoder: nn.Module, images: Tensor, tokens: Tensor
+    ) -> QueryFeatures:
+        """Make queries.
+
+        Args:
+            encoder (nn.Module): The encoder.
+            images (Tensor): Reference pictures of shape (B, 3, H, W).
+            tokens (Tensor): Captions, token ids of shape (B, L).
+
+        Returns:
+            QueryFeatures: The queries.
+        """
+        feats, hidden = encoder.encode_query(
+            images, tokens, return_hidden=True
+        )
+        return QueryFeatures(feats, hidden)

@@ -1,0 +1,172 @@
+"""What the batches of composed retrieval hold, and what they must hold."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from mmengine.dist import get_world_size
+from torch import Tensor
+
+from mmtpr.models.losses import RetrievalFeatures
+from mmtpr.models.necks import QueryFeatures, TargetFeatures
+from mmtpr.structures import RetrievalDataSample
+
+from .gather import gather_features
+
+
+def check_parts(head, losses, allowed: Sequence[str]) -> None:
+    """Check that a retriever is told one training, or none.
+
+    Args:
+        head (dict, optional): Losses on triplets.
+        losses (dict, optional): Losses on pairs, by name.
+        allowed (Sequence[str]): Names of the latter.
+
+    Raises:
+        ValueError: If both are given, or a name is unknown.
+    """
+    if head is not None and losses:
+        raise ValueError(
+            'A head trains on triplets, losses train on pairs: give one of '
+            'them.'
+        )
+    unknown = [name for name in losses or {} if name not in allowed]
+    if unknown:
+        raise ValueError(
+            f'losses of a composed retriever are {", ".join(allowed)}, got '
+            f'{", ".join(unknown)}.'
+        )
+
+
+def check_present(
+    inputs: dict[str, Tensor], names: Sequence[str], number: int
+) -> None:
+    """Check that every training sample has what it needs.
+
+    Args:
+        inputs (dict): Output of the data preprocessor.
+        names (Sequence[str]): What is needed.
+        number (int): Samples in the batch.
+
+    Raises:
+        ValueError: Naming what is missing.
+    """
+    for name in names:
+        found = len(inputs.get(name, ()))
+        if found != number:
+            raise ValueError(
+                f'Training takes {", ".join(names)} in every sample, but of '
+                f'the {number} samples of this batch {found} have {name}. '
+                'See docs/user_guides/composed.md for the pipeline.'
+            )
+
+
+def check_several_ids(ids: Tensor, gather: bool) -> None:
+    """Check that there is something to contrast.
+
+    Args:
+        ids (Tensor): Ids of the batch, (B, ), on the CPU.
+        gather (bool): Whether those of other processes come to it.
+
+    Raises:
+        ValueError: If all are equal.
+    """
+    alone = not (gather and get_world_size() > 1)
+    if alone and bool((ids == ids[0]).all()):
+        raise ValueError(
+            f'All {len(ids)} samples of this batch have the id {int(ids[0])}:'
+            ' there is no pair of different ids to tell apart. Use larger '
+            'batches with drop_last=True, or limit the samples of an id with '
+            "batch_sampler=dict(type='mmtpr.GroupBatchSampler')."
+        )
+
+
+def rows_of_queries(
+    inputs: dict[str, Tensor], is_query: Sequence[bool] | None = None
+) -> tuple[list[int], list[int], list[int]]:
+    """Find the samples that have both picture and caption.
+
+    Args:
+        inputs (dict): Output of the data preprocessor.
+        is_query (Sequence[bool], optional): Which samples are asked for.
+            Defaults to None, all.
+
+    Returns:
+        tuple[list[int], list[int], list[int]]: Rows of ``image``, rows of
+        ``tokens``, and positions of the samples in the batch.
+    """
+    if 'image' not in inputs or 'tokens' not in inputs:
+        return [], [], []
+    images, tokens = (
+        {position: row for row, position in enumerate(_index(inputs, name))}
+        for name in ('image', 'tokens')
+    )
+    found = [
+        position
+        for position in sorted(images.keys() & tokens.keys())
+        if is_query is None or is_query[position]
+    ]
+    return [images[i] for i in found], [tokens[i] for i in found], found
+
+
+def _index(inputs: dict[str, Tensor], name: str) -> list[int]:
+    index = inputs.get(f'{name}_index')
+    return list(range(len(inputs[name]))) if index is None else index.tolist()
+
+
+def incomplete_message(sample: RetrievalDataSample) -> str:
+    """Say what a sample lacks.
+
+    Args:
+        sample (RetrievalDataSample): A query without picture or caption, or
+            a gallery item without picture.
+
+    Returns:
+        str: The message.
+    """
+    if sample.get('role') != 'query':
+        return (
+            f'The gallery item "{sample.get("img_path")}" has no picture: add '
+            'an image loader to the pipeline.'
+        )
+    return (
+        f'The query "{sample.get("caption")}" with the reference '
+        f'"{sample.get("img_path")}" needs both, a picture and tokens: the '
+        'pipeline must load the picture and tokenize the caption, and the '
+        'annotations must have them.'
+    )
+
+
+def gather_triplets(
+    query: QueryFeatures, target: TargetFeatures, ids: Tensor
+) -> tuple[QueryFeatures, TargetFeatures, Tensor]:
+    """Collect the triplets of all processes, with gradient.
+
+    Args:
+        query (QueryFeatures): Of this process, B queries.
+        target (TargetFeatures): Their targets.
+        ids (Tensor): Their ids, (B, ).
+
+    Returns:
+        tuple[QueryFeatures, TargetFeatures, Tensor]: Of all W processes,
+        W * B each. The processes must hold batches of equal size.
+    """
+    if get_world_size() == 1:
+        return query, target, ids
+    shape = target.tokens.shape[1:]
+    left = torch.cat([query.feats.float(), query.raw.float()], dim=1)
+    right = torch.cat(
+        [target.tokens.flatten(1).float(), target.raw.float()], dim=1
+    )
+    wide = gather_features(RetrievalFeatures(left, right, ids))
+    feats, raw = wide.image_feats.split(
+        [query.feats.shape[1], query.raw.shape[1]], dim=1
+    )
+    tokens, target_raw = wide.text_feats.split(
+        [shape.numel(), target.raw.shape[1]], dim=1
+    )
+    return (
+        replace(query, feats=feats, raw=raw),
+        TargetFeatures(tokens.unflatten(1, shape), target_raw),
+        wide.pids,
+    )

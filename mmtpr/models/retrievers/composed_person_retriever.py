@@ -1,0 +1,329 @@
+"""Composed person retrieval: a reference picture and a sentence."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmtpr.models.losses import RetrievalFeatures
+from mmtpr.models.necks import fuse_features
+from mmtpr.registry import MODELS
+from mmtpr.structures import RetrievalDataSample
+
+from .composed_batch import (
+    check_parts,
+    check_present,
+    check_several_ids,
+    gather_triplets,
+    incomplete_message,
+    rows_of_queries,
+)
+from .gather import gather_features
+from .text_person_retriever import TextPersonRetriever, _ids
+
+_INVERSION = ('text', 'vis')
+
+
+@MODELS.register_module()
+class ComposedPersonRetriever(TextPersonRetriever):
+    """Queries of picture and sentence against a gallery of pictures.
+
+    Two trainings. With ``losses``, that of Word4Per's second stage: pairs of
+    picture and caption, the picture's pseudo words behind a prompt are to
+    mean what the caption says (``text``) or the picture shows (``vis``). With
+    a ``head``, that of FAFA: triplets of ``reference``, ``image`` (the
+    target) and caption.
+
+    Args:
+        encoder (dict | nn.Module): An encoder, or an adapter model around
+            one.
+        query (dict, optional): How queries are made. The type defaults to
+            ``mmtpr.EncoderQuery`` where the encoder makes queries itself,
+            else to ``mmtpr.PseudoWordQuery``.
+        target (dict, optional): How gallery items are made. The type
+            defaults to ``mmtpr.EncoderTarget`` or ``mmtpr.PooledTarget``.
+        head (dict, optional): Losses on triplets, ``mmtpr.FAFAHead``.
+        losses (dict[str, dict], optional): ``text`` and/or ``vis`` -> config
+            of a :class:`RetrievalLoss`, each with its ``weight``.
+        freeze_encoder (bool): Whether the encoder keeps its weights and
+            stays in evaluation mode. Defaults to False.
+        baselines (bool): Whether to predict, for comparison, queries of the
+            picture alone, of the caption alone and of their sum. Defaults to
+            True; left out where the encoder's features do not allow it.
+        temperature (float, optional): Divisor of the cosines in ``losses``.
+            None takes the encoder's own. Defaults to 0.02.
+        learn_temperature (bool): Whether it trains. Defaults to False.
+        gather (bool): Whether losses see the features of all processes, with
+            gradient. Defaults to False.
+        data_preprocessor (dict | nn.Module, optional): The type defaults to
+            ``mmtpr.RetrievalDataPreprocessor``.
+        init_cfg (dict, optional): Initialization config.
+
+    Examples:
+        >>> model = dict(
+        ...     type='mmtpr.ComposedPersonRetriever',
+        ...     encoder=dict(type='mmtpr.OpenCLIPEncoder', model='ViT-B-16'),
+        ...     query=dict(type='mmtpr.PseudoWordQuery'),
+        ...     losses=dict(text=dict(type='mmtpr.SDMLoss')),
+        ...     freeze_encoder=True)
+    """
+
+    def __init__(
+        self,
+        encoder: dict | nn.Module,
+        query: dict | None = None,
+        target: dict | None = None,
+        head: dict | None = None,
+        losses: dict[str, dict] | None = None,
+        freeze_encoder: bool = False,
+        baselines: bool = True,
+        temperature: float | None = 0.02,
+        learn_temperature: bool = False,
+        gather: bool = False,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        check_parts(head, losses, _INVERSION)
+        super().__init__(
+            encoder,
+            losses,
+            temperature,
+            learn_temperature,
+            gather,
+            data_preprocessor,
+            init_cfg,
+        )
+        self.freeze_encoder = freeze_encoder
+        if freeze_encoder:
+            self.encoder.requires_grad_(False)
+        own = hasattr(self.encoder, 'encode_query')
+        kinds = ('EncoderQuery', 'EncoderTarget')
+        if not own:
+            kinds = ('PseudoWordQuery', 'PooledTarget')
+        self.query = self._part(query, kinds[0])
+        self.target = self._part(target, kinds[1])
+        self.baselines = baselines and not own
+        self.head = None
+        if head is not None:
+            self.head = MODELS.build({'raw_dim': self.target.raw_dim, **head})
+
+    def _part(self, cfg: dict | None, kind: str) -> nn.Module:
+        cfg = {'type': f'mmtpr.{kind}', **(cfg or {})}
+        return MODELS.build(cfg, default_args=dict(encoder=self.encoder))
+
+    def train(self, mode: bool = True) -> 'ComposedPersonRetriever':
+        """Set the mode; a frozen encoder stays in evaluation mode.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+
+        Returns:
+            ComposedPersonRetriever: Itself.
+        """
+        super().train(mode)
+        if self.freeze_encoder:
+            self.encoder.eval()
+        return self
+
+    def extract_image_feat(self, images: Tensor) -> Tensor:
+        """Embed gallery pictures.
+
+        Args:
+            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+
+        Returns:
+            Tensor: Of shape (M, T, D), L2-normalised, float32.
+        """
+        return _normalized(self.target(self.encoder, images).tokens)
+
+    def extract_query_feat(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """Embed reference pictures with their sentences.
+
+        Args:
+            images (Tensor): Normalised pictures of shape (K, 3, H, W).
+            tokens (Tensor): Token ids of shape (K, L).
+
+        Returns:
+            Tensor: Of shape (K, D), L2-normalised, float32.
+        """
+        return _normalized(self.query(self.encoder, images, tokens).feats)
+
+    def _features(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        features = {}
+        if 'image' in inputs:
+            features['image'] = self.extract_image_feat(inputs['image'])
+        image_rows, token_rows, _ = rows_of_queries(inputs)
+        if image_rows:
+            features['query'] = self.extract_query_feat(
+                inputs['image'][image_rows], inputs['tokens'][token_rows]
+            )
+        return features
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> dict[str, Tensor]:
+        """Compute the losses of a batch of triplets or of pairs.
+
+        Args:
+            inputs (dict): Output of the data preprocessor: ``reference``,
+                ``image`` and ``tokens`` of triplets; ``image`` and
+                ``tokens`` of pairs, or the features ``image_feat`` and
+                ``text_feat`` of a :class:`CachedFeatureDataset`.
+            data_samples (Sequence[RetrievalDataSample]): Samples with pid.
+
+        Returns:
+            dict[str, Tensor]: Losses by name; ``cut_captions``, how many
+            captions of triplets were too long.
+
+        Raises:
+            ValueError: If something is missing, or all ids are equal.
+        """
+        if self.head is None and not self.losses:
+            raise ValueError(
+                'Training needs a head for triplets, head=dict(type='
+                "'mmtpr.FAFAHead'), or losses for pairs, losses=dict(text="
+                "dict(type='mmtpr.SDMLoss'))."
+            )
+        ids = _ids(data_samples, 'pid')
+        check_several_ids(ids, self.gather)
+        if self.head is None:
+            return self._inversion_losses(inputs, ids)
+        return self._triplet_losses(inputs, ids)
+
+    def _triplet_losses(self, inputs: dict, ids: Tensor) -> dict:
+        check_present(inputs, ('reference', 'image', 'tokens'), len(ids))
+        query = self.query(self.encoder, inputs['reference'], inputs['tokens'])
+        target = self.target(self.encoder, inputs['image'])
+        ids = ids.to(target.tokens.device)
+        if self.gather:
+            query, target, ids = gather_triplets(query, target, ids)
+        losses = self.head(
+            query.feats,
+            target.tokens,
+            ids,
+            query.raw,
+            target.raw,
+            getattr(self.encoder, 'temperature', None),
+        )
+        if query.cut is not None:
+            losses['cut_captions'] = query.cut.float().sum()
+        return losses
+
+    def _inversion_losses(self, inputs: dict, ids: Tensor) -> dict:
+        image = self._frozen_feature(inputs, 'image', len(ids))
+        text = None
+        if 'text' in self.losses:
+            text = self._frozen_feature(inputs, 'text', len(ids))
+        prompts = self.query.prompts(self.encoder, image)
+        goals = dict(text=text, vis=image)
+        return {
+            f'loss_{name}': sum(
+                self._match(loss, prompt, goals[name], ids.to(image.device))
+                for prompt in prompts
+            )
+            / len(prompts)
+            for name, loss in self.losses.items()
+        }
+
+    def _match(self, loss: nn.Module, prompt: Tensor, goal: Tensor, ids):
+        features = RetrievalFeatures(
+            image_feats=prompt,
+            text_feats=goal.to(prompt.dtype),
+            pids=ids,
+            logit_scale=self.scale(),
+        )
+        if self.gather and loss.across_processes:
+            features = gather_features(features)
+        return loss(features)
+
+    def _frozen_feature(self, inputs: dict, kind: str, number: int) -> Tensor:
+        """A cached feature, or the encoder's, without gradient if frozen."""
+        if f'{kind}_feat' in inputs:
+            return inputs[f'{kind}_feat']
+        name = 'tokens' if kind == 'text' else 'image'
+        check_present(inputs, (name,), number)
+        encode = getattr(self.encoder, f'encode_{kind}')
+        enabled = torch.is_grad_enabled() and not self.freeze_encoder
+        with torch.set_grad_enabled(enabled):
+            return encode(inputs[name])
+
+    def predict(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> list[RetrievalDataSample]:
+        """Put an embedding on every sample.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample]): Samples. Queries
+                have a picture, the reference, and a caption; all others a
+                picture.
+
+        Returns:
+            list[RetrievalDataSample]: The samples, L2-normalised, float32:
+            ``features``, (D, ) of a query, (T, D) of a gallery item; of a
+            query also ``features_image``, ``features_text``,
+            ``features_sum`` and, with several TINets, ``features_tinet0``
+            and so on; of a gallery item ``features_pooled``, (1, D), where
+            the target gives one. Queries know ``caption_cut``.
+
+        Raises:
+            ValueError: If a sample lacks picture or caption.
+        """
+        is_query = [s.get('role') == 'query' for s in data_samples]
+        image_rows, token_rows, found = rows_of_queries(inputs, is_query)
+        queries = [i for i, wanted in enumerate(is_query) if wanted]
+        if found != queries:
+            lost = min(set(queries) - set(found))
+            raise ValueError(incomplete_message(data_samples[lost]))
+        if queries:
+            self._predict_queries(
+                inputs['image'][image_rows],
+                inputs['tokens'][token_rows],
+                [data_samples[i] for i in queries],
+            )
+        self._predict_gallery(inputs, data_samples, is_query)
+        return list(data_samples)
+
+    def _predict_queries(self, images, tokens, samples) -> None:
+        query = self.query(self.encoder, images, tokens)
+        rows = dict(query.rows)
+        if self.baselines:
+            rows['text'] = self.encoder.encode_text(tokens)
+            rows['sum'] = fuse_features([rows['image'], rows['text']])
+        _put(samples, 'features', _normalized(query.feats))
+        for name, feats in rows.items():
+            _put(samples, f'features_{name}', _normalized(feats))
+        if query.cut is not None:
+            for sample, cut in zip(samples, query.cut.tolist(), strict=True):
+                sample.set_metainfo(dict(caption_cut=cut))
+
+    def _predict_gallery(self, inputs, data_samples, is_query) -> None:
+        index = inputs['image_index'].tolist() if 'image' in inputs else []
+        rows = [r for r, i in enumerate(index) if not is_query[i]]
+        if len(rows) != is_query.count(False):
+            lost = {i for i, flag in enumerate(is_query) if not flag}
+            sample = data_samples[min(lost - set(index))]
+            raise ValueError(incomplete_message(sample))
+        if not rows:
+            return
+        target = self.target(self.encoder, inputs['image'][rows])
+        samples = [data_samples[index[row]] for row in rows]
+        _put(samples, 'features', _normalized(target.tokens))
+        if target.pooled is not None:
+            pooled = _normalized(target.pooled)[:, None]
+            _put(samples, 'features_pooled', pooled)
+
+
+def _normalized(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=-1)
+
+
+def _put(samples: list, name: str, features: Tensor) -> None:
+    """Give each sample a row of its own: a view would carry the batch."""
+    for sample, row in zip(samples, features, strict=True):
+        setattr(sample, name, row.clone())
