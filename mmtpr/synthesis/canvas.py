@@ -1,11 +1,23 @@
 """Drawing in units of a person's height."""
 
+import math
 from contextlib import contextmanager
 
 import cv2
 import numpy as np
 
 _SHIFT = 4  # fractional bits of OpenCV's drawing functions
+
+
+def _arc(start: float, end: float, count: int) -> np.ndarray:
+    angles = np.linspace(start, end, count, endpoint=False)
+    return np.stack([np.cos(angles), np.sin(angles)], 1)
+
+
+_RING = _arc(0, 2 * np.pi, 20)
+# Two half rings, open to the right and to the left: the ends of a stroke.
+_BACK = _arc(0.5 * np.pi, 1.5 * np.pi + 0.01, 8)
+_FRONT = _arc(-0.5 * np.pi, 0.5 * np.pi + 0.01, 8)
 
 
 class Canvas:
@@ -26,8 +38,7 @@ class Canvas:
         origin: tuple[float, float],
         mirror: bool = False,
     ) -> None:
-        self.image = np.zeros((*shape, 3), np.uint8)
-        self.mask = np.zeros(shape, np.uint8)
+        self._layers = np.zeros((*shape, 4), np.uint8)
         self.height = height
         self._scale = np.array([-height if mirror else height, height])
         self._origin = np.asarray(origin, float)
@@ -49,6 +60,16 @@ class Canvas:
         yield
         self._centre, self._zoom = np.zeros(2), 1.0
 
+    @property
+    def image(self) -> np.ndarray:
+        """The colours, (H, W, 3), uint8."""
+        return self._layers[..., :3]
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Where something was drawn, (H, W), uint8, 255 inside."""
+        return self._layers[..., 3]
+
     def pixel(self, x: float, y: float) -> tuple[float, float]:
         """Find a point in the picture.
 
@@ -67,11 +88,6 @@ class Canvas:
         pixels = points * self._scale + self._origin
         return np.round(pixels * (1 << _SHIFT)).astype(np.int32)
 
-    def _paint(self, draw, *args, colour) -> None:
-        value = tuple(float(channel) for channel in colour)
-        draw(self.image, *args, value, lineType=cv2.LINE_AA, shift=_SHIFT)
-        draw(self.mask, *args, 255, lineType=cv2.LINE_AA, shift=_SHIFT)
-
     def polygon(self, points, colour) -> None:
         """Fill a polygon.
 
@@ -79,7 +95,14 @@ class Canvas:
             points (Sequence): Corners, (N, 2), in units of height.
             colour (Sequence): RGB in [0, 255].
         """
-        self._paint(cv2.fillPoly, [self._pixels(points)], colour=colour)
+        value = (float(colour[0]), float(colour[1]), float(colour[2]), 255.0)
+        cv2.fillPoly(
+            self._layers,
+            [self._pixels(points)],
+            value,
+            lineType=cv2.LINE_AA,
+            shift=_SHIFT,
+        )
 
     def ellipse(self, centre, radii, colour) -> None:
         """Fill an upright ellipse.
@@ -89,9 +112,7 @@ class Canvas:
             radii (Sequence): Half width and half height.
             colour (Sequence): RGB in [0, 255].
         """
-        angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        ring = np.stack([np.cos(angle), np.sin(angle)], 1)
-        self.polygon(ring * radii + centre, colour)
+        self.polygon(_RING * radii + centre, colour)
 
     def limb(self, start, end, widths, colour) -> None:
         """Draw a tapered stroke with round ends.
@@ -102,11 +123,9 @@ class Canvas:
             widths (Sequence): Width at both ends.
             colour (Sequence): RGB in [0, 255].
         """
-        start, end = np.asarray(start, float), np.asarray(end, float)
-        along = end - start
-        side = np.array([-along[1], along[0]]) / (np.hypot(*along) + 1e-9)
-        first, second = side * widths[0] / 2, side * widths[1] / 2
-        corners = [start + first, end + second, end - second, start - first]
-        self.polygon(corners, colour)
-        for centre, width in ((start, widths[0]), (end, widths[1])):
-            self.ellipse(centre, (width / 2, width / 2), colour)
+        x, y = end[0] - start[0], end[1] - start[1]
+        length = math.hypot(x, y) + 1e-9
+        turn = np.array([[x, y], [-y, x]]) / length
+        back = _BACK @ turn * (widths[0] / 2) + start
+        front = _FRONT @ turn * (widths[1] / 2) + end
+        self.polygon(np.concatenate([back, front]), colour)

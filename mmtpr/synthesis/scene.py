@@ -7,7 +7,7 @@ from .canvas import Canvas
 
 
 def _muted(rng: np.random.Generator, low: int = 60, high: int = 200):
-    return rng.uniform(low, high) + rng.normal(0, 14, 3)
+    return rng.uniform(low, high) + rng.normal(0, 9, 3)
 
 
 def background(
@@ -31,7 +31,7 @@ def background(
     wall = _muted(rng, 80, 215)
     ground = _muted(rng, 90, 190)
     if park:
-        wall = np.array([96.0, 128, 84]) + rng.normal(0, 22, 3)
+        wall = np.array([96.0, 128, 84]) + rng.normal(0, 14, 3)
         if rng.random() < 0.5:
             ground = np.array([124.0, 142, 92]) + rng.normal(0, 16, 3)
     ramp = np.linspace(0.85, 1.12, height, dtype=np.float32)[:, None, None]
@@ -68,7 +68,7 @@ def _building(image, line: int, wall, rng: np.random.Generator) -> None:
 def _trees(image, line: int, wall, rng: np.random.Generator) -> None:
     width = image.shape[1]
     for _ in range(rng.integers(2, 6)):
-        tint = np.clip(wall + rng.normal(0, 24, 3), 0, 255).tolist()
+        tint = np.clip(wall + rng.normal(0, 16, 3), 0, 255).tolist()
         centre = (int(rng.uniform(0, width)), int(rng.uniform(0, line)))
         radius = int(rng.uniform(0.15, 0.45) * width)
         cv2.circle(image, centre, radius, tint, -1, cv2.LINE_AA)

@@ -56,7 +56,7 @@ class ProceduralWorld(PedestrianGenerator):
             ndarray: RGB picture, (H, W, 3), uint8.
         """
         rng = self._rng(_PICTURE, identity.number, view)
-        factor = max(1, round(192 / self.size[0]))
+        factor = 2 if self.size[0] <= 160 else 1  # supersampling
         shape = (self.size[0] * factor, self.size[1] * factor)
         canvas = self._place(shape, rng)
         pose = Pose.random(rng)
@@ -67,7 +67,7 @@ class ProceduralWorld(PedestrianGenerator):
         body = body_light(canvas.image, rng, 0.06 * canvas.height)
         alpha = canvas.mask[..., None].astype(np.float32) / 255
         scene = (scene * (1 - alpha) + body * alpha).astype(np.uint8)
-        if rng.random() < 0.22 / self.quality:
+        if rng.random() < 0.16 / self.quality:
             occlude(scene, rng)
         if factor > 1:
             scene = cv2.resize(

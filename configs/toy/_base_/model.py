@@ -1,0 +1,35 @@
+# A dual encoder of 1.4 M parameters: 4 image and 2 text layers of width 128.
+clip_tiny = dict(
+    embed_dim=128,
+    vision_cfg=dict(
+        image_size=(64, 32),
+        patch_size=8,
+        layers=4,
+        width=128,
+        head_width=64),
+    text_cfg=dict(
+        context_length=40,
+        vocab_size=1024,  # the words of the toy captions are fewer
+        layers=2,
+        width=128,
+        heads=2))
+encoder = dict(type='mmtpr.OpenCLIPEncoder', model=clip_tiny)
+
+model = dict(
+    type='mmtpr.TextPersonRetriever',
+    encoder=encoder,
+    losses=dict(itc=dict(type='mmtpr.ITCLoss')),
+    temperature=0.07)
+
+# WoRA and its like: adapters in every linear layer of the image encoder; what
+# is not one there, and the text encoder, trains fully.
+image_linears = [
+    dict(type=r'clip\.visual\..*\.attn\.(q|k|v|out_proj)'),
+    dict(type=r'clip\.visual\..*\.mlp\.(c_fc|c_proj)'),
+]
+trainable = [
+    r'clip\.visual\.(class_embedding|positional_embedding|proj|conv1\..*)',
+    r'clip\.visual\..*ln_\w+\..*',
+    r'clip\.(token_embedding|transformer|ln_final)\..*',
+    r'clip\.(positional_embedding|text_projection)',
+]

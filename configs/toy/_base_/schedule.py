@@ -1,0 +1,41 @@
+# AdamW at 1e-3, cosine after a warm-up, one validation at the end. Magnitudes,
+# alpha and beta of adapters are not pulled towards zero.
+no_decay = dict(decay_mult=0.0)
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(
+        type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02),
+    clip_grad=dict(max_norm=1.0),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={
+            '.magnitude': no_decay,
+            '.alpha': no_decay,
+            '.beta': no_decay,
+        }))
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=5)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.05,
+        begin=0,
+        end=1,
+        convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=9,
+        begin=1,
+        end=10,
+        convert_to_iter_based=True),
+]
+
+auto_scale_lr = dict(base_batch_size=128)
+
+# Where the stages of `make demo` find each other's weights.
+noisy_weights = 'work_dirs/pretrain_toy/epoch_10.pth'
+filtered_weights = 'work_dirs/pretrain_toy_filtered/epoch_4.pth'
+relevance_scores = 'work_dirs/demo/relevance.npz'

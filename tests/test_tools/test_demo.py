@@ -1,0 +1,151 @@
+"""The demo: its own functions, and a whole run on next to no data."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def demo():
+    spec = importlib.util.spec_from_file_location(
+        'demo', ROOT / 'tools/demo.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules['demo'] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules['demo']
+
+
+def test_stages_find_the_weights_of_the_stage_before():
+    """What a config loads is what the one before it leaves behind."""
+    for stage, key in (
+        ('pretrain_toy', 'noisy_weights'),
+        ('pretrain_toy_filtered', 'filtered_weights'),
+    ):
+        cfg = Config.fromfile(ROOT / f'configs/toy/{stage}.py')
+        last = f'work_dirs/{stage}/epoch_{cfg.train_cfg.max_epochs}.pth'
+        assert cfg[key] == last
+    tuned = Config.fromfile(ROOT / 'configs/wora_toy.py')
+    assert tuned.model.encoder.module.pretrained == tuned.filtered_weights
+
+
+def test_tuned_model_trains_text_and_adapts_images():
+    from mmtpr.registry import MODELS
+
+    cfg = Config.fromfile(ROOT / 'configs/wora_toy.py')
+    cfg.model.encoder.module.pretrained = None
+    model = MODELS.build(cfg.model)
+    free = {n for n, p in model.named_parameters() if p.requires_grad}
+    text = {n for n, _ in model.named_parameters() if '.transformer.' in n}
+    text = {n for n in text if '.visual.' not in n}
+    assert text
+    assert text <= free
+    assert sum('lora_A' in name for name in free) == 6 * sum(
+        name.endswith('mlp.c_fc.lora_A') for name in free
+    )
+
+
+def test_a_failing_step_shows_its_output_and_stops(demo, tmp_path, capsys):
+    script = tmp_path / 'fail.py'
+    script.write_text("print('about to'); raise RuntimeError('broken')")
+    run = demo.Demo(out=tmp_path)
+    with pytest.raises(SystemExit, match=r'its output is in .*fail\.log'):
+        run.run(demo.Step('fail', 'Fail', str(script)))
+    printed = capsys.readouterr().out
+    assert f'$ python {script}' in printed
+    assert 'RuntimeError: broken' in printed
+    assert 'about to' in (tmp_path / 'logs/fail.log').read_text()
+
+
+def test_summary_reads_what_the_tools_wrote(demo, tmp_path):
+    (tmp_path / 'logs').mkdir()
+    (tmp_path / 'relevance').mkdir()
+    for name, base in (('before', 10), ('after', 50)):
+        values = {m: base + i for i, m in enumerate(demo.METRICS)}
+        (tmp_path / f'{name}.json').write_text(json.dumps(values))
+    (tmp_path / 'logs/filtered.log').write_text(
+        'Parameters: 1,234 of 1,234 train\nkept 790 of 1000 pairs'
+    )
+    (tmp_path / 'logs/wora.log').write_text('Parameters: 99 of 1,333 train')
+    auc = {
+        k: dict(pairs=7, rank=0.5 + i / 10) for i, k in enumerate(demo.KINDS)
+    }
+    (tmp_path / 'relevance/report.json').write_text(json.dumps(dict(auc=auc)))
+    text = demo.summary(tmp_path, dict(data=3.2, wora=4.1))
+    assert '| before tuning | 10.00 | 11.00 | 12.00 | 13.00 | 1,234 |' in text
+    assert '| after WoRA | 50.00 | 51.00 | 52.00 | 53.00 | 99 |' in text
+    assert '| three attributes wrong | 7 | 0.600 |' in text
+    assert 'Kept share: 79.0 %' in text
+    assert 'Seconds: 7 (data 3, wora 4).' in text
+
+
+def test_best_checkpoint_is_the_newest(demo, tmp_path, monkeypatch):
+    import os
+
+    monkeypatch.setattr(demo, 'ROOT', tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'No best_\*\.pth in "runs"'):
+        demo.best_checkpoint(Path('runs'))
+    (tmp_path / 'runs').mkdir()
+    for age, name in enumerate(('best_mAP_epoch_4', 'best_mAP_epoch_12')):
+        path = tmp_path / 'runs' / f'{name}.pth'
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    assert demo.best_checkpoint(Path('runs')) == 'runs/best_mAP_epoch_4.pth'
+
+
+def _shrink(path: Path, pattern: str, text: str) -> None:
+    content, count = re.subn(pattern, text, path.read_text())
+    assert count, f'{pattern} is not in {path}'
+    path.write_text(content)
+
+
+def test_whole_demo_on_little_data(tmp_path):
+    """Every command of the demo, with one epoch on a handful of people."""
+    for folder in ('configs', 'tools'):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    (tmp_path / 'mmtpr').symlink_to(ROOT / 'mmtpr')
+    toy = tmp_path / 'configs/toy'
+    _shrink(
+        tmp_path / 'tools/demo.py',
+        r"TOY_SIZE = '[^']*'",
+        "TOY_SIZE = '--size 64 32 --train 12 --val 4 --test 5 --pretrain 90'",
+    )
+    _shrink(tmp_path / 'tools/demo.py', r'--bank-size \d+', '--bank-size 60')
+    for path in [*toy.glob('*.py'), *toy.glob('_base_/*.py')]:
+        path.write_text(
+            re.sub(
+                r'max_epochs=\d+, val_interval=\d+',
+                'max_epochs=1, val_interval=1',
+                re.sub(
+                    r'epoch_\d+\.pth',
+                    'epoch_1.pth',
+                    re.sub(
+                        r'batch_size=\d+', 'batch_size=16', path.read_text()
+                    ),
+                ),
+            )
+        )
+    command = [sys.executable, 'tools/demo.py']
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+    out = tmp_path / 'work_dirs/demo'
+    table = (out / 'table.md').read_text()
+    assert table.strip() in done.stdout
+    assert re.search(r'\| after WoRA \| [\d.]+ \|', table)
+    assert re.search(r"another person's caption \| 9 \| 0\.\d{3}", table)
+    assert 'Kept share: 78.9 %' in table
+    assert (out / 'ranking.png').stat().st_size > 10_000
+    after = json.loads((out / 'after.json').read_text())
+    assert f'{after["R@1"]:.2f}' in table
