@@ -1,5 +1,6 @@
 """`import mmtpr` on complete, incomplete and broken stacks."""
 
+import sys
 import warnings
 
 import mmcv
@@ -88,7 +89,6 @@ models()
 @pytest.fixture
 def fake_mmpretrain(monkeypatch, tmp_path):
     """An mmpretrain whose models break on import; return a switch for it."""
-    import sys
 
     def install(**versions: str) -> None:
         package = tmp_path / 'mmpretrain'
@@ -130,7 +130,7 @@ def test_other_breakage_shows_its_error(fake_mmpretrain):
 
 
 def test_absent_mmpretrain_names_the_extra(monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'mmpretrain', None)
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
     cfg = dict(
         backbone=[dict(type='mmtpr.X', module=dict(type='mmpretrain.ResNet'))]
     )
@@ -142,6 +142,19 @@ def test_absent_mmpretrain_names_the_extra(monkeypatch):
     )
 
 
+def test_adapter_model_says_what_is_wrong(monkeypatch):
+    from mmtpr.registry import MODELS
+
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+    cfg = dict(
+        type='mmtpr.WoRAModel',
+        module=dict(type='mmpretrain.ResNet', depth=18),
+        targets=[dict(type='fc')],
+    )
+    with pytest.raises(ImportError, match=r'"mmpretrain.ResNet" needs'):
+        MODELS.build(cfg)
+
+
 def test_other_types_do_not_need_mmpretrain(monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'mmpretrain', None)
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
     check_mmpretrain_types(dict(type='mmtpr.A', inner=[dict(type=int), 3]))

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from mmtpr.registry import MODELS
+from mmtpr.utils.mmpretrain_state import check_mmpretrain_types
 
 from .freeze import freeze_except_adapters
 from .inject import inject_adapters
@@ -19,6 +20,7 @@ from .state import adapter_state_dict, named_adapters
 def _build(module: dict | nn.Module) -> nn.Module:
     """Build a module and put its pretrained weights in."""
     if not isinstance(module, nn.Module):
+        check_mmpretrain_types(module)
         module = MODELS.build(module)
     initialised = getattr(module, 'is_init', False)
     if hasattr(module, 'init_weights') and not initialised:
