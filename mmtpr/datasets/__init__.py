@@ -1,6 +1,7 @@
 """Data sets, their transforms and samplers."""
 
 from . import samplers, transforms
+from .cached_feature_dataset import CachedFeatureDataset
 from .cuhk_pedes import CUHKPEDES
 from .icfg_pedes import ICFGPEDES
 from .itcpr import ITCPR
@@ -15,6 +16,7 @@ __all__ = [
     'ICFGPEDES',
     'ITCPR',
     'MALS',
+    'CachedFeatureDataset',
     'RSTPReid',
     'RelevanceFilteredDataset',
     'SynCPR',

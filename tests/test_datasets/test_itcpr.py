@@ -121,3 +121,21 @@ def test_published_annotations(shared_dir, tmp_path):
     torch.manual_seed(0)
     chance = rank_metrics(torch.rand(oracle.shape), query, gallery)
     assert chance['R@1'] < 0.5
+
+
+def test_market_queries_load_and_can_be_found(market_dir):
+    data = ITCPR(
+        data_root=str(market_dir),
+        query_file='cpr_query.json',
+        gallery_file='cpr_gallery.json',
+        data_prefix=dict(img_path='imgs'),
+    )
+    assert data.metainfo['num_queries'] == 132
+    assert data.metainfo['num_gallery'] == 1068
+    samples = [data.get_data_info(i) for i in range(len(data))]
+    assert all(s['caption'] for s in samples[:132])
+    shape = mmcv.imread(samples[0]['img_path']).shape
+    assert shape == mmcv.imread(samples[-1]['img_path']).shape == (128, 64, 3)
+    ids = torch.tensor([s['instance_id'] for s in samples])
+    oracle = (ids[:132, None] == ids[None, 132:]).float()
+    assert rank_metrics(oracle, ids[:132], ids[132:])['mAP'] == 100
