@@ -2,7 +2,11 @@
 
 from .feature_ranking import rank_features, rank_queries
 from .matching import check_missing
-from .metrics import PersonRetrievalMetric, read_ranking
+from .metrics import (
+    ComposedRetrievalMetric,
+    PersonRetrievalMetric,
+    read_ranking,
+)
 from .ranking import (
     Ranking,
     rank_metrics,
@@ -12,6 +16,7 @@ from .ranking import (
 from .similarity import similarity_blocks, topk_similarity
 
 __all__ = [
+    'ComposedRetrievalMetric',
     'PersonRetrievalMetric',
     'Ranking',
     'check_missing',

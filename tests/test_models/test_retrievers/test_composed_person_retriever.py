@@ -218,7 +218,7 @@ def test_patches_are_pooled_to_a_grid():
     torch.testing.assert_close(got.tokens, wanted)
     model.head.topk = 3
     data = model.data_preprocessor(pairs(reference=True), True)
-    with pytest.raises(ValueError, match='topk=3 .* 2 tokens'):
+    with pytest.raises(ValueError, match=r'topk=3 .* 2 tokens'):
         model(**data, mode='loss')
 
 
@@ -279,7 +279,7 @@ def test_wrong_use_is_explained():
     for item in same['data_samples']:
         item.set_metainfo(dict(pid=7))
     data = model.data_preprocessor(same, True)
-    with pytest.raises(ValueError, match='All 6 samples .* id 7'):
+    with pytest.raises(ValueError, match=r'All 6 samples .* id 7'):
         model(**data, mode='loss')
     with pytest.raises(ValueError, match='Training needs a head'):
         build()(**data, mode='loss')
@@ -307,5 +307,5 @@ def test_incomplete_queries_are_named(missing):
     batch = pseudo_collate(
         [sample(role='gallery', image=False, instance_id=0)]
     )
-    with pytest.raises(ValueError, match='gallery item .* no picture'):
+    with pytest.raises(ValueError, match=r'gallery item .* no picture'):
         model.test_step(batch)
