@@ -1,0 +1,47 @@
+# Triplets of reference, target and sentence at 384 x 128 (height x width) for
+# CLIP. Reference and target flip together: left stays left.
+load = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(128, 384), keep_ratio=False),
+]
+tokenize = dict(type='mmtpr.TokenizeCaption', tokenizer='ViT-B-16')
+
+triplet_pipeline = [
+    dict(type='mmtpr.ImageTransforms', transforms=load),
+    dict(
+        type='mmtpr.ImageTransforms',
+        transforms=load,
+        mapping=dict(img_path='reference_path', img='reference_img')),
+    dict(type='mmtpr.SharedFlip', prob=0.5),
+    tokenize,
+    dict(
+        type='mmtpr.PackRetrievalInputs',
+        image_keys=dict(image='img', reference='reference_img')),
+]
+# Pictures with their captions, and queries and gallery: one picture each.
+plain_pipeline = [
+    dict(type='mmtpr.ImageTransforms', transforms=load),
+    tokenize,
+    dict(type='mmtpr.PackRetrievalInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=128,
+    num_workers=8,
+    persistent_workers=False,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    worker_init_fn=dict(type='mmtpr.seed_worker'))
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False))
+test_dataloader = val_dataloader
+
+# Rows for picture alone, text alone, their sum and the composed query.
+val_evaluator = dict(type='mmtpr.ComposedRetrievalMetric')
+test_evaluator = val_evaluator
