@@ -87,7 +87,7 @@ def checkpoint_of(converted: ConvertedBlip2) -> dict:
         owner = '' if name == 'temperature' else 'blip2.'
         state[f'encoder.{owner}{name}'] = value
     for name, value in converted.mfr.items():
-        state[f'head.mfr.{name}'] = value
+        state[f'head.reasoning.{name}'] = value
     return dict(state_dict=state, meta=dict(ignored=converted.ignored))
 
 

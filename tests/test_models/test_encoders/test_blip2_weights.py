@@ -311,7 +311,7 @@ def test_converter_tool(lavis, tmp_path, repo_root):
     file = torch.load(out, weights_only=True)
     state = file['state_dict']
     assert torch.equal(
-        state['head.mfr.predictor.0.bias'],
+        state['head.reasoning.predictor.0.bias'],
         mfr['mlm_predictor.predictor.0.bias'],
     )
     used = [key for key in lavis if key not in file['meta']['ignored']]

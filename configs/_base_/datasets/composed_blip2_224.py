@@ -1,0 +1,55 @@
+# Squares of 224 x 224 and BERT tokens for FAFA on BLIP-2: references, targets
+# and sentences.
+load_square = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmtpr.SquarePad'),
+    dict(
+        type='Resize',
+        scale=(224, 224),
+        keep_ratio=False,
+        backend='pillow',
+        interpolation='bicubic'),
+]
+# Or the path of a vocab.txt.
+tokenize = dict(type='mmtpr.TokenizeBert', vocab='bert-base-uncased')
+
+triplet_pipeline = [
+    dict(type='mmtpr.ImageTransforms', transforms=load_square),
+    dict(
+        type='mmtpr.ImageTransforms',
+        transforms=load_square,
+        mapping=dict(img_path='reference_path', img='reference_img')),
+    dict(type='mmtpr.SharedFlip', prob=0.5),
+    tokenize,
+    dict(
+        type='mmtpr.PackRetrievalInputs',
+        image_keys=dict(image='img', reference='reference_img')),
+]
+# Queries and gallery: one picture each.
+plain_pipeline = [
+    dict(type='mmtpr.ImageTransforms', transforms=load_square),
+    tokenize,
+    dict(type='mmtpr.PackRetrievalInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=8,
+    persistent_workers=False,
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    worker_init_fn=dict(type='mmtpr.seed_worker'))
+val_dataloader = dict(
+    batch_size=64,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False))
+test_dataloader = val_dataloader
+
+# The Q-Former makes composed queries alone: no rows to set beside them.
+val_evaluator = dict(
+    type='mmtpr.PersonRetrievalMetric', match_key='instance_id', topk_tokens=6)
+test_evaluator = val_evaluator
