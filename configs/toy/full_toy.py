@@ -21,5 +21,5 @@ model = dict(
     encoder=dict(pretrained=_base_.filtered_weights),
     losses=dict(itc=dict(positives='pid')))
 
-train_cfg = dict(max_epochs=10, val_interval=2)
+train_cfg = dict(max_epochs=6, val_interval=2)
 optim_wrapper = dict(optimizer=dict(lr=5e-4))

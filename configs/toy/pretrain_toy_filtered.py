@@ -12,13 +12,13 @@ train_dataloader = dict(
 
 model = dict(encoder=dict(pretrained=_base_.noisy_weights))
 
-train_cfg = dict(max_epochs=4, val_interval=4)
+train_cfg = dict(max_epochs=2, val_interval=2)
 param_scheduler = [
     dict(
         type='CosineAnnealingLR',
-        T_max=4,
+        T_max=2,
         begin=0,
-        end=4,
+        end=2,
         convert_to_iter_based=True),
 ]
 optim_wrapper = dict(optimizer=dict(lr=5e-4))

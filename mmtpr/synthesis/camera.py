@@ -18,10 +18,10 @@ def body_light(
         ndarray: The picture, uint8.
     """
     height, width = image.shape[:2]
-    side = rng.uniform(-0.28, 0.28)
+    side = rng.uniform(-0.1, 0.1)
     ramp = 1 + side * np.linspace(-1, 1, width, dtype=np.float32)[None]
     cells = (int(height / scale) + 2, int(width / scale) + 2)
-    folds = rng.normal(0, 0.05, cells).astype(np.float32)
+    folds = rng.normal(0, 0.025, cells).astype(np.float32)
     light = ramp + cv2.resize(folds, (width, height))
     return np.clip(image * light[..., None], 0, 255).astype(np.uint8)
 
@@ -45,16 +45,16 @@ def photograph(
     unit = height / 128
     kind = rng.random()
     if kind < 0.6 * spread:
-        blur = rng.uniform(0.3, 1.1) * unit
+        blur = rng.uniform(0.3, 0.7) * unit
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     elif kind < 0.7 * spread:
         length = max(2, round(rng.uniform(2, 4) * unit))
         picture = cv2.blur(picture, (length, 1))
-    gain = np.exp(rng.normal(-0.02, 0.14 * spread))
-    cast = np.exp(rng.normal(0, 0.04 * spread, 3))
-    contrast = np.exp(rng.normal(0, 0.1 * spread))
+    gain = np.exp(rng.normal(0, 0.06 * spread))
+    cast = np.exp(rng.normal(0, 0.02 * spread, 3))
+    contrast = np.exp(rng.normal(0, 0.04 * spread))
     mean = picture.mean()
     picture = ((picture - mean) * contrast + mean) * (gain * cast)
-    noise = rng.normal(0, rng.uniform(2, 7) * spread, (height, width, 1))
+    noise = rng.normal(0, rng.uniform(1, 4) * spread, (height, width, 1))
     picture = picture + noise + rng.normal(0, 2, (height, width, 3))
     return np.clip(picture, 0, 255).astype(np.uint8)

@@ -7,17 +7,17 @@ from .identities import Identity
 #: How often a right caption mentions an attribute, given that there is one.
 MENTION = {
     'gender': 0.95,
-    'hair_length': 0.6,
-    'hair_colour': 0.65,
-    'hat': 0.85,
-    'hat_colour': 0.65,
-    'top': 0.9,
-    'top_colour': 0.95,
-    'bottom': 0.9,
-    'bottom_colour': 0.95,
-    'shoes_colour': 0.7,
-    'bag': 0.9,
-    'bag_colour': 0.7,
+    'hair_length': 0.8,
+    'hair_colour': 0.85,
+    'hat': 0.95,
+    'hat_colour': 0.9,
+    'top': 0.95,
+    'top_colour': 0.97,
+    'bottom': 0.95,
+    'bottom_colour': 0.97,
+    'shoes_colour': 0.85,
+    'bag': 0.95,
+    'bag_colour': 0.9,
 }
 _WORDS = {
     'man': ['man', 'man', 'male', 'guy', 'gentleman'],

@@ -7,7 +7,7 @@ from .canvas import Canvas
 
 
 def _muted(rng: np.random.Generator, low: int = 60, high: int = 200):
-    return rng.uniform(low, high) + rng.normal(0, 9, 3)
+    return rng.uniform(low, high) + rng.normal(0, 3, 3)
 
 
 def background(
@@ -28,12 +28,12 @@ def background(
     image = np.empty((height, width, 3), np.float32)
     line = int(horizon * height)
     park = rng.random() < 0.3
-    wall = _muted(rng, 80, 215)
-    ground = _muted(rng, 90, 190)
+    wall = _muted(rng, 130, 190)
+    ground = _muted(rng, 120, 175)
     if park:
-        wall = np.array([96.0, 128, 84]) + rng.normal(0, 14, 3)
+        wall = np.array([146.0, 156, 140]) + rng.normal(0, 5, 3)
         if rng.random() < 0.5:
-            ground = np.array([124.0, 142, 92]) + rng.normal(0, 16, 3)
+            ground = np.array([150.0, 155, 142]) + rng.normal(0, 5, 3)
     ramp = np.linspace(0.85, 1.12, height, dtype=np.float32)[:, None, None]
     image[:line], image[line:] = wall, ground
     image = np.ascontiguousarray(np.clip(image * ramp, 0, 255))
@@ -50,8 +50,8 @@ def _building(image, line: int, wall, rng: np.random.Generator) -> None:
     width = image.shape[1]
     columns, rows = rng.integers(1, 4), rng.integers(1, 4)
     offset = rng.uniform(-0.5, 0.5, 2)
-    tone = wall * rng.choice([0.6, 0.75, 1.25])
-    tint = np.clip(tone + rng.normal(0, 18, 3), 0, 255).tolist()
+    tone = wall * rng.choice([0.82, 0.9, 1.1])
+    tint = np.clip(tone + rng.normal(0, 4, 3), 0, 255).tolist()
     if rng.random() < 0.75:
         for column in range(-1, columns + 1):
             for row in range(-1, rows):
@@ -68,7 +68,7 @@ def _building(image, line: int, wall, rng: np.random.Generator) -> None:
 def _trees(image, line: int, wall, rng: np.random.Generator) -> None:
     width = image.shape[1]
     for _ in range(rng.integers(2, 6)):
-        tint = np.clip(wall + rng.normal(0, 16, 3), 0, 255).tolist()
+        tint = np.clip(wall + rng.normal(0, 6, 3), 0, 255).tolist()
         centre = (int(rng.uniform(0, width)), int(rng.uniform(0, line)))
         radius = int(rng.uniform(0.15, 0.45) * width)
         cv2.circle(image, centre, radius, tint, -1, cv2.LINE_AA)

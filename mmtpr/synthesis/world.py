@@ -67,7 +67,7 @@ class ProceduralWorld(PedestrianGenerator):
         body = body_light(canvas.image, rng, 0.06 * canvas.height)
         alpha = canvas.mask[..., None].astype(np.float32) / 255
         scene = (scene * (1 - alpha) + body * alpha).astype(np.uint8)
-        if rng.random() < 0.16 / self.quality:
+        if rng.random() < 0.1 / self.quality:
             occlude(scene, rng)
         if factor > 1:
             scene = cv2.resize(
@@ -79,9 +79,9 @@ class ProceduralWorld(PedestrianGenerator):
         self, shape: tuple[int, int], rng: np.random.Generator
     ) -> Canvas:
         height, width = shape
-        tall = min(height, 2 * width) * rng.uniform(0.8, 0.93)
+        tall = min(height, 2 * width) * rng.uniform(0.85, 0.94)
         top = (height - tall) * rng.uniform(0.5, 0.9)
-        middle = width * (0.5 + rng.normal(0, 0.05))
+        middle = width * (0.5 + rng.normal(0, 0.03))
         return Canvas(shape, tall, (middle, top), bool(rng.random() < 0.5))
 
     def describe(

@@ -207,7 +207,12 @@ def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> None:
     for shot in shots:
         picture = generator.draw(shot.identity, shot.view)
         path = os.path.join(folder, shot.path)
-        flags = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        flags = [
+            cv2.IMWRITE_JPEG_QUALITY,
+            _QUALITY,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ]
         if not cv2.imwrite(path, picture[..., ::-1], flags):
             raise OSError(f'The picture "{path}" cannot be written.')
 

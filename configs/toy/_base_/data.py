@@ -53,7 +53,7 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=128,
+    batch_size=64,
     num_workers=0,
     persistent_workers=False,
     drop_last=True,

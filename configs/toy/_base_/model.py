@@ -19,7 +19,7 @@ model = dict(
     type='mmtpr.TextPersonRetriever',
     encoder=encoder,
     losses=dict(itc=dict(type='mmtpr.ITCLoss')),
-    temperature=0.07)
+    temperature=0.04)
 
 # WoRA and its like: adapters in every linear layer of the image encoder; what
 # is not one there, and the text encoder, trains fully.
