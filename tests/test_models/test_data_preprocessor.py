@@ -96,3 +96,34 @@ def test_batches_go_to_the_device():
     batch = pseudo_collate([_sample(_picture(), caption='x', img_path='a')])
     inputs = preprocessor(batch)['inputs']
     assert all(value.is_cuda for value in inputs.values())
+
+
+def test_other_pictures_have_inputs_of_their_own():
+    batch = pseudo_collate(
+        [
+            _sample(_picture(), role='train', img_path='a.png'),
+            _sample(_picture(), role='train', img_path='b.png'),
+        ]
+    )
+    batch['inputs']['reference'] = [None, _picture(6, 3, 255)]
+    inputs = RetrievalDataPreprocessor()(batch)['inputs']
+    assert inputs['image'].shape == (2, 3, 4, 2)
+    assert inputs['reference'].shape == (1, 3, 6, 3)
+    assert inputs['reference_index'].tolist() == [1]
+    wanted = (1 - 0.48145466) / 0.26862954
+    assert inputs['reference'][0, 0, 0, 0].item() == pytest.approx(wanted)
+    batch['inputs']['reference'] = [_picture(), _picture(6)]
+    batch['data_samples'][0].set_metainfo(dict(reference_path='r.png'))
+    with pytest.raises(ValueError, match=r'of "r\.png"'):
+        RetrievalDataPreprocessor()(batch)
+
+
+def test_cached_features_are_stacked_in_float32():
+    samples = [_sample(None, pid=i) for i in range(2)]
+    for i, item in enumerate(samples):
+        item['data_samples'].image_feat = torch.full((4,), i).half()
+    data = pseudo_collate([dict(item, inputs={}) for item in samples])
+    inputs = RetrievalDataPreprocessor()(data)['inputs']
+    assert list(inputs) == ['image_feat']
+    assert inputs['image_feat'].dtype == torch.float32
+    assert inputs['image_feat'][1].tolist() == [1] * 4

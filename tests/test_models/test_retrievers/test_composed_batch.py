@@ -1,0 +1,85 @@
+"""Batches of composed retrieval, and those of several processes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mmtpr.models.necks import QueryFeatures, TargetFeatures
+from mmtpr.models.retrievers import composed_batch
+from mmtpr.models.retrievers.composed_batch import (
+    check_several_ids,
+    gather_triplets,
+    rows_of_queries,
+)
+
+
+def triplets(number=3):
+    torch.manual_seed(0)
+    query = QueryFeatures(torch.randn(number, 4), torch.randn(number, 6))
+    target = TargetFeatures(
+        torch.randn(number, 5, 4), torch.randn(number, 6), None
+    )
+    return query, target, torch.arange(number)
+
+
+def test_one_process_keeps_its_triplets():
+    parts = triplets()
+    assert all(
+        a is b for a, b in zip(gather_triplets(*parts), parts, strict=True)
+    )
+
+
+def test_features_of_all_processes_come_back_in_form(monkeypatch):
+    """The other process has the same triplets, negated, under other ids."""
+
+    def fake(features):
+        both = {
+            name: torch.cat([value, -value])
+            for name, value in (
+                ('image_feats', features.image_feats),
+                ('text_feats', features.text_feats),
+            )
+        }
+        return replace(
+            features,
+            pids=torch.cat([features.pids, features.pids + 9]),
+            **both,
+        )
+
+    monkeypatch.setattr(composed_batch, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(composed_batch, 'gather_features', fake)
+    query, target, ids = triplets()
+    wide_query, wide_target, wide_ids = gather_triplets(query, target, ids)
+    for got, wanted in (
+        (wide_query.feats, query.feats),
+        (wide_query.raw, query.raw),
+        (wide_target.tokens, target.tokens),
+        (wide_target.raw, target.raw),
+    ):
+        torch.testing.assert_close(got, torch.cat([wanted, -wanted]))
+    assert wide_ids.tolist() == [0, 1, 2, 9, 10, 11]
+
+
+def test_equal_ids_are_fine_if_others_come_to_it(monkeypatch):
+    same = torch.tensor([4, 4])
+    with pytest.raises(ValueError, match='All 2 samples'):
+        check_several_ids(same, gather=True)
+    monkeypatch.setattr(composed_batch, 'get_world_size', lambda: 2)
+    check_several_ids(same, gather=True)
+    with pytest.raises(ValueError, match='GroupBatchSampler'):
+        check_several_ids(same, gather=False)
+
+
+def test_rows_of_samples_that_have_both():
+    inputs = dict(
+        image=torch.zeros(3, 1),
+        image_index=torch.tensor([0, 2, 3]),
+        tokens=torch.zeros(2, 1),
+        tokens_index=torch.tensor([1, 3]),
+    )
+    assert rows_of_queries(inputs) == ([2], [1], [3])
+    assert rows_of_queries(inputs, [True, True, True, False]) == ([], [], [])
+    aligned = dict(image=torch.zeros(2, 1), tokens=torch.zeros(2, 1))
+    assert rows_of_queries(aligned) == ([0, 1], [0, 1], [0, 1])
+    assert rows_of_queries(dict(image=torch.zeros(2, 1))) == ([], [], [])
