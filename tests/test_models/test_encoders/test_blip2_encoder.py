@@ -194,7 +194,11 @@ def test_grad_checkpointing_gives_the_same_gradient(batch):
         ).train()
         fafa_loss(encoder, batch).backward()
         layer = encoder.blip2.vision_model.encoder.layers[0]
-        assert bool(layer.gradient_checkpointing) == checkpointing
+        on = any(
+            getattr(module, 'gradient_checkpointing', False)
+            for module in encoder.modules()
+        )
+        assert on == checkpointing
         grads.append(layer.mlp.fc1.weight.grad)
     assert grads[0].abs().max() > 0
     torch.testing.assert_close(grads[0], grads[1])
