@@ -22,4 +22,17 @@ model = dict(
     losses=dict(itc=dict(positives='pid')))
 
 train_cfg = dict(max_epochs=6, val_interval=2)
-optim_wrapper = dict(optimizer=dict(lr=5e-4))
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.05,
+        begin=0,
+        end=0.5,
+        convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=5.5,
+        begin=0.5,
+        end=6,
+        convert_to_iter_based=True),
+]

@@ -12,13 +12,13 @@ train_dataloader = dict(
 
 model = dict(encoder=dict(pretrained=_base_.noisy_weights))
 
-train_cfg = dict(max_epochs=2, val_interval=2)
+train_cfg = dict(max_epochs=1)
 param_scheduler = [
     dict(
         type='CosineAnnealingLR',
-        T_max=2,
+        T_max=1,
         begin=0,
-        end=2,
+        end=1,
         convert_to_iter_based=True),
 ]
 optim_wrapper = dict(optimizer=dict(lr=5e-4))

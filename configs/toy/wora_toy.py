@@ -1,5 +1,4 @@
-# WoRA on the image encoder, on the clean target set. The adapters learn at
-# ten times the rate of the rest.
+# WoRA on the image encoder, on the clean target set.
 _base_ = ['./full_toy.py']
 
 model = dict(

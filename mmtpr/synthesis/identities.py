@@ -231,6 +231,25 @@ def sample_identities(count: int, seed: int = 0) -> list[Identity]:
     return list(found.values())
 
 
+def distinctly_dressed(pool: list[Identity], count: int) -> list[Identity]:
+    """Choose people of whom no two wear the same colours and bottom.
+
+    Args:
+        pool (list[Identity]): People to choose from.
+        count (int): How many. Where the pool has fewer that differ in both
+            colours and the kind of bottom, others fill up.
+
+    Returns:
+        list[Identity]: The first of the pool that fit, in its order.
+    """
+    first, rest = {}, []
+    for person in pool:
+        clothes = (person.top_colour, person.bottom, person.bottom_colour)
+        if first.setdefault(clothes, person) is not person:
+            rest.append(person)
+    return [*first.values(), *rest][:count]
+
+
 def change_attributes(
     identity: Identity,
     names: list[str],

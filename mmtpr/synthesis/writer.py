@@ -13,7 +13,11 @@ import cv2
 from mmtpr.utils import read_json
 
 from .base import PedestrianGenerator
-from .identities import LABEL_NAMES, sample_identities
+from .identities import (
+    LABEL_NAMES,
+    distinctly_dressed,
+    sample_identities,
+)
 from .layouts import PAIR_KINDS, Shot, cuhk_layout, mals_layout
 from .vocabulary import write_vocabulary
 from .world import ProceduralWorld
@@ -122,17 +126,18 @@ def _check_existing(out: Path, wanted: dict) -> None:
 
 
 def _people(settings: ToySettings) -> dict[str, list]:
-    counts = dict(
-        train=settings.train,
-        val=settings.val,
-        test=settings.test,
-        pretrain=settings.pretrain,
-    )
-    people = iter(sample_identities(sum(counts.values()), settings.seed))
-    return {
-        split: [next(people) for _ in range(count)]
-        for split, count in counts.items()
-    }
+    """Share people out; those of val and test are told apart by clothes."""
+    wanted = dict(test=settings.test, val=settings.val)
+    others = settings.train + settings.pretrain
+    pool = sample_identities(others + 10 * sum(wanted.values()), settings.seed)
+    people = {}
+    for split, count in wanted.items():
+        people[split] = distinctly_dressed(pool, count)
+        taken = {person.number for person in people[split]}
+        pool = [person for person in pool if person.number not in taken]
+    people['train'] = pool[: settings.train]
+    people['pretrain'] = pool[settings.train : others]
+    return people
 
 
 def _write_target(

@@ -6,7 +6,8 @@ clip_tiny = dict(
         patch_size=8,
         layers=4,
         width=128,
-        head_width=64),
+        head_width=64,
+        patch_dropout=0.25),
     text_cfg=dict(
         context_length=40,
         vocab_size=1024,  # the words of the toy captions are fewer
@@ -19,7 +20,7 @@ model = dict(
     type='mmtpr.TextPersonRetriever',
     encoder=encoder,
     losses=dict(itc=dict(type='mmtpr.ITCLoss')),
-    temperature=0.04)
+    temperature=0.03)
 
 # WoRA and its like: adapters in every linear layer of the image encoder; what
 # is not one there, and the text encoder, trains fully.

@@ -4,7 +4,7 @@ no_decay = dict(decay_mult=0.0)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
-        type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.02),
+        type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
     clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,
@@ -15,7 +15,7 @@ optim_wrapper = dict(
             '.beta': no_decay,
         }))
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6, val_interval=6)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4, val_interval=4)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
@@ -27,15 +27,15 @@ param_scheduler = [
         convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        T_max=5,
+        T_max=3,
         begin=1,
-        end=6,
+        end=4,
         convert_to_iter_based=True),
 ]
 
 auto_scale_lr = dict(base_batch_size=64)
 
 # Where the stages of `make demo` find each other's weights.
-noisy_weights = 'work_dirs/pretrain_toy/epoch_6.pth'
-filtered_weights = 'work_dirs/pretrain_toy_filtered/epoch_2.pth'
+noisy_weights = 'work_dirs/pretrain_toy/epoch_4.pth'
+filtered_weights = 'work_dirs/pretrain_toy_filtered/epoch_1.pth'
 relevance_scores = 'work_dirs/demo/relevance.npz'
