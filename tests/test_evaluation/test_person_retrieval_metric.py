@@ -17,6 +17,8 @@ from mmtpr.evaluation.metrics.ranking_file import read_ranking
 from mmtpr.registry import METRICS
 from mmtpr.structures import RetrievalDataSample
 
+pytestmark = pytest.mark.smoke
+
 
 def sample(role, features, **facts):
     result = RetrievalDataSample(metainfo=dict(role=role, **facts))

@@ -9,6 +9,8 @@ from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmtpr.utils.compat import allow_mmengine_checkpoints
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(autouse=True)
 def _allowed():

@@ -1,6 +1,9 @@
+import pytest
 import torch
 
 from mmtpr.utils.resume import find_resume_checkpoint
+
+pytestmark = pytest.mark.smoke
 
 
 def save(path):

@@ -7,9 +7,9 @@ class WoRALinear(DoRALinear):
     r"""Linear layer with weight :math:`m \odot V / \|V\|`, all learned.
 
     :math:`V = \beta W_0 + \alpha B A`; the scalars :math:`\alpha, \beta` of
-    each layer train together with m, A and B. From `Data-Efficient
-    Vision-Language Person Search (Filtering-WoRA)
-    <https://arxiv.org/abs/2404.10292>`_.
+    each layer train together with m, A and B. From `From Data Deluge
+    to Data Curation: A Filtering-WoRA Paradigm for Efficient Text-based
+    Person Search <https://arxiv.org/abs/2404.10292>`_.
 
     The arguments are those of :class:`DoRALinear`. Scalars and magnitudes
     should not decay:

@@ -22,6 +22,8 @@ from mmtpr.models.adapters import (
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg
 
+pytestmark = pytest.mark.smoke
+
 TARGETS = [dict(type='fc1'), dict(type='fc2', rank=1)]
 
 
