@@ -51,6 +51,8 @@ class PlainCheckpointHook(Hook):
         for key in list(checkpoint):
             if key in _TENSORS or key == 'message_hub':
                 continue
+            if key == 'param_schedulers':
+                checkpoint[key] = _without_functions(checkpoint[key])
             try:
                 checkpoint[key] = to_plain(checkpoint[key])
             except TypeError as error:
@@ -60,6 +62,23 @@ class PlainCheckpointHook(Hook):
                         'Turn off PlainCheckpointHook to save it anyway.'
                     ) from error
                 checkpoint[key] = _plain_parts(checkpoint[key], key)
+
+
+def _without_functions(state: Any) -> Any:
+    """Scheduler states without functions, which the constructors set.
+
+    OneCycleLR keeps the function it anneals with in its state; loading leaves
+    what is not in the state as the constructor made it.
+    """
+    if isinstance(state, dict):
+        return {
+            key: _without_functions(value)
+            for key, value in state.items()
+            if not callable(value)
+        }
+    if isinstance(state, list):
+        return [_without_functions(value) for value in state]
+    return state
 
 
 def _plain_hub(hub: dict) -> dict:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OneCycleLR
 from mmengine.runner import Runner
 
 from mmtpr.engine import PlainCheckpointHook
@@ -94,3 +95,25 @@ def test_what_has_no_plain_form(monkeypatch):
 
     with pytest.raises(TypeError, match='"optimizer" cannot be saved safely'):
         hook.before_save_checkpoint(None, dict(optimizer=dict(x=object())))
+
+
+def test_one_cycle_is_saved_and_goes_on(tmp_path):
+    def schedule():
+        weight = torch.nn.Parameter(torch.zeros(1))
+        optimizer = torch.optim.SGD([weight], lr=0.1)
+        return OneCycleLR(
+            optimizer, eta_max=1.0, total_steps=20, verbose=False
+        )
+
+    first, second = schedule(), schedule()
+    for _ in range(7):
+        first.step()
+    checkpoint = dict(param_schedulers=[first.state_dict()])
+    PlainCheckpointHook().before_save_checkpoint(None, checkpoint)
+    torch.save(checkpoint, tmp_path / 'x.pth')
+    loaded = torch.load(tmp_path / 'x.pth', weights_only=True)
+    second.load_state_dict(loaded['param_schedulers'][0])
+    for _ in range(5):
+        first.step()
+        second.step()
+        assert second.get_last_value() == first.get_last_value()
