@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .tiny_blip2 import shrink_blip2
 from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
 
 _DATASETS = ('CUHKPEDES', 'ICFGPEDES', 'RSTPReid', 'MALS')
@@ -105,6 +106,8 @@ def _shrink_node(node: dict, data_root: str, size: tuple[int, int]) -> None:
         node.update(
             model=tiny_clip_cfg(size), pretrained=None, image_size=None
         )
+    elif kind in ('BLIP2Encoder', 'TokenizeBert'):
+        shrink_blip2(node, data_root, size)
     elif kind == 'MLMLoss':
         node.update(layers=1)
     elif kind in ('Resize', 'RandomResize'):

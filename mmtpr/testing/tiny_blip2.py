@@ -46,6 +46,25 @@ def tiny_blip2_cfg(**kwargs) -> dict[str, Any]:
     return dict(type='mmtpr.BLIP2Encoder', model=model) | kwargs
 
 
+def shrink_blip2(node: dict, folder: str, size: tuple[int, int]) -> None:
+    """Make a :class:`BLIP2Encoder` or a :class:`TokenizeBert` tiny.
+
+    Args:
+        node (dict): The config, changed in place.
+        folder (str): Existing folder, where the vocabulary is written.
+        size (tuple[int, int]): Height and width of the pictures, multiples
+            of 16.
+    """
+    if 'TokenizeBert' in str(node['type']):
+        node.update(vocab=write_tiny_vocab(Path(folder) / 'tiny_vocab.txt'))
+        return
+    model = tiny_blip2_cfg()['model']
+    model['vision_config'].update(image_size=32, patch_size=16)
+    node.update(
+        model=model, pretrained=None, image_size=size, vision_dtype='float32'
+    )
+
+
 def write_tiny_vocab(path: str | PathLike) -> str:
     """Write a vocabulary of BERT with a few words on clothes.
 
