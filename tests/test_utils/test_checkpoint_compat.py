@@ -9,8 +9,6 @@ from mmengine.logging import HistoryBuffer, MessageHub
 
 from mmtpr.utils.compat import allow_mmengine_checkpoints
 
-pytestmark = pytest.mark.smoke
-
 
 @pytest.fixture(autouse=True)
 def _allowed():
