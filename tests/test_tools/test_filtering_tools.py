@@ -128,7 +128,9 @@ def test_scores_are_those_of_the_model(place, whole):
     captions = [data.get_data_info(i)['caption'] for i in range(PAIRS)]
     bank = sample_bank(captions, 30, 0)
     model = MODELS.build(cfg.model).eval()
-    model.load_state_dict(torch.load(place / 'model.pth')['state_dict'])
+    model.load_state_dict(
+        torch.load(place / 'model.pth', weights_only=True)['state_dict']
+    )
     from mmengine.dataset import Compose, pseudo_collate
 
     pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
@@ -248,7 +250,7 @@ def test_mistakes_end_with_one_message(place, tool, tmp_path, more, message):
 
 
 def test_a_checkpoint_of_another_model(place, tool, tmp_path):
-    state = torch.load(place / 'model.pth')['state_dict']
+    state = torch.load(place / 'model.pth', weights_only=True)['state_dict']
     del state['encoder.clip.text_projection']
     torch.save(state, tmp_path / 'other.pth')
     args = arguments(place, tmp_path / 's.npz')
