@@ -21,18 +21,18 @@ model = dict(
     encoder=dict(pretrained=_base_.filtered_weights),
     losses=dict(itc=dict(positives='pid')))
 
-train_cfg = dict(max_epochs=6, val_interval=2)
+train_cfg = dict(max_epochs=2, val_interval=1)
 param_scheduler = [
     dict(
         type='LinearLR',
         start_factor=0.05,
         begin=0,
-        end=0.5,
+        end=0.2,
         convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        T_max=5.5,
-        begin=0.5,
-        end=6,
+        T_max=1.8,
+        begin=0.2,
+        end=2,
         convert_to_iter_based=True),
 ]

@@ -15,7 +15,7 @@ optim_wrapper = dict(
             '.beta': no_decay,
         }))
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=4, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
@@ -27,15 +27,15 @@ param_scheduler = [
         convert_to_iter_based=True),
     dict(
         type='CosineAnnealingLR',
-        T_max=3,
+        T_max=2,
         begin=1,
-        end=4,
+        end=3,
         convert_to_iter_based=True),
 ]
 
 auto_scale_lr = dict(base_batch_size=64)
 
 # Where the stages of `make demo` find each other's weights.
-noisy_weights = 'work_dirs/pretrain_toy/epoch_4.pth'
+noisy_weights = 'work_dirs/pretrain_toy/epoch_3.pth'
 filtered_weights = 'work_dirs/pretrain_toy_filtered/epoch_1.pth'
 relevance_scores = 'work_dirs/demo/relevance.npz'
