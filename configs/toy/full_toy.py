@@ -26,9 +26,9 @@ param_scheduler = [
     dict(
         type='LinearLR',
         start_factor=0.05,
+        by_epoch=False,
         begin=0,
-        end=0.2,
-        convert_to_iter_based=True),
+        end=75),
     dict(
         type='CosineAnnealingLR',
         T_max=1.8,
