@@ -1,23 +1,18 @@
 """ITCPR, the test set of composed person retrieval."""
 
-import logging
 import os
 from collections import Counter
 
-from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
-
 from mmtpr.registry import DATASETS
 
-from .annotations import read_records
-from .composed_records import COMPOSED_GUIDE, check_composed_records
-from .image_check import find_bad_images
+from .composed_base import ComposedDataset
+from .composed_records import COMPOSED_GUIDE
 
 _KEYS = dict(file_path=str, instance_id=int)
 
 
 @DATASETS.register_module()
-class ITCPR(BaseDataset):
+class ITCPR(ComposedDataset):
     """ITCPR (arXiv 2311.16515): a reference picture and a sentence.
 
     Two json files, in the data root or in ``datasets`` below it:
@@ -77,21 +72,15 @@ class ITCPR(BaseDataset):
         **kwargs,
     ) -> None:
         self.query_file, self.gallery_file = query_file, gallery_file
-        self.choices = dict(
-            broken_images=broken_images,
-            empty_captions=empty_captions,
-            missing_targets=missing_targets,
-        )
-        for name, choice in self.choices.items():
-            if choice not in ('error', 'skip'):
-                raise ValueError(
-                    f"{name}={choice!r} must be 'error' or 'skip'."
-                )
-        self.load_report: dict = {}
         kwargs.setdefault('test_mode', True)
         super().__init__(
+            choices=dict(
+                broken_images=broken_images,
+                empty_captions=empty_captions,
+                missing_targets=missing_targets,
+            ),
             data_root=data_root,
-            data_prefix={'img_path': '', **(data_prefix or {})},
+            data_prefix=data_prefix,
             **kwargs,
         )
 
@@ -101,14 +90,16 @@ class ITCPR(BaseDataset):
         Returns:
             list[dict]: The queries, then the gallery.
         """
-        self.load_report = {}
-        queries = self._read(self.query_file, 'query file', ('caption',))
-        gallery = self._read(self.gallery_file, 'gallery file')
-        self._count_repeated(gallery)
         queries, gallery = (
-            self._drop_broken(queries),
-            self._drop_broken(gallery),
+            self.read_checked(self._find(name), _KEYS, captions, what)
+            for name, captions, what in (
+                (self.query_file, ('caption',), 'query file'),
+                (self.gallery_file, (), 'gallery file'),
+            )
         )
+        self._count_repeated(gallery)
+        queries = self.drop_broken(queries, ['file_path'])
+        gallery = self.drop_broken(gallery, ['file_path'])
         queries = self._drop_without_target(queries, gallery)
         if not queries:
             raise ValueError(
@@ -138,26 +129,11 @@ class ITCPR(BaseDataset):
                 return path
         return os.path.join(self.data_root or '', name)
 
-    def _read(
-        self, name: str, what: str, captions: tuple[str, ...] = ()
-    ) -> list[dict]:
-        path = self._find(name)
-        records, skipped = check_composed_records(
-            read_records(path, what),
-            _KEYS,
-            path,
-            captions,
-            self.choices['empty_captions'],
-        )
-        if captions:
-            self._report('empty_captions', skipped, f'queries of "{path}"')
-        return records
-
     def _sample(self, record: dict, role: str, numbers: dict) -> dict:
         path = record['file_path']
         sample = dict(
             role=role,
-            img_path=self._image_path(path),
+            img_path=self.image_path(path),
             instance_id=record['instance_id'],
             pid=record.get('person_id', -1),
             image_id=numbers[path],
@@ -166,29 +142,15 @@ class ITCPR(BaseDataset):
             sample['caption'] = record['caption']
         return sample
 
-    def _image_path(self, path: str) -> str:
-        return os.path.join(self.data_prefix['img_path'], path)
-
     def _count_repeated(self, gallery: list[dict]) -> None:
         counts = Counter(record['file_path'] for record in gallery)
         repeated = [path for path, count in counts.items() if count > 1]
-        self._report(
+        self.report(
             'repeated_paths',
             repeated,
             'gallery paths stand twice, all kept',
             '',
         )
-
-    def _drop_broken(self, records: list[dict]) -> list[dict]:
-        if self.choices['broken_images'] == 'error':
-            return records
-        bad = find_bad_images(
-            self._image_path(r['file_path']) for r in records
-        )
-        self._report('broken_images', [*bad], 'broken pictures')
-        return [
-            r for r in records if self._image_path(r['file_path']) not in bad
-        ]
 
     def _drop_without_target(
         self, queries: list[dict], gallery: list[dict]
@@ -203,22 +165,9 @@ class ITCPR(BaseDataset):
                 'Correct the files, or set missing_targets="skip". See '
                 f'{COMPOSED_GUIDE}.'
             )
-        self._report(
+        self.report(
             'missing_targets',
             [query['instance_id'] for query in lost],
             'queries without target',
         )
         return [q for q in queries if q['instance_id'] in found]
-
-    def _report(
-        self, name: str, found: list, what: str, verb: str = 'skipped: '
-    ) -> None:
-        """Keep what was found and say how many."""
-        self.load_report.setdefault(name, []).extend(found)
-        if found:
-            print_log(
-                f'{type(self).__name__}: {verb}{len(found)} {what}, first '
-                f'{found[0]}',
-                logger='current',
-                level=logging.WARNING,
-            )

@@ -1,23 +1,17 @@
 """SynCPR, the training set of composed person retrieval."""
 
-import logging
-import os
-
 import numpy as np
-from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 
 from mmtpr.registry import DATASETS
 
-from .annotations import read_records
-from .composed_records import COMPOSED_GUIDE, check_composed_records
-from .image_check import find_bad_images
+from .composed_base import ComposedDataset
+from .composed_records import COMPOSED_GUIDE
 
 _KEYS = dict(reference_image_path=str, target_image_path=str)
 
 
 @DATASETS.register_module()
-class SynCPR(BaseDataset):
+class SynCPR(ComposedDataset):
     """SynCPR (arXiv 2311.16515 v4): 1.15 M triplets.
 
     One json file:
@@ -74,21 +68,14 @@ class SynCPR(BaseDataset):
     ) -> None:
         if split not in ('train', 'val'):
             raise ValueError(f"split={split!r} must be 'train' or 'val'.")
-        for name, choice in (
-            ('broken_images', broken_images),
-            ('empty_captions', empty_captions),
-        ):
-            if choice not in ('error', 'skip'):
-                raise ValueError(
-                    f"{name}={choice!r} must be 'error' or 'skip'."
-                )
         self.split, self.val_ids, self.val_seed = split, val_ids, val_seed
-        self.broken_images, self.empty_captions = broken_images, empty_captions
-        self.load_report: dict = dict(broken_images=[], empty_captions=[])
         super().__init__(
+            choices=dict(
+                broken_images=broken_images, empty_captions=empty_captions
+            ),
             ann_file=ann_file,
             data_root=data_root,
-            data_prefix={'img_path': '', **(data_prefix or {})},
+            data_prefix=data_prefix,
             **kwargs,
         )
 
@@ -98,15 +85,10 @@ class SynCPR(BaseDataset):
         Returns:
             list[dict]: Triplets to train on, or queries and gallery.
         """
-        records, skipped = check_composed_records(
-            read_records(self.ann_file),
-            {**_KEYS, 'cpr_id': int},
-            self.ann_file,
-            ('edit_caption',),
-            self.empty_captions,
+        records = self.read_checked(
+            self.ann_file, {**_KEYS, 'cpr_id': int}, ('edit_caption',)
         )
-        self._report('empty_captions', skipped, 'triplets without sentence')
-        records = self._drop_broken(self._take_split(records))
+        records = self.drop_broken(self._take_split(records), [*_KEYS])
         ids = sorted({record['cpr_id'] for record in records})
         number = {cpr_id: i for i, cpr_id in enumerate(ids)}
         self._metainfo.update(
@@ -132,8 +114,8 @@ class SynCPR(BaseDataset):
     def _triplet(self, record: dict, pid: int) -> dict:
         return dict(
             role='train',
-            reference_path=self._image_path(record['reference_image_path']),
-            img_path=self._image_path(record['target_image_path']),
+            reference_path=self.image_path(record['reference_image_path']),
+            img_path=self.image_path(record['target_image_path']),
             caption=record['edit_caption'],
             reference_caption=record.get('reference_caption', ''),
             target_caption=record.get('target_caption', ''),
@@ -154,7 +136,7 @@ class SynCPR(BaseDataset):
                 path,
                 dict(
                     role='gallery',
-                    img_path=self._image_path(path),
+                    img_path=self.image_path(path),
                     instance_id=len(targets),
                     pid=pid,
                 ),
@@ -162,37 +144,10 @@ class SynCPR(BaseDataset):
             queries.append(
                 dict(
                     role='query',
-                    img_path=self._image_path(record['reference_image_path']),
+                    img_path=self.image_path(record['reference_image_path']),
                     caption=record['edit_caption'],
                     instance_id=item['instance_id'],
                     pid=pid,
                 )
             )
         return [*queries, *targets.values()]
-
-    def _image_path(self, path: str) -> str:
-        return os.path.join(self.data_prefix['img_path'], path)
-
-    def _drop_broken(self, records: list[dict]) -> list[dict]:
-        if self.broken_images == 'error':
-            return records
-        bad = find_bad_images(
-            self._image_path(record[key])
-            for record in records
-            for key in _KEYS
-        )
-        self._report('broken_images', [*bad], 'broken pictures')
-        return [
-            record
-            for record in records
-            if not any(self._image_path(record[key]) in bad for key in _KEYS)
-        ]
-
-    def _report(self, name: str, found: list, what: str) -> None:
-        self.load_report[name] = found
-        if found:
-            print_log(
-                f'SynCPR: left out {len(found)} {what}, first {found[0]}',
-                logger='current',
-                level=logging.WARNING,
-            )
