@@ -18,6 +18,7 @@ itcpr_test.pipeline = _base_.plain_pipeline
 
 train_dataloader = dict(
     dataset=syn_cpr_train,
+    drop_last=False,  # is the batch sampler's; its batches are always full
     # Triplets of one group meet, at most two in a batch.
     batch_sampler=dict(type='mmtpr.GroupBatchSampler', max_per_id=2))
 val_dataloader = dict(dataset=syn_cpr_val)

@@ -16,16 +16,11 @@ itcpr_test = _base_.itcpr_test
 itcpr_test.pipeline = _base_.plain_pipeline
 
 train_dataloader = dict(
-    _delete_=True,  # a batch sampler takes no drop_last; its batches are full
     batch_size=32,
-    num_workers=8,
-    persistent_workers=False,
-    pin_memory=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=syn_cpr_train,
+    drop_last=False,  # is the batch sampler's; its batches are always full
     # Triplets of one group meet, at most two in a batch.
-    batch_sampler=dict(type='mmtpr.GroupBatchSampler', max_per_id=2),
-    worker_init_fn=dict(type='mmtpr.seed_worker'),
-    dataset=syn_cpr_train)
+    batch_sampler=dict(type='mmtpr.GroupBatchSampler', max_per_id=2))
 val_dataloader = dict(dataset=syn_cpr_val)
 test_dataloader = dict(dataset=itcpr_test)
 

@@ -1,5 +1,7 @@
 # Triplets of reference, target and sentence at 384 x 128 (height x width) for
 # CLIP. Reference and target flip together: left stays left.
+_base_ = ['./loaders.py']
+
 load = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(128, 384), keep_ratio=False),
@@ -25,22 +27,7 @@ plain_pipeline = [
     dict(type='mmtpr.PackRetrievalInputs'),
 ]
 
-train_dataloader = dict(
-    batch_size=128,
-    num_workers=8,
-    persistent_workers=False,
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    worker_init_fn=dict(type='mmtpr.seed_worker'))
-val_dataloader = dict(
-    batch_size=128,
-    num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False))
-test_dataloader = val_dataloader
+train_dataloader = dict(batch_size=128)
 
 # Rows for picture alone, text alone, their sum and the composed query.
 val_evaluator = dict(type='mmtpr.ComposedRetrievalMetric')

@@ -1,5 +1,7 @@
 # Squares of 224 x 224 and BERT tokens for FAFA on BLIP-2: references, targets
 # and sentences.
+_base_ = ['./loaders.py']
+
 load_square = [
     dict(type='LoadImageFromFile'),
     dict(type='mmtpr.SquarePad'),
@@ -32,21 +34,8 @@ plain_pipeline = [
     dict(type='mmtpr.PackRetrievalInputs'),
 ]
 
-train_dataloader = dict(
-    batch_size=32,
-    num_workers=8,
-    persistent_workers=False,
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    worker_init_fn=dict(type='mmtpr.seed_worker'))
-val_dataloader = dict(
-    batch_size=64,
-    num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False))
+train_dataloader = dict(batch_size=32)
+val_dataloader = dict(batch_size=64)
 test_dataloader = val_dataloader
 
 # The Q-Former makes composed queries alone: no rows to set beside them.
