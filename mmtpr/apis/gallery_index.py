@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from mmtpr.filtering.fingerprint import text_fingerprint
 from mmtpr.utils import atomic_write, load_weights
+from mmtpr.utils.fingerprint import text_fingerprint
 
 #: Endings of the files that count as pictures in a folder.
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')

@@ -15,14 +15,11 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmtpr.evaluation import topk_similarity
-from mmtpr.filtering.setup import (
-    build_model,
-    build_pipeline,
-    find_pipeline,
-    scorer_fingerprint,
-)
+from mmtpr.models.build import build_model
 from mmtpr.registry import INFERENCERS
 from mmtpr.utils import load_weights
+from mmtpr.utils.config_parts import build_pipeline, find_pipeline
+from mmtpr.utils.fingerprint import scorer_fingerprint
 from mmtpr.visualization import RetrievalVisualizer
 
 from .embedding import embed_gallery

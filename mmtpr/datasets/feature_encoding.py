@@ -12,9 +12,9 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmtpr.filtering.fingerprint import weights_fingerprint
 from mmtpr.filtering.pairs import Pairs
 from mmtpr.registry import MODELS
+from mmtpr.utils.fingerprint import weights_fingerprint
 
 from .feature_cache import CacheWriter
 

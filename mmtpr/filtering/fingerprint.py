@@ -1,28 +1,9 @@
-"""Short names for data, banks and models: equal content, equal name."""
+"""A short name for image-caption pairs: equal content, equal name."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-import torch
-
-_SIZE = 16
-_CHUNK = 2**14
-
-
-def text_fingerprint(texts: Iterable[str]) -> str:
-    """Fingerprint of a sequence of texts, order included.
-
-    Args:
-        texts (Iterable[str]): The texts.
-
-    Returns:
-        str: 32 hexadecimal digits.
-    """
-    digest = hashlib.blake2b(digest_size=_SIZE)
-    for chunk in _chunks(texts):
-        encoded = [text.encode('utf-8', 'surrogatepass') for text in chunk]
-        digest.update(b''.join(b'%d:%b' % (len(e), e) for e in encoded))
-    return digest.hexdigest()
+from mmtpr.utils.fingerprint import text_fingerprint
 
 
 def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:
@@ -41,28 +22,7 @@ def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:
     root = _common_folder(paths)
     names = (path[root:].replace('\\', '/') for path in paths)
     both = text_fingerprint(names) + text_fingerprint(captions)
-    return hashlib.blake2b(both.encode(), digest_size=_SIZE).hexdigest()
-
-
-def weights_fingerprint(module: torch.nn.Module) -> str:
-    """Fingerprint of all parameters and buffers that a checkpoint holds.
-
-    Args:
-        module (nn.Module): The model.
-
-    Returns:
-        str: 32 hexadecimal digits.
-    """
-    digest = hashlib.blake2b(digest_size=_SIZE)
-    for name, value in sorted(module.state_dict().items()):
-        if not isinstance(value, torch.Tensor):
-            digest.update(f'{name}={value!r};'.encode())
-            continue
-        value = value.detach().cpu().contiguous()
-        digest.update(f'{name}:{value.dtype}:{tuple(value.shape)};'.encode())
-        if value.numel():
-            digest.update(value.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
 
 
 def _common_folder(paths: Sequence[str]) -> int:
@@ -73,14 +33,3 @@ def _common_folder(paths: Sequence[str]) -> int:
     length = min(len(low), len(high))
     same = next((i for i in range(length) if low[i] != high[i]), length)
     return max(low.rfind('/', 0, same), low.rfind('\\', 0, same)) + 1
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for text in texts:
-        chunk.append(text)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

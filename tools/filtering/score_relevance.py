@@ -30,8 +30,11 @@ import mmtpr  # noqa: E402, F401
 from mmtpr.filtering import sample_bank, setup  # noqa: E402
 from mmtpr.filtering.run import describe_run, run_scoring  # noqa: E402
 from mmtpr.filtering.scorer import RetrieverScorer  # noqa: E402
+from mmtpr.models.build import build_model  # noqa: E402
 from mmtpr.utils import launch  # noqa: E402
+from mmtpr.utils.config_parts import build_pipeline, find_pipeline  # noqa: E402
 from mmtpr.utils.errors import LaunchError  # noqa: E402
+from mmtpr.utils.fingerprint import scorer_fingerprint  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -149,11 +152,11 @@ def main() -> None:
         pairs = setup.load_pairs(
             cfg, args.dataset, args.image_key, args.caption_key
         )
-        pipeline = setup.find_pipeline(cfg, args.pipeline)
-        model = setup.build_model(cfg, args.checkpoint, get_device())
+        pipeline = find_pipeline(cfg, args.pipeline)
+        model = build_model(cfg, args.checkpoint, get_device())
         scorer = RetrieverScorer(
             model,
-            setup.build_pipeline(pipeline),
+            build_pipeline(pipeline),
             args.batch_size,
             args.num_workers,
             args.amp,
@@ -162,7 +165,7 @@ def main() -> None:
         who = dict(
             config=args.config,
             checkpoint=args.checkpoint,
-            fingerprint=setup.scorer_fingerprint(model, cfg, pipeline),
+            fingerprint=scorer_fingerprint(model, cfg, pipeline),
             precision='bfloat16' if args.amp else 'float32',
         )
         source = dict(source=args.bank, seed=args.seed)

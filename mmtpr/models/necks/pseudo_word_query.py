@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmtpr.models.encoders.prompts import PromptTemplate
 from mmtpr.models.encoders.pseudo_words import end_positions
 from mmtpr.registry import MODELS
+from mmtpr.utils.tokenizers import build_tokenizer
 
 from .features import QueryFeatures
 
@@ -53,9 +54,6 @@ class PseudoWordQuery(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        # Needs mmcv, which the encoders themselves do not.
-        from mmtpr.datasets.transforms.tokenize_caption import build_tokenizer
-
         tinets = tinets or dict(type='mmtpr.TINet')
         tinets = [tinets] if isinstance(tinets, dict) else tinets
         widths = dict(in_dim=encoder.embed_dim, out_dim=encoder.word_width)

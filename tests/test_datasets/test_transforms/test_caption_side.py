@@ -14,7 +14,7 @@ from mmtpr.datasets.transforms import (
     MaskTokens,
     TokenizeCaption,
 )
-from mmtpr.datasets.transforms.tokenize_caption import build_tokenizer
+from mmtpr.utils.tokenizers import build_tokenizer
 
 SOT, EOT, MASK = 49406, 49407, 49405
 

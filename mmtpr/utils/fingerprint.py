@@ -1,0 +1,92 @@
+"""Short names for texts, weights and models: equal content, equal name."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+
+_SIZE = 16
+_CHUNK = 2**14
+
+
+def text_fingerprint(texts: Iterable[str]) -> str:
+    """Fingerprint of a sequence of texts, order included.
+
+    Args:
+        texts (Iterable[str]): The texts.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(digest_size=_SIZE)
+    for chunk in _chunks(texts):
+        encoded = [text.encode('utf-8', 'surrogatepass') for text in chunk]
+        digest.update(b''.join(b'%d:%b' % (len(e), e) for e in encoded))
+    return digest.hexdigest()
+
+
+def weights_fingerprint(module: torch.nn.Module) -> str:
+    """Fingerprint of all parameters and buffers that a checkpoint holds.
+
+    Args:
+        module (nn.Module): The model.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(digest_size=_SIZE)
+    for name, value in sorted(module.state_dict().items()):
+        if not isinstance(value, torch.Tensor):
+            digest.update(f'{name}={value!r};'.encode())
+            continue
+        value = value.detach().cpu().contiguous()
+        digest.update(f'{name}:{value.dtype}:{tuple(value.shape)};'.encode())
+        if value.numel():
+            digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def scorer_fingerprint(
+    model: torch.nn.Module, cfg: Config, pipeline: list[dict]
+) -> str:
+    """Fingerprint of all that decides an embedding.
+
+    Args:
+        model (nn.Module): The model with its weights.
+        cfg (Config): Its config.
+        pipeline (list[dict]): The transforms.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    parts = [
+        weights_fingerprint(model),
+        *(
+            json.dumps(_plain(part), sort_keys=True, default=repr)
+            for part in (cfg.model, pipeline)
+        ),
+    ]
+    text = '\n'.join(parts).encode()
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    for text in texts:
+        chunk.append(text)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, ConfigDict | dict):
+        return {str(k): _plain(v) for k, v in node.items()}
+    if isinstance(node, list | tuple):
+        return [_plain(value) for value in node]
+    return node
