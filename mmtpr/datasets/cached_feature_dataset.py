@@ -152,11 +152,17 @@ class CachedFeatureDataset:
         )
         if self._fits(key):
             print_log(f'Features are in "{self.cache}".', logger='current')
-            return
-        meta = dict(key, name=dataset_name(self.dataset))
-        encode_pairs(
-            self.cache, meta, pairs, self.pipeline, encoder, **self.options
-        )
+        else:
+            meta = dict(key, name=dataset_name(self.dataset))
+            encode_pairs(
+                self.cache, meta, pairs, self.pipeline, encoder, **self.options
+            )
+        if cut := read_cache(self.cache).meta.get('cut_captions'):
+            self._warn(
+                f'{cut} of {len(pairs)} captions of '
+                f'{dataset_name(self.dataset)} were too long for the text '
+                'tower and were cut.'
+            )
 
     def _fits(self, key: dict) -> bool:
         """Whether there is a cache and it is the right one."""
@@ -175,12 +181,12 @@ class CachedFeatureDataset:
                 f'{message}. Name another folder, delete this one, or set '
                 'on_mismatch="recompute".'
             )
-        print_log(
-            f'{message}: it is made anew.',
-            logger='current',
-            level=logging.WARNING,
-        )
+        self._warn(f'{message}: it is made anew.')
         return False
+
+    @staticmethod
+    def _warn(message: str) -> None:
+        print_log(message, logger='current', level=logging.WARNING)
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:

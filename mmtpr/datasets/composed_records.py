@@ -71,6 +71,10 @@ def _check_keys(record: dict, required: dict[str, type], where: str) -> None:
                 f'{type(value).__name__} {str(value)[:40]!r}. See '
                 f'{COMPOSED_GUIDE}.'
             )
+        if isinstance(value, str) and is_blank(value):
+            raise ValueError(
+                f'{where}: the key "{key}" is empty. See {COMPOSED_GUIDE}.'
+            )
 
 
 def _says_nothing(caption: Any) -> bool:

@@ -122,7 +122,9 @@ def encode_pairs(
 
     Args:
         folder (str): Where the cache goes.
-        meta (dict): What it is made of, with ``views`` and ``dtype``.
+        meta (dict): What it is made of, with ``views`` and ``dtype``. The
+            number of captions that were too long, ``cut_captions``, comes to
+            it.
         pairs (Pairs): The pairs.
         pipeline (Callable): From an entry to a packed sample.
         encoder (PairEncoder): The encoder.
@@ -155,11 +157,18 @@ def encode_pairs(
     with CacheWriter(folder, meta, shapes, picture, meta['dtype']) as arrays:
         for part, entries in (('image', images), ('text', texts)):
             rows = arrays[part].reshape(-1, dim)
-            start = 0
+            start, cut = 0, 0
             for batch in batches(entries):
                 feats = encoder.encode(batch, part).numpy()
                 rows[start : start + len(feats)] = feats
                 start += len(feats)
+                if part == 'text':
+                    cut += sum(map(_is_cut, batch))
+        meta['cut_captions'] = cut  # written with the rest on the way out
+
+
+def _is_cut(packed: dict) -> bool:
+    return bool(packed['data_samples'].get('caption_cut'))
 
 
 class _Entries(Dataset):

@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from mmengine.dataset import pseudo_collate
@@ -104,6 +105,26 @@ def test_the_cache_is_made_once(make, monkeypatch, log):
     a, b = first[3]['data_samples'], again[3]['data_samples']
     assert torch.equal(a.image_feat, b.image_feat)
     assert any(line.startswith('Features are in') for line in log)
+
+
+def test_cut_captions_are_counted_whenever_the_cache_is_used(tmp_path, log):
+    root = write_tiny_cuhk(tmp_path / 'data', captions_per_image=3)
+    dataset = dict(
+        type='mmtpr.CUHKPEDES',
+        data_root=str(root),
+        ann_file='reid_raw.json',
+        pipeline=[PLAIN[0], dict(PLAIN[1], context_length=12), PLAIN[2]],
+    )
+    encoder = MODELS.build(tiny_encoder_cfg(context_length=12)).eval()
+    for _ in range(2):
+        data = CachedFeatureDataset(dataset, encoder, tmp_path / 'cache')
+    captions = [data.get_data_info(i)['caption'] for i in range(len(data))]
+    tokens = open_clip.SimpleTokenizer(context_length=40)(captions)
+    cut = int(((tokens != 0).sum(1) > 12).sum())
+    assert 0 < cut < len(captions)
+    told = [line for line in log if 'too long for the text tower' in line]
+    assert len(told) == 2
+    assert told[0].startswith(f'{cut} of {len(captions)} captions of CUHK')
 
 
 def test_a_cache_of_another_encoder_is_refused_or_made_anew(make, log):

@@ -93,6 +93,15 @@ def test_nothing_left_is_an_error(write):
         )
 
 
+@pytest.mark.parametrize(
+    ('path', 'message'), [('  ', 'is empty'), (None, 'str, found NoneType')]
+)
+def test_query_without_reference_picture(write, path, message):
+    root = write([record(path, 1, 'in red'), *QUERIES], GALLERY)
+    with pytest.raises(ValueError, match=f'Record 0 .*"file_path".*{message}'):
+        ITCPR(data_root=root)
+
+
 def test_missing_key_names_file_record_and_key(write):
     del (bad := record('c.jpg', 1))['instance_id']
     with pytest.raises(ValueError, match=r'Record 0 .*"instance_id"'):

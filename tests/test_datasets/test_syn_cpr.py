@@ -5,6 +5,7 @@ import json
 import mmcv
 import numpy as np
 import pytest
+from mmengine.config import Config
 
 from mmtpr.datasets import SynCPR
 
@@ -69,6 +70,19 @@ def test_missing_files_are_reported(write, tmp_path):
     data = SynCPR(data_root=root, broken_images='skip')
     assert len(data) == 1
     assert data.load_report['broken_images'] == [f'{root}/1_t.jpg']
+
+
+def test_a_missing_reference_is_named_when_it_is_met(write, repo_root):
+    base = Config.fromfile(
+        repo_root / 'configs/_base_/datasets/composed_384x128.py'
+    )
+    root = write(RECORDS[:1])
+    mmcv.imwrite(np.zeros((8, 4, 3), np.uint8), f'{root}/0_t.jpg')
+    data = SynCPR(data_root=root, pipeline=base.triplet_pipeline)
+    with pytest.raises(FileNotFoundError, match=r'0_r\.jpg'):
+        data[0]
+    mmcv.imwrite(np.zeros((8, 4, 3), np.uint8), f'{root}/0_r.jpg')
+    assert data[0]['inputs']['reference'].shape == (3, 384, 128)
 
 
 def test_missing_sentence(write):

@@ -17,6 +17,7 @@ _META_KEYS = (
     'img_path',
     'reference_path',
     'caption',
+    'caption_cut',
     'attributes',
     'sample_idx',
 )

@@ -25,8 +25,9 @@ class TokenizeBert(BaseTransform):
 
     Required Keys: none
 
-    Added Keys: ``target``, a LongTensor of shape (max_length, ), and
-    ``<target>_mask``, 1 where a token counts
+    Added Keys: ``target``, a LongTensor of shape (max_length, ),
+    ``<target>_mask``, 1 where a token counts, and ``<source>_cut``, whether
+    the caption was cut
 
     Args:
         vocab (str): A vocabulary with one word a line (``vocab.txt``), a
@@ -80,9 +81,14 @@ class TokenizeBert(BaseTransform):
         caption = results.get(self.source)
         if caption is None:
             return results
+        cut = False
         if self.clean:
-            caption = clean_blip_caption(caption, self.max_words)
+            words = clean_blip_caption(caption, None).split()
+            cut = len(words) > self.max_words
+            caption = ' '.join(words[: self.max_words])
         encoded = self.tokenizer.encode(caption)
+        cut = cut or bool(encoded.overflowing)
+        results[f'{self.source}_cut'] = cut
         results[self.target] = torch.tensor(encoded.ids)
         results[f'{self.target}_mask'] = torch.tensor(encoded.attention_mask)
         return results
@@ -94,12 +100,13 @@ class TokenizeBert(BaseTransform):
         )
 
 
-def clean_blip_caption(caption: str, max_words: int = 50) -> str:
+def clean_blip_caption(caption: str, max_words: int | None = 50) -> str:
     """Clean a caption as BLIP-2's training did.
 
     Args:
         caption (str): The caption.
-        max_words (int): Words to keep. Defaults to 50.
+        max_words (int, optional): Words to keep, None for all. Defaults to
+            50.
 
     Returns:
         str: Lower case, single spaces, without ``.!"()*#:;~``.

@@ -1,6 +1,8 @@
 """Captions to token ids."""
 
+import torch
 from mmcv.transforms import BaseTransform
+from torch import Tensor
 
 from mmtpr.registry import TRANSFORMS
 from mmtpr.utils.tokenizers import build_tokenizer
@@ -16,7 +18,8 @@ class TokenizeCaption(BaseTransform):
 
     Required Keys: none
 
-    Added Keys: ``target``, a LongTensor of shape (context_length, )
+    Added Keys: ``target``, a LongTensor of shape (context_length, ), and
+    ``<source>_cut``, whether the caption was cut
 
     Args:
         tokenizer (str | dict): Name of an open_clip model
@@ -48,6 +51,7 @@ class TokenizeCaption(BaseTransform):
         self.tokenizer = build_tokenizer(tokenizer, context_length)
         self.name = tokenizer
         self.context_length = self.tokenizer.context_length
+        self.padding = self.tokenizer([''])[0, -1]
         self.source = source
         self.target = target
 
@@ -62,8 +66,18 @@ class TokenizeCaption(BaseTransform):
         """
         caption = results.get(self.source)
         if caption is not None:
-            results[self.target] = self.tokenizer([caption])[0]
+            tokens = self.tokenizer([caption])[0]
+            results[self.target] = tokens
+            results[f'{self.source}_cut'] = self._is_cut(caption, tokens)
         return results
+
+    def _is_cut(self, caption: str, tokens: Tensor) -> bool:
+        """Whether one more token changes what there is."""
+        if tokens[-1] == self.padding:
+            return False
+        longer = self.tokenizer([caption], self.context_length + 1)[0]
+        whole = torch.cat([tokens, self.padding[None]])
+        return not torch.equal(longer, whole)
 
     def __repr__(self) -> str:
         return (

@@ -1,6 +1,5 @@
 """Composed retrieval beside what picture and sentence do alone."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,9 +96,7 @@ class ComposedRetrievalMetric(BaseMetric):
             elif sample.get('features_pooled') is not None:
                 view = {**sample, 'features': sample['features_pooled']}
                 kept['pooled'] = _kept(self._beside, view)
-            self.results.append(
-                dict(items=kept, cut=bool(sample.get('caption_cut', False)))
-            )
+            self.results.append(kept)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Rank the queries of every row.
@@ -111,30 +108,19 @@ class ComposedRetrievalMetric(BaseMetric):
             dict[str, float]: ``R@k``, ``mAP``, ``mINP`` in percent, those of
             further rows with the row's name before a slash.
         """
-        items = [result['items'] for result in results]
         table = {
             MAIN_ROW: self._main.compute_metrics(
-                [item[MAIN_ROW] for item in items]
+                [item[MAIN_ROW] for item in results]
             )
         }
         for row in self.rows:
-            chosen = [_item_of_row(item, row) for item in items]
+            chosen = [_item_of_row(item, row) for item in results]
             table[row] = self._beside.compute_metrics(chosen)
-        self._report(table, sum(result['cut'] for result in results))
+        print_log(format_table(table, (*self.rows, MAIN_ROW)), 'current')
         numbers = dict(table[MAIN_ROW])
         for row in self.rows:
             numbers.update((f'{row}/{k}', v) for k, v in table[row].items())
         return numbers
-
-    def _report(self, table: dict[str, dict], cut: int) -> None:
-        print_log(format_table(table, (*self.rows, MAIN_ROW)), 'current')
-        if cut:
-            print_log(
-                f'{cut} captions were too long for the text tower beside the '
-                'template and were cut.',
-                logger='current',
-                level=logging.WARNING,
-            )
 
 
 def format_table(table: dict[str, dict], order: Sequence[str]) -> str:
@@ -171,7 +157,8 @@ def _of_row(sample: dict, row: str) -> dict:
             'ComposedRetrievalMetric; the model gives the rows '
             f'{", ".join(given) or "none"}. Set rows accordingly.'
         )
-    return {**sample, 'features': features}
+    # That its caption was cut is told once, with the queries proper.
+    return {**sample, 'features': features, 'caption_cut': False}
 
 
 def _item_of_row(item: dict, row: str) -> dict:

@@ -116,8 +116,8 @@ class PersonRetrievalMetric(BaseMetric):
         Args:
             data_batch (Any): Not used.
             data_samples (Sequence[dict]): With ``role``, the match key,
-                ``features`` and, where they exist, ``img_path`` and
-                ``caption``.
+                ``features`` and, where they exist, ``img_path``,
+                ``caption`` and ``caption_cut``.
 
         Raises:
             ValueError: If a sample lacks one of them or has a role other than
@@ -139,6 +139,7 @@ class PersonRetrievalMetric(BaseMetric):
                     features=_features(sample, role),
                     img_path=sample.get('img_path'),
                     caption=sample.get('caption'),
+                    cut=bool(sample.get('caption_cut')),
                 )
             )
 
@@ -191,6 +192,7 @@ class PersonRetrievalMetric(BaseMetric):
             chunk_size=self.chunk_size,
             list_size=self.save_topk if self.save_ranking else 0,
         )
+        _report_cut(queries)
         metrics = ranking.metrics(self.topk)
         if self.save_ranking:
             self._save(queries, gallery, ranking, lists, metrics)
@@ -212,6 +214,17 @@ class PersonRetrievalMetric(BaseMetric):
         )
         print_log(
             f'Ranked lists are in "{self.save_ranking}".', logger='current'
+        )
+
+
+def _report_cut(queries: list[dict]) -> None:
+    number = sum(query['cut'] for query in queries)
+    if number:
+        print_log(
+            f'{number} of {len(queries)} captions were too long for the text '
+            'tower, with what stands around them, and were cut.',
+            logger='current',
+            level=logging.WARNING,
         )
 
 

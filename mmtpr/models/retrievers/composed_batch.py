@@ -61,24 +61,45 @@ def check_present(
             )
 
 
-def check_several_ids(ids: Tensor, gather: bool) -> None:
+def check_several_ids(ids: Tensor) -> None:
     """Check that there is something to contrast.
 
     Args:
-        ids (Tensor): Ids of the batch, (B, ), on the CPU.
-        gather (bool): Whether those of other processes come to it.
+        ids (Tensor): Ids of the batch, of all processes that share it, (B, ).
 
     Raises:
         ValueError: If all are equal.
     """
-    alone = not (gather and get_world_size() > 1)
-    if alone and bool((ids == ids[0]).all()):
+    if bool((ids == ids[0]).all()):
         raise ValueError(
             f'All {len(ids)} samples of this batch have the id {int(ids[0])}:'
             ' there is no pair of different ids to tell apart. Use larger '
             'batches with drop_last=True, or limit the samples of an id with '
             "batch_sampler=dict(type='mmtpr.GroupBatchSampler')."
         )
+
+
+def count_cut(
+    samples: Sequence[RetrievalDataSample], cut: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Count the captions of a batch that were too long.
+
+    Args:
+        samples (Sequence[RetrievalDataSample]): With ``caption_cut``, as the
+            tokenizing transforms find it.
+        cut (Tensor, optional): Whether a caption was cut beside a template,
+            (B, ) bool, which says more.
+
+    Returns:
+        dict[str, Tensor]: ``cut_captions``, a scalar to be logged; empty
+        where nobody knows.
+    """
+    if cut is None:
+        flags = [sample.get('caption_cut') for sample in samples]
+        if None in flags:
+            return {}
+        cut = torch.tensor(flags)
+    return dict(cut_captions=cut.float().sum())
 
 
 def rows_of_queries(

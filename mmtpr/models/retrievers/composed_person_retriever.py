@@ -15,6 +15,7 @@ from .composed_batch import (
     check_parts,
     check_present,
     check_several_ids,
+    count_cut,
     gather_triplets,
     incomplete_message,
     rows_of_queries,
@@ -176,7 +177,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
 
         Returns:
             dict[str, Tensor]: Losses by name; ``cut_captions``, how many
-            captions of triplets were too long.
+            captions were too long, where that is known.
 
         Raises:
             ValueError: If something is missing, or all ids are equal.
@@ -188,18 +189,23 @@ class ComposedPersonRetriever(TextPersonRetriever):
                 "dict(type='mmtpr.SDMLoss'))."
             )
         ids = _ids(data_samples, 'pid')
-        check_several_ids(ids, self.gather)
+        if not self.gather:
+            check_several_ids(ids)
         if self.head is None:
-            return self._inversion_losses(inputs, ids)
-        return self._triplet_losses(inputs, ids)
+            losses = self._inversion_losses(inputs, ids)
+            reads = 'text' in self.losses
+            return {**losses, **(count_cut(data_samples) if reads else {})}
+        losses, cut = self._triplet_losses(inputs, ids)
+        return {**losses, **count_cut(data_samples, cut)}
 
-    def _triplet_losses(self, inputs: dict, ids: Tensor) -> dict:
+    def _triplet_losses(self, inputs: dict, ids: Tensor) -> tuple:
         check_present(inputs, ('reference', 'image', 'tokens'), len(ids))
         query = self.query(self.encoder, inputs['reference'], inputs['tokens'])
         target = self.target(self.encoder, inputs['image'])
         ids = ids.to(target.tokens.device)
         if self.gather:
             query, target, ids = gather_triplets(query, target, ids)
+            check_several_ids(ids)
         losses = self.head(
             query.feats,
             target.tokens,
@@ -208,9 +214,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
             target.raw,
             getattr(self.encoder, 'temperature', None),
         )
-        if query.cut is not None:
-            losses['cut_captions'] = query.cut.float().sum()
-        return losses
+        return losses, query.cut
 
     def _inversion_losses(self, inputs: dict, ids: Tensor) -> dict:
         image = self._frozen_feature(inputs, 'image', len(ids))
@@ -237,6 +241,8 @@ class ComposedPersonRetriever(TextPersonRetriever):
         )
         if self.gather and loss.across_processes:
             features = gather_features(features)
+        if self.gather:
+            check_several_ids(features.pids)
         return loss(features)
 
     def _frozen_feature(self, inputs: dict, kind: str, number: int) -> Tensor:

@@ -36,6 +36,15 @@ def test_long_caption_keeps_its_end():
     assert len(set(tokens[1:-1].tolist())) == 1
 
 
+def test_cut_captions_say_so():
+    transform = TokenizeCaption(context_length=8)
+    for words, cut in ((0, False), (6, False), (7, True), (50, True)):
+        found = transform(dict(caption='red ' * words))
+        assert found['caption_cut'] is cut, words
+    other = TokenizeCaption(context_length=8, source='eda', target='ids')
+    assert other(dict(eda='red ' * 9))['eda_cut'] is True
+
+
 def test_sample_without_caption_has_no_tokens():
     assert TokenizeCaption()(dict(img_path='a')) == dict(img_path='a')
     assert MaskTokens()(dict(img_path='a')) == dict(img_path='a')

@@ -37,6 +37,19 @@ def test_words_pieces_padding_and_mask(vocab):
 def test_long_captions_are_cut_and_keep_the_end(vocab):
     sample = TokenizeBert(vocab, max_length=5)(dict(caption='red ' * 40))
     assert sample['tokens'].tolist() == [2, 14, 14, 14, 3]
+    assert sample['caption_cut'] is True
+
+
+@pytest.mark.parametrize('clean', [True, False])
+def test_cut_captions_say_so(vocab, clean):
+    transform = TokenizeBert(vocab, max_length=8, clean=clean)
+    for words, cut in ((0, False), (6, False), (7, True), (60, True)):
+        sample = transform(dict(caption='red ' * words))
+        assert sample['caption_cut'] is cut, words
+    few = TokenizeBert(vocab, max_words=2, target='ids', source='edit')
+    assert few(dict(edit='a red hat'))['edit_cut'] is True
+    packed = PackRetrievalInputs()(transform(dict(caption='red ' * 7)))
+    assert packed['data_samples'].caption_cut is True
 
 
 def test_samples_without_caption_and_other_keys(vocab):

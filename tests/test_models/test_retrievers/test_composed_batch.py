@@ -9,9 +9,11 @@ from mmtpr.models.necks import QueryFeatures, TargetFeatures
 from mmtpr.models.retrievers import composed_batch
 from mmtpr.models.retrievers.composed_batch import (
     check_several_ids,
+    count_cut,
     gather_triplets,
     rows_of_queries,
 )
+from mmtpr.structures import RetrievalDataSample
 
 
 def triplets(number=3):
@@ -61,14 +63,23 @@ def test_features_of_all_processes_come_back_in_form(monkeypatch):
     assert wide_ids.tolist() == [0, 1, 2, 9, 10, 11]
 
 
-def test_equal_ids_are_fine_if_others_come_to_it(monkeypatch):
-    same = torch.tensor([4, 4])
-    with pytest.raises(ValueError, match='All 2 samples'):
-        check_several_ids(same, gather=True)
-    monkeypatch.setattr(composed_batch, 'get_world_size', lambda: 2)
-    check_several_ids(same, gather=True)
-    with pytest.raises(ValueError, match='GroupBatchSampler'):
-        check_several_ids(same, gather=False)
+def test_equal_ids_have_nothing_to_tell_apart():
+    check_several_ids(torch.tensor([4, 4, 5]))
+    for same in ([4, 4], [7]):
+        with pytest.raises(
+            ValueError, match=f'All {len(same)} samples .*Grou'
+        ):
+            check_several_ids(torch.tensor(same))
+
+
+def test_cut_captions_are_counted_where_they_are_known():
+    flags = (True, False, True)
+    known = [
+        RetrievalDataSample(metainfo=dict(caption_cut=flag)) for flag in flags
+    ]
+    assert count_cut(known)['cut_captions'] == 2
+    assert count_cut(known, torch.tensor([True] * 3))['cut_captions'] == 3
+    assert count_cut([*known, RetrievalDataSample()]) == {}
 
 
 def test_rows_of_samples_that_have_both():

@@ -271,6 +271,29 @@ def test_wora_around_the_encoder():
     assert logs[-1]['loss_fda'] < logs[0]['loss_fda']
 
 
+def test_captions_that_the_pipeline_cut_are_counted_in_stage_two():
+    data = pairs()
+    for flag, item in zip(
+        (1, 0, 1, 1, 0, 0), data['data_samples'], strict=True
+    ):
+        item.set_metainfo(dict(caption_cut=bool(flag)))
+    model = inversion()
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    assert losses['cut_captions'] == 3
+    # L_Vis reads no captions.
+    model = inversion(losses=dict(vis=dict(type='mmtpr.SDMLoss')))
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    assert list(losses) == ['loss_vis']
+
+
+def test_own_queries_keep_what_the_pipeline_knows():
+    model = build(encoder=_OwnQueries(), query=None).eval()
+    data = mixed()
+    data['data_samples'][2].set_metainfo(dict(caption_cut=True))
+    found = model(**model.data_preprocessor(data), mode='predict')
+    assert [s.get('caption_cut') for s in found] == [None, None, True, None]
+
+
 def test_wrong_use_is_explained():
     model = build(**FAFA)
     with pytest.raises(ValueError, match='0 have reference'):
