@@ -26,7 +26,7 @@ from mmtpr.utils.errors import LaunchError  # noqa: E402
 from mmtpr.visualization import draw_rankings, save_png  # noqa: E402
 
 SELECTIONS = ('first', 'random', 'best', 'worst')
-METRIC = 'PersonRetrievalMetric'
+METRICS = ('PersonRetrievalMetric', 'ComposedRetrievalMetric')
 
 
 def parse_args() -> argparse.Namespace:
@@ -101,9 +101,11 @@ def find_metric(cfg: Config) -> dict:
     for evaluator in evaluators:
         kind = evaluator['type']
         name = kind if isinstance(kind, str) else kind.__name__
-        if name.rpartition('.')[2] == METRIC:
+        if name.rpartition('.')[2] in METRICS:
             return evaluator
-    raise LaunchError(f'"{cfg.filename}" has no {METRIC} in test_evaluator.')
+    raise LaunchError(
+        f'"{cfg.filename}" has no {" or ".join(METRICS)} in test_evaluator.'
+    )
 
 
 def choose(queries: list[dict], args: argparse.Namespace) -> list[dict]:
