@@ -1,5 +1,5 @@
 # Every target makes or reuses its own virtual environment.
-#   make demo | test | lint | docs | test-next | test-onedl
+#   make demo | demo-composed | test | lint | docs | test-next | test-onedl
 #   PYTHON=python3.11 make test     another interpreter
 #   make test ARGS='tests/test_filtering -x'
 PYTHON ?=
@@ -10,8 +10,8 @@ export PYTHON
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-next venv-onedl demo test lint docs test-next \
-	test-onedl clean
+.PHONY: help venv venv-next venv-onedl demo demo-composed test lint docs \
+	test-next test-onedl clean
 
 help:
 	@grep -E '^#  ' Makefile
@@ -21,6 +21,9 @@ venv:
 
 demo: venv
 	$(VENV)/bin/python tools/demo.py $(ARGS)
+
+demo-composed: venv
+	$(VENV)/bin/python tools/demo_composed.py $(ARGS)
 
 test: venv
 	$(VENV)/bin/python -m pytest $(ARGS)

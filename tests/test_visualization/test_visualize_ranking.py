@@ -11,7 +11,12 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmtpr.registry import MODELS
-from mmtpr.testing import tiny_retriever_cfg, write_tiny_cuhk
+from mmtpr.synthesis import ComposedSettings, write_composed_toy_data
+from mmtpr.testing import (
+    tiny_encoder_cfg,
+    tiny_retriever_cfg,
+    write_tiny_cuhk,
+)
 from mmtpr.visualization import Layout, draw_rankings
 
 
@@ -146,3 +151,54 @@ def test_from_a_checkpoint(tool, tmp_path, capsys):
     ]
     assert colours.count(layout.right) == 2
     assert colours.count(layout.wrong) == 4
+
+
+def test_reference_pictures_stand_in_front(tool, tmp_path):
+    settings = ComposedSettings(size=(64, 32), train=1, val=1, test=2)
+    write_composed_toy_data(tmp_path / 'data', settings)
+    pipeline = [
+        dict(
+            type='mmtpr.ImageTransforms',
+            transforms=[dict(type='LoadImageFromFile')],
+        ),
+        dict(type='mmtpr.TokenizeCaption', context_length=48),
+        dict(type='mmtpr.PackRetrievalInputs'),
+    ]
+    cfg = Config(
+        dict(
+            default_scope='mmtpr',
+            model=dict(
+                type='mmtpr.ComposedPersonRetriever',
+                encoder=tiny_encoder_cfg(context_length=48),
+                query=dict(type='mmtpr.PseudoWordQuery'),
+            ),
+            test_dataloader=dict(
+                dataset=dict(
+                    type='mmtpr.ITCPR',
+                    data_root=str(tmp_path / 'data/test'),
+                    pipeline=pipeline,
+                ),
+                batch_size=8,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+            ),
+            test_cfg=dict(),
+            test_evaluator=dict(type='mmtpr.ComposedRetrievalMetric'),
+        )
+    )
+    cfg.dump(tmp_path / 'config.py')
+    state = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'model.pth')
+    out = tmp_path / 'ranking.png'
+    tool(
+        *(tmp_path / 'config.py', tmp_path / 'model.pth', '--out', out),
+        *('--num', 1, '--topk', 12, '--work-dir', tmp_path / 'work'),
+    )
+    drawn, layout = np.asarray(Image.open(out)), Layout()
+    assert drawn.shape[1] == layout.row_width(1 + 12)
+    bottom = len(drawn) - layout.label - layout.margin // 2 - 3
+    colours = [
+        tuple(drawn[bottom, layout.left_of(c) + 9].tolist()) for c in range(13)
+    ]
+    assert colours[0] == layout.unknown  # the reference
+    assert colours.count(layout.right) == 1
+    assert colours.count(layout.wrong) == 11
