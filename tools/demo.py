@@ -33,7 +33,7 @@ PRETRAIN = 'configs/toy/pretrain_toy.py'
 FILTERED = 'configs/toy/pretrain_toy_filtered.py'
 TUNED = 'configs/wora_toy.py'
 #: Size and number of pictures that two CPU cores manage in minutes.
-TOY_SIZE = '--size 64 32 --train 4000 --pretrain 16000'
+TOY_SIZE = '--size 64 32 --train 4000 --pretrain 20000'
 #: Lines of a tool's output that are shown while it runs.
 SHOWN = re.compile(r'Epoch\((train|val|test)\)|Parameters:|^\||^Wrote|kept')
 METRICS = ('R@1', 'R@5', 'R@10', 'mAP')

@@ -21,24 +21,24 @@ class Accessories:
         """
         kind, brim = self.who.hat, self.hat * 0.75
         if kind == 'sun hat':
-            canvas.ellipse((x, 0.038), (0.098, 0.019), brim)
-            canvas.ellipse((x, 0.018), (0.05, 0.036), self.hat)
+            canvas.ellipse((x, 0.038), (0.112, 0.024), brim)
+            canvas.ellipse((x, 0.014), (0.056, 0.042), self.hat)
             return
-        half = 0.054
+        half = 0.06
         dome = [
-            (x + half * np.cos(a), 0.046 - 0.056 * np.sin(a))
+            (x + half * np.cos(a), 0.05 - 0.07 * np.sin(a))
             for a in np.linspace(0, np.pi, 12)
         ]
         canvas.polygon(dome, self.hat)
         if kind == 'beanie':
             canvas.limb(
-                (x - 0.046, 0.046), (x + 0.046, 0.046), (0.028,) * 2, brim
+                (x - 0.046, 0.046), (x + 0.046, 0.046), (0.034,) * 2, brim
             )
-            canvas.ellipse((x, -0.014), (0.017, 0.015), brim)
+            canvas.ellipse((x, -0.026), (0.022, 0.02), brim)
         elif not (self.pose.away and self.pose.turn < 0.3):
             reach = 0.03 + 0.055 * self.pose.turn
             start = x - 0.03 * (1 - self.pose.turn)
-            canvas.limb((start, 0.047), (x + reach, 0.05), (0.016,) * 2, brim)
+            canvas.limb((start, 0.047), (x + reach, 0.05), (0.022,) * 2, brim)
 
     def draw_backpack_behind(self, canvas: Canvas) -> None:
         """Draw what is seen of a backpack from the front.
@@ -75,12 +75,12 @@ class Accessories:
             x, y = self.hand[0] + 0.012, self.hand[1]
             canvas.limb((x - 0.03, y + 0.06), (x, y), (0.01, 0.01), dark)
             canvas.limb((x + 0.03, y + 0.06), (x, y), (0.01, 0.01), dark)
-            self._box(canvas, x, y + 0.05, 0.06, 0.09)
+            self._box(canvas, x, y + 0.05, 0.065, 0.12)
         elif kind == 'shoulder bag':
             start = (-self.shoulder * 0.75, 0.18)
             x = self.hips * 1.05
-            canvas.limb(start, (x, 0.46), (0.02, 0.02), dark)
-            self._box(canvas, x, 0.45, 0.055, 0.1)
+            canvas.limb(start, (x, 0.46), (0.028, 0.028), dark)
+            self._box(canvas, x, 0.44, 0.065, 0.13)
         elif kind == 'suitcase':
             x = self.hand[0] + 0.055
             canvas.limb(self.hand, (x, 0.7), (0.012, 0.012), dark)
@@ -92,10 +92,10 @@ class Accessories:
         if not self.pose.away:
             for side in (-1, 1) if self.pose.turn < 0.7 else (1,):
                 x = side * self.shoulder * 0.62
-                canvas.limb((x, 0.17), (x, 0.36), (0.024, 0.022), self.bag)
+                canvas.limb((x, 0.17), (x, 0.38), (0.034, 0.034), self.bag)
             return
         shift = -0.06 * self.pose.turn
-        half = self.shoulder * 0.78
+        half = self.shoulder * 0.85
         self._box(canvas, shift, 0.19, half, 0.25)
         canvas.limb(
             (shift - half * 0.6, 0.37), (shift + half * 0.6, 0.37),

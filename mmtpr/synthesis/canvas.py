@@ -29,6 +29,7 @@ class Canvas:
         origin (tuple[float, float]): Pixel (x, y) of the middle of the top of
             the head. ``y = 1`` is the ground.
         mirror (bool): Whether left and right are swapped. Defaults to False.
+        broad (float): Widening of everything. Defaults to 1.0.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Canvas:
         height: float,
         origin: tuple[float, float],
         mirror: bool = False,
+        broad: float = 1.0,
     ) -> None:
         self._layers = np.zeros((*shape, 4), np.uint8)
         self.height = height
-        self._scale = np.array([-height if mirror else height, height])
+        wide = broad * (-height if mirror else height)
+        self._scale = np.array([wide, height])
         self._origin = np.asarray(origin, float)
         self._centre, self._zoom = np.zeros(2), 1.0
 

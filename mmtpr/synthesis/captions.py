@@ -7,17 +7,17 @@ from .identities import Identity
 #: How often a right caption mentions an attribute, given that there is one.
 MENTION = {
     'gender': 0.95,
-    'hair_length': 0.8,
-    'hair_colour': 0.85,
-    'hat': 0.95,
-    'hat_colour': 0.9,
-    'top': 0.95,
-    'top_colour': 0.97,
-    'bottom': 0.95,
-    'bottom_colour': 0.97,
-    'shoes_colour': 0.85,
-    'bag': 0.95,
-    'bag_colour': 0.9,
+    'hair_length': 0.85,
+    'hair_colour': 0.9,
+    'hat': 0.97,
+    'hat_colour': 0.93,
+    'top': 0.97,
+    'top_colour': 0.99,
+    'bottom': 0.97,
+    'bottom_colour': 0.99,
+    'shoes_colour': 0.92,
+    'bag': 0.97,
+    'bag_colour': 0.93,
 }
 _WORDS = {
     'man': ['man', 'man', 'guy'],
@@ -62,12 +62,18 @@ class CaptionWriter:
         identity (Identity): Who is described.
         rng (Generator): Source of randomness, consumed.
         minimum (int): Least number of mentioned attributes. Defaults to 4.
+        variety (float): How often it departs from the usual words and order,
+            in [0, 1]. Defaults to 1.0.
     """
 
     def __init__(
-        self, identity: Identity, rng: np.random.Generator, minimum: int = 4
+        self,
+        identity: Identity,
+        rng: np.random.Generator,
+        minimum: int = 4,
+        variety: float = 1.0,
     ) -> None:
-        self.rng = rng
+        self.rng, self.variety = rng, variety
         self.mentioned = self._plan(identity)
         while len(self.mentioned) < minimum:
             self.mentioned = self._plan(identity)
@@ -212,10 +218,12 @@ class CaptionWriter:
         return self._of(*_WORDS.get(name, [name]))
 
     def _of(self, *options: str) -> str:
+        if self.rng.random() >= self.variety:
+            return options[0]
         return options[int(self.rng.integers(len(options)))]
 
     def _chance(self, share: float) -> bool:
-        return bool(self.rng.random() < share)
+        return bool(self.rng.random() < share * self.variety)
 
 
 def _join(parts: list[str]) -> str:

@@ -11,7 +11,7 @@ from .palette import CLOTHES, HAIR, SKIN, shade
 
 _SHOULDER_Y, _WAIST_Y, _HIP_Y, _KNEE_Y, _ANKLE_Y = 0.18, 0.46, 0.50, 0.73, 0.95
 
-_NECK, _HEAD_SIZE = (0.0, 0.15), 1.28  # as cartoons have it
+_NECK, _HEAD_SIZE = (0.0, 0.165), 1.3  # as cartoons have it
 
 
 @dataclass
@@ -84,10 +84,10 @@ class Figure(Accessories):
         self.build = look.uniform(0.92, 1.1)
         self.inner = CLOTHES['white' if look.random() < 0.6 else 'grey']
         woman = identity.gender == 'woman'
-        narrow = 1 - 0.38 * pose.turn
-        self.shoulder = (0.096 if woman else 0.118) * self.build * narrow
-        self.waist = (0.066 if woman else 0.09) * self.build * narrow
-        self.hips = (0.092 if woman else 0.088) * self.build * narrow
+        narrow = 1 - 0.3 * pose.turn
+        self.shoulder = (0.09 if woman else 0.122) * self.build * narrow
+        self.waist = (0.062 if woman else 0.094) * self.build * narrow
+        self.hips = (0.1 if woman else 0.084) * self.build * narrow
         self.near = 0.02 * (1 - pose.turn)
 
     def draw(self, canvas: Canvas) -> None:
@@ -126,7 +126,7 @@ class Figure(Accessories):
         canvas.limb(hip, knee, (thick * 1.15, thick * 0.85), upper * tone)
         toe = 0.05 * pose.turn + 0.012
         foot = (ankle[0] + toe, ankle[1] + 0.028)
-        canvas.limb(ankle, foot, (0.05, 0.056), self.shoes * tone)
+        canvas.limb(ankle, foot, (0.07, 0.074), self.shoes * tone)
         sole = self.shoes * 0.6
         canvas.limb(
             (ankle[0] - 0.012, foot[1] + 0.016),
@@ -138,14 +138,14 @@ class Figure(Accessories):
     def _lower_body(self, canvas: Canvas) -> None:
         hips, y = self.hips * 1.08, _WAIST_Y
         if self.who.bottom == 'skirt':
-            hem, end = hips * 1.45 + 0.2 * abs(self.pose.stride), 0.71
+            hem, end = hips * 1.5 + 0.2 * abs(self.pose.stride), 0.73
         elif self.who.bottom == 'shorts':
             for side in (-1, 1):
                 x = side * self.hips * 0.5
                 knee = x + 0.4 * side * self.pose.stride
                 canvas.limb(
                     (x, _HIP_Y + 0.02),
-                    (knee, 0.67),
+                    (knee, 0.7),
                     (0.098 * self.build, 0.104 * self.build),
                     self.bottom * (0.92 if side < 0 else 1),
                 )
@@ -160,7 +160,7 @@ class Figure(Accessories):
     def _torso(self, canvas: Canvas) -> None:
         s, w, lean = self.shoulder, self.waist, self.pose.lean
         coat = self.who.top == 'coat'
-        hem = 0.74 if coat else 0.52
+        hem = 0.6 if coat else 0.52
         hip = self.hips * (1.35 if coat else 1.1)
         top, cut = _SHOULDER_Y - 0.012, 0.42 * s
         right = [(s + lean, top + 0.025), (w * 1.02, 0.40), (hip, hem)]
@@ -188,16 +188,15 @@ class Figure(Accessories):
                     (-half * 0.9, y), (half * 0.9, y), (0.018, 0.018), stripe
                 )
         elif kind == 'hoodie':
-            canvas.ellipse((lean, _SHOULDER_Y - 0.01), (0.075, 0.032), dark)
+            canvas.ellipse((lean, _SHOULDER_Y - 0.01), (0.092, 0.042), dark)
             if front:
                 canvas.polygon(
                     [(-w * 0.6, 0.5), (w * 0.6, 0.5), (w * 0.4, 0.41),
                      (-w * 0.4, 0.41)], dark,
                 )  # fmt: skip
-        elif kind in ('jacket', 'coat') and front:
-            end = 0.52 if kind == 'jacket' else 0.44
+        elif kind == 'jacket' and front:
             canvas.polygon(
-                [(-0.03, 0.17), (0.03, 0.17), (0.026, end), (-0.026, end)],
+                [(-0.03, 0.17), (0.03, 0.17), (0.026, 0.52), (-0.026, 0.52)],
                 self.inner,
             )
         elif kind == 'shirt' and front:
@@ -205,12 +204,14 @@ class Figure(Accessories):
             canvas.polygon(
                 [(-0.03, 0.165), (0.03, 0.165), (0, 0.2)], self.skin
             )
-        if kind in ('jacket', 'coat'):
-            canvas.limb((-w, 0.505), (w, 0.505), (0.014, 0.014), dark)
+        if kind == 'coat':
+            canvas.limb((-w, 0.43), (w, 0.43), (0.028, 0.028), dark)
 
     def _arm(self, canvas: Canvas, side: int) -> None:
         pose, thick = self.pose, 0.056 * self.build
         tone = 0.84 if side < 0 else 0.93
+        if self.who.top == 'jacket':
+            tone *= 0.65
         x = side * self.shoulder * 0.92 + pose.lean
         elbow = (x + side * 0.018 - 0.5 * side * pose.swing, 0.34)
         hand = (elbow[0] - 0.8 * side * pose.swing, 0.475)
@@ -257,18 +258,18 @@ class Figure(Accessories):
     def _long_hair_behind(self, canvas: Canvas) -> None:
         if self.who.hair_length == 'long':
             x = self.pose.lean * 1.6
-            canvas.ellipse((x, 0.12), (0.066, 0.1), self.hair * 0.85)
+            canvas.ellipse((x, 0.12), (0.07, 0.12), self.hair * 0.85)
 
     def _long_hair(self, canvas: Canvas, x: float) -> None:
         if self.pose.away and self.pose.turn < 0.7:
-            canvas.limb((x, 0.06), (x, 0.24), (0.102, 0.09), self.hair)
+            canvas.limb((x, 0.06), (x, 0.27), (0.106, 0.1), self.hair)
             return
         sides = (-1, 1) if self.pose.turn < 0.3 else (-1,)
-        width = 0.026 + 0.035 * self.pose.turn
+        width = 0.036 + 0.03 * self.pose.turn
         for side in sides:
             canvas.limb(
                 (x + side * 0.046, 0.06),
-                (x + side * 0.058, 0.215),
+                (x + side * 0.06, 0.24),
                 (width, width * 0.8),
                 self.hair,
             )

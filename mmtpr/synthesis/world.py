@@ -11,6 +11,7 @@ from .figure import Figure, Pose
 from .identities import Identity, change_attributes, changeable
 from .scene import background, ground_shadow, occlude
 
+_BROAD = 1.3  # few pixels have to show a lot
 _LOOK, _PICTURE, _CAPTION = 11, 12, 13  # streams of randomness
 
 
@@ -24,6 +25,8 @@ class ProceduralWorld(PedestrianGenerator):
         quality (float): 1 for street cameras; larger for cleaner pictures
             with fewer things in front, as image generators make them.
             Defaults to 1.
+        variety (float): How often captions depart from the usual words and
+            order, in [0, 1]. Defaults to 0.25.
 
     Examples:
         >>> world = ProceduralWorld(size=(64, 32), seed=1)
@@ -37,10 +40,12 @@ class ProceduralWorld(PedestrianGenerator):
         size: tuple[int, int] = (128, 64),
         seed: int = 0,
         quality: float = 1.0,
+        variety: float = 0.25,
     ) -> None:
         if min(size) < 16:
             raise ValueError(f'Pictures need 16 pixels a side, not {size}.')
-        self.size, self.seed, self.quality = tuple(size), seed, quality
+        self.size, self.seed = tuple(size), seed
+        self.quality, self.variety = quality, variety
 
     def _rng(self, stream: int, *keys: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, stream, *keys])
@@ -79,10 +84,11 @@ class ProceduralWorld(PedestrianGenerator):
         self, shape: tuple[int, int], rng: np.random.Generator
     ) -> Canvas:
         height, width = shape
-        tall = min(height, 2 * width) * rng.uniform(0.85, 0.94)
-        top = (height - tall) * rng.uniform(0.5, 0.9)
-        middle = width * (0.5 + rng.normal(0, 0.03))
-        return Canvas(shape, tall, (middle, top), bool(rng.random() < 0.5))
+        tall = min(height, 2 * width) * rng.uniform(0.87, 0.92)
+        top = (height - tall) * rng.uniform(0.65, 0.9)
+        middle = width * (0.5 + rng.normal(0, 0.02))
+        mirror = bool(rng.random() < 0.5)
+        return Canvas(shape, tall, (middle, top), mirror, _BROAD)
 
     def describe(
         self, identity: Identity, view: int, index: int = 0, errors: int = 0
@@ -100,7 +106,7 @@ class ProceduralWorld(PedestrianGenerator):
             str: One or two English sentences.
         """
         rng = self._rng(_CAPTION, identity.number, view, index, errors)
-        writer = CaptionWriter(identity, rng)
+        writer = CaptionWriter(identity, rng, variety=self.variety)
         if errors:
             names = changeable(identity, writer.mentioned)
             chosen = rng.permutation(len(names))[:errors]

@@ -22,7 +22,7 @@ from .layouts import PAIR_KINDS, Shot, cuhk_layout, mals_layout
 from .vocabulary import write_vocabulary
 from .world import ProceduralWorld
 
-_FORMAT = 1  # raise when the same settings give other files
+_FORMAT = 2  # raise when the same settings give other files
 _QUALITY = 92  # of the JPEG files
 
 

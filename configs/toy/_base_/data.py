@@ -31,7 +31,7 @@ target_test = dict(
 tokenize = dict(
     type='mmtpr.TokenizeCaption',
     tokenizer=dict(bpe_path=f'{toy_root}/vocabulary.txt.gz'),
-    context_length=40)
+    context_length=42)
 
 train_pipeline = [
     dict(
@@ -39,7 +39,7 @@ train_pipeline = [
         transforms=[
             dict(type='LoadImageFromFile'),
             dict(type='RandomFlip', prob=0.5),
-            dict(type='mmtpr.PadCrop', padding=3),
+            dict(type='mmtpr.PadCrop', padding=2),
         ]),
     tokenize,
     dict(type='mmtpr.PackRetrievalInputs'),

@@ -22,13 +22,13 @@ param_scheduler = [
     dict(
         type='LinearLR',
         start_factor=0.05,
+        by_epoch=False,
         begin=0,
-        end=1,
-        convert_to_iter_based=True),
+        end=90),
     dict(
         type='CosineAnnealingLR',
-        T_max=2,
-        begin=1,
+        T_max=2.7,
+        begin=0.3,
         end=3,
         convert_to_iter_based=True),
 ]
