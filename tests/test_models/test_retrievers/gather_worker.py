@@ -66,14 +66,96 @@ def gradients(gather: bool) -> dict:
     return dict(found, **{k: v.detach() for k, v in losses.items()})
 
 
-def both() -> dict:
-    return dict(gathered=gradients(True), local=gradients(False))
+def build_composed(kind: str):
+    """FAFA with all that it draws at random, or stage two of Word4Per."""
+    torch.manual_seed(0)
+    tinet = dict(type='mmtpr.TINet', hidden_dim=16, dropout=0.0)
+    cfg = dict(
+        type='mmtpr.ComposedPersonRetriever',
+        encoder=tiny_encoder_cfg(context_length=8),
+        query=dict(
+            type='mmtpr.PseudoWordQuery',
+            tinets=tinet,
+            template='* {}',
+            prompt='a',
+        ),
+        gather=True,
+    )
+    if kind == 'fafa':
+        cfg['target'] = dict(type='mmtpr.PatchTokens')
+        cfg['head'] = dict(
+            type='mmtpr.FAFAHead',
+            hidden_dim=16,
+            learn_temperature=True,
+            same_id_weight=0.5,
+            max_tokens=20,
+            margin=0.0,
+            noise=dict(type='mmtpr.TokenStatisticsNoise', p=1.0),
+        )
+    else:
+        sdm = dict(type='mmtpr.SDMLoss')
+        cfg.update(losses=dict(text=sdm, vis=sdm), freeze_encoder=True)
+    return MODELS.build(cfg)
+
+
+def triplets(model, pids):
+    torch.manual_seed(1)
+    size = BATCH // get_world_size()
+    images = torch.randint(0, 256, (2, BATCH, 3, 64, 32), dtype=torch.uint8)
+    tokens = torch.randint(500, 9000, (BATCH, 8))
+    tokens[:, 0], tokens[:, 6], tokens[:, 7] = 49406, 49407, 0
+    samples = []
+    for pid, row in zip(pids, tokens, strict=True):
+        samples.append(RetrievalDataSample(metainfo=dict(pid=pid)))
+        samples[-1].tokens = row
+    own = slice(get_rank() * size, (get_rank() + 1) * size)
+    inputs = dict(image=list(images[0, own]), reference=list(images[1, own]))
+    data = dict(inputs=inputs, data_samples=samples[own])
+    return model.data_preprocessor(data, True)
+
+
+def composed_gradients(kind: str, pids) -> dict:
+    model = build_composed(kind).train()
+    data = triplets(model, pids)
+    wrapped = model
+    if get_world_size() > 1:
+        wrapped = DistributedDataParallel(model)
+    torch.manual_seed(2)  # what the head draws
+    losses = wrapped(**data, mode='loss')
+    losses = {k: v for k, v in losses.items() if k.startswith('loss')}
+    sum(losses.values()).backward()
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    found = {n: p.grad for n, p in trained.items()}
+    return dict(found, **{k: v.detach() for k, v in losses.items()})
+
+
+def refusal(pids) -> str:
+    model = build_composed('fafa')
+    try:
+        model(**triplets(model, pids), mode='loss')
+    except ValueError as error:
+        return str(error)
+    return ''
+
+
+def run_all() -> dict:
+    # Groups meet over the border between two processes.
+    pids = [0, 0, 1, 2, 1, 3, 3, 0]
+    alone = [5] * (BATCH // 2) + [6] * (BATCH // 2)
+    return dict(
+        gathered=gradients(True),
+        local=gradients(False),
+        fafa=composed_gradients('fafa', pids),
+        inversion=composed_gradients('inversion', pids),
+        alone=composed_gradients('fafa', alone),
+        refusal=refusal([5] * BATCH),
+    )
 
 
 def main() -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group('gloo')
-    result = both()
+    result = run_all()
     if get_rank() == 0:
         torch.save(result, sys.argv[1])
     torch.distributed.destroy_process_group()

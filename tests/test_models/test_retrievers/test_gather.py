@@ -17,7 +17,7 @@ def _reference():
     spec = importlib.util.spec_from_file_location('gather_worker', WORKER)
     worker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(worker)
-    return worker.both()
+    return worker.run_all()
 
 
 def _launch(repo_root, out, processes):
@@ -52,23 +52,60 @@ def _launch(repo_root, out, processes):
     return torch.load(out, weights_only=True)
 
 
-@pytest.mark.dist
-def test_gradients_of_two_processes_equal_those_of_one(repo_root, tmp_path):
-    one = _reference()
-    two = _launch(repo_root, tmp_path / 'two.pt', 2)
-    wanted, got = one['gathered'], two['gathered']
+@pytest.fixture(scope='module')
+def runs(repo_root, tmp_path_factory):
+    """Results of one process and of two."""
+    out = tmp_path_factory.mktemp('gather') / 'two.pt'
+    return _reference(), _launch(repo_root, out, 2)
+
+
+def _check_equal(got, wanted, skip=()):
     assert wanted.keys() == got.keys()
-    assert 'logit_scale' in wanted
-    assert 'losses.id.classifier.weight' in wanted
-    for name in wanted:
-        if name == 'loss_id':
-            continue  # the mean over ranks is the loss of the whole batch
+    for name in wanted.keys() - set(skip):
         scale = wanted[name].abs().max().item()
         torch.testing.assert_close(
-            got[name], wanted[name], atol=1e-5 * max(scale, 1e-2), rtol=1e-4
+            got[name],
+            wanted[name],
+            atol=1e-5 * max(scale, 1e-2),
+            rtol=1e-4,
+            msg=lambda text, name=name: f'{name}: {text}',
         )
+
+
+@pytest.mark.dist
+def test_gradients_of_two_processes_equal_those_of_one(runs):
+    one, two = runs
+    wanted, got = one['gathered'], two['gathered']
+    assert 'logit_scale' in wanted
+    assert 'losses.id.classifier.weight' in wanted
+    # The mean over ranks is the loss of the whole batch.
+    _check_equal(got, wanted, skip=['loss_id'])
     # Without gathering each process sees fewer pairs: another gradient.
     torch.testing.assert_close(one['local'], one['gathered'])
     name = 'encoder.clip.visual.proj'
     gap = (two['local'][name] - wanted[name]).abs().max()
     assert gap > 0.05 * wanted[name].abs().max()
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize('kind', ['fafa', 'inversion'])
+def test_composed_losses_see_the_triplets_of_all_processes(runs, kind):
+    one, two = (run[kind] for run in runs)
+    _check_equal(two, one)
+    losses = {
+        'fafa': ('loss_fda', 'loss_fd', 'loss_mfr'),
+        'inversion': ('loss_text', 'loss_vis'),
+    }[kind]
+    assert all(one[name] > 0 for name in losses)
+    assert one['query.tinets.0.fc_out.weight'].abs().max() > 0
+    assert ('head.temperature' in one) == (kind == 'fafa')
+    encoder = [name for name in one if name.startswith('encoder.')]
+    assert bool(encoder) == (kind == 'fafa')
+
+
+@pytest.mark.dist
+def test_a_process_may_have_one_group_if_another_has_a_second(runs):
+    one, two = (run['alone'] for run in runs)
+    _check_equal(two, one)
+    for run in runs:
+        assert run['refusal'].startswith('All 8 samples of this batch have')
