@@ -180,6 +180,7 @@ def load_clip_weights(
     weights: ClipWeights,
     interpolation: str = 'bilinear',
     antialias: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> None:
     """Load weights in place; every key must find its place.
 
@@ -191,6 +192,9 @@ def load_clip_weights(
         weights (ClipWeights): What to load.
         interpolation (str): How to resize the grid of positions.
         antialias (bool): Whether to smooth when the grid shrinks.
+        size (tuple[int, int], optional): Height and width in pixels of the
+            pictures they were trained with. Defaults to None, which means
+            squares.
 
     Raises:
         ValueError: If keys are missing or unknown or shapes differ.
@@ -209,7 +213,7 @@ def load_clip_weights(
             value = state.get(key, own[key])
             state[key] = value.reshape(own[key].shape)
     resize_visual_pos_embed(
-        clip.visual, state, interpolation, antialias, weights.published
+        clip.visual, state, interpolation, antialias, weights.published, size
     )
     if 'positional_embedding' in own or 'text.positional_embedding' in own:
         resize_text_pos_embed(state, clip)

@@ -48,6 +48,9 @@ class OpenCLIPEncoder(nn.Module):
             to ``'bilinear'``, which IRRA uses; open_clip uses ``'bicubic'``
             with ``antialias=True``. Towers of timm resize by themselves.
         antialias (bool): Whether to smooth where the grid shrinks.
+        pretrained_size (tuple[int, int], optional): Height and width of the
+            pictures that ``pretrained`` was trained with, if they were not
+            square and ``image_size`` is another. Defaults to None.
         quick_gelu (bool, optional): Activation of the transformers. Defaults
             to None: QuickGELU if the model's config or the tag says so or the
             file is an archive of OpenAI.
@@ -82,6 +85,7 @@ class OpenCLIPEncoder(nn.Module):
         image_size: tuple[int, int] | int | None = None,
         interpolation: str = 'bilinear',
         antialias: bool = False,
+        pretrained_size: tuple[int, int] | None = None,
         quick_gelu: bool | None = None,
         context_length: int | None = None,
         token_projection: bool = True,
@@ -96,17 +100,18 @@ class OpenCLIPEncoder(nn.Module):
             config['text_cfg']['context_length'] = context_length
         size = set_image_size(config, image_size)
         self.clip = create_clip(config)
-        self._load(size, weights, interpolation, antialias)
+        self._load(
+            size, weights, (interpolation, antialias, pretrained_size)
+        )
         self._describe(config['embed_dim'], token_projection)
         self.frozen = _check_parts(frozen)
         self._freeze()
         if grad_checkpointing:
             self.clip.set_grad_checkpointing(True)
 
-    def _load(self, size, weights, interpolation, antialias) -> None:
+    def _load(self, size, weights, options) -> None:
         """Load weights, and bring towers to size that are built square."""
         visual = self.clip.visual
-        options = (interpolation, antialias)
         later = None
         if size and isinstance(visual, ModifiedResNet):
             set_resnet_size(visual, size)

@@ -16,31 +16,36 @@ def resize_positions(
     grid: tuple[int, int],
     interpolation: str = 'bilinear',
     antialias: bool = False,
+    source: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Resize a square grid of positions.
+    """Resize a grid of positions.
 
     Args:
-        positions (Tensor): Of shape (1 + S * S, C); the first row belongs to
-            the class token and stays.
+        positions (Tensor): Of shape (1 + N, C); the first row belongs to the
+            class token and stays.
         grid (tuple[int, int]): New height and width.
         interpolation (str): ``mode`` of ``torch.nn.functional.interpolate``.
         antialias (bool): Whether to smooth when the grid shrinks.
+        source (tuple[int, int], optional): Given height and width. Defaults
+            to None, which means a square.
 
     Returns:
         Tensor: Of shape (1 + height * width, C).
 
     Raises:
-        ValueError: If the given grid is not square.
+        ValueError: If the positions do not fill the given grid.
     """
     side = math.isqrt(len(positions) - 1)
-    if side * side != len(positions) - 1:
+    source = source or (side, side)
+    if source[0] * source[1] != len(positions) - 1:
         raise ValueError(
-            f'{len(positions) - 1} positions are no square grid, so they '
-            f'cannot be resized to {grid[0]}x{grid[1]}; give the picture '
-            'size these weights were trained with.'
+            f'{len(positions) - 1} positions are no {source[0]}x{source[1]} '
+            f'grid, so they cannot be resized to {grid[0]}x{grid[1]}; give '
+            'pretrained_size, the size of the pictures these weights were '
+            'trained with.'
         )
     first, rest = positions[:1], positions[1:]
-    image = rest.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    image = rest.reshape(1, *source, -1).permute(0, 3, 1, 2)
     image = F.interpolate(image, grid, mode=interpolation, antialias=antialias)
     return torch.cat([first, image.flatten(2)[0].t()])
 
@@ -51,6 +56,7 @@ def resize_visual_pos_embed(
     interpolation: str = 'bilinear',
     antialias: bool = False,
     square: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> None:
     """Resize the positions in a state dict to those of an image tower.
 
@@ -65,17 +71,33 @@ def resize_visual_pos_embed(
         square (bool): Whether the given grid is known to be square where it
             can be. 16 x 16 and 32 x 8 have the same number of positions and
             are not the same. Defaults to False: equal numbers fit.
+        size (tuple[int, int], optional): Height and width in pixels of the
+            pictures that the given grid belongs to. Defaults to None, which
+            means squares.
     """
     for key, grid in ((_VIT_KEY, _vit_grid), (_RESNET_KEY, _resnet_grid)):
-        size = grid(visual)
-        if size is None or key not in state:
+        wanted = grid(visual)
+        if wanted is None or key not in state:
             continue
         number = len(state[key]) - 1
-        other = square and math.isqrt(number) ** 2 == number
-        if number != size[0] * size[1] or (other and size[0] != size[1]):
+        source = _given_grid(visual, size, wanted)
+        if source is None and square and math.isqrt(number) ** 2 == number:
+            source = (math.isqrt(number),) * 2
+        if number != wanted[0] * wanted[1] or source not in (None, wanted):
             state[key] = resize_positions(
-                state[key], size, interpolation, antialias
+                state[key], wanted, interpolation, antialias, source
             )
+
+
+def _given_grid(
+    visual: nn.Module, size: tuple[int, int] | None, wanted: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Grid of pictures of a size, from that of the tower's own size."""
+    if size is None:
+        return None
+    own = _pair(visual.image_size)
+    patch = [o // w for o, w in zip(own, wanted, strict=True)]
+    return size[0] // patch[0], size[1] // patch[1]
 
 
 def _vit_grid(visual: nn.Module) -> tuple[int, int] | None:

@@ -202,8 +202,26 @@ def test_equal_numbers_of_positions_are_not_equal_grids(source, tmp_path):
     torch.testing.assert_close(again.clip.visual.positional_embedding, new)
 
 
+def test_grids_that_are_not_square_resize_from_a_given_size(source, tmp_path):
+    torch.save(source.clip.state_dict(), tmp_path / 'clip.pt')
+    encoder = _load(tmp_path / 'clip.pt', image_size=(128, 32))
+    torch.save({'state_dict': encoder.state_dict()}, tmp_path / 'own.pth')
+    larger = _load(
+        tmp_path / 'own.pth', image_size=(192, 64), pretrained_size=(128, 32)
+    )
+    old = encoder.clip.visual.positional_embedding
+    torch.testing.assert_close(
+        larger.clip.visual.positional_embedding,
+        resize_positions(old, (12, 4), source=(8, 2)),
+    )
+    same = _load(
+        tmp_path / 'own.pth', image_size=(64, 64), pretrained_size=(128, 32)
+    )
+    assert not torch.equal(same.clip.visual.positional_embedding, old)
+
+
 def test_positions_of_no_square_are_refused():
-    with pytest.raises(ValueError, match='12 positions are no square grid'):
+    with pytest.raises(ValueError, match='12 positions are no 3x3 grid'):
         resize_positions(torch.zeros(13, 4), (3, 3))
 
 
