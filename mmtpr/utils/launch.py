@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -280,6 +281,10 @@ def build_runner(cfg: Config) -> Runner:
     Returns:
         Runner: The runner.
     """
+    if cfg.get('compile') and find_spec('setuptools'):
+        # torch.compile needs it, and it refuses to be imported after the
+        # distutils that mmengine's report on the environment imports.
+        import_module('setuptools')
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)

@@ -206,3 +206,13 @@ def test_tools_in_an_installed_copy(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "type='mmtpr.WoRAModel'" in done.stdout
     assert 'batch_size=7' in done.stdout
+
+
+def test_compiling_runners_import_setuptools_before_distutils(monkeypatch):
+    asked = []
+    monkeypatch.setattr(launch, 'import_module', asked.append)
+    monkeypatch.setattr(launch, 'find_spec', lambda name: True)
+    monkeypatch.setattr(launch.Runner, 'from_cfg', lambda cfg: list(asked))
+    assert launch.build_runner(Config(dict(compile=True))) == ['setuptools']
+    asked.clear()
+    assert launch.build_runner(Config(dict(compile=False))) == []
