@@ -7,6 +7,7 @@ import torch
 from .matching import Array, Pairs, check_missing, to_ids
 from .ranking import Ranking, check_topk, ranked_lists, ranks_of_positives
 from .similarity import similarity_blocks
+from .stacked_items import StackedItems
 
 
 def rank_features(
@@ -69,7 +70,7 @@ def rank_features(
 def rank_queries(
     query_feats: torch.Tensor,
     query_ids: Array,
-    gallery_feats: torch.Tensor,
+    gallery_feats: torch.Tensor | StackedItems,
     gallery_ids: Array,
     topk_tokens: int = 1,
     ties: str = 'pessimistic',
@@ -83,7 +84,8 @@ def rank_queries(
     Args:
         query_feats (Tensor): Of shape (Q, D), normalised.
         query_ids (Tensor | ndarray | Sequence[int]): Of shape (Q, ).
-        gallery_feats (Tensor): Of shape (G, T, D) or (G, D), normalised.
+        gallery_feats (Tensor | StackedItems): Of shape (G, T, D) or (G, D),
+            normalised.
         gallery_ids (Tensor | ndarray | Sequence[int]): Of shape (G, ).
         topk_tokens (int): How many of the T cosines are averaged.
         ties (str): See :func:`rank_metrics`.

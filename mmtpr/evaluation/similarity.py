@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 import torch
 
+from .product import product
+from .stacked_items import StackedItems
 from .threads import map_in_threads
 
 # One tile is 256 queries x 2,048 gallery vectors: 2 MiB of products.
@@ -58,7 +60,7 @@ def topk_similarity(
 @torch.no_grad()
 def similarity_blocks(
     query: torch.Tensor,
-    tokens: torch.Tensor,
+    tokens: torch.Tensor | StackedItems,
     topk_tokens: int = 1,
     chunk_size: int | None = None,
 ) -> Iterator[tuple[int, torch.Tensor]]:
@@ -66,7 +68,8 @@ def similarity_blocks(
 
     Args:
         query (Tensor): Of shape (Q, D), floating.
-        tokens (Tensor): Of shape (N, T, D) or (N, D), floating.
+        tokens (Tensor | StackedItems): Of shape (N, T, D) or (N, D),
+            floating.
         topk_tokens (int): See :func:`topk_similarity`.
         chunk_size (int, optional): Queries in a block; multiples of 256 run
             fastest. Defaults to None: as many as fit in 64 MiB of scores.
@@ -88,7 +91,9 @@ def similarity_blocks(
         yield start, _score_block(block, tokens, topk_tokens)
 
 
-def _check(query: torch.Tensor, tokens: torch.Tensor, k: int) -> None:
+def _check(
+    query: torch.Tensor, tokens: torch.Tensor | StackedItems, k: int
+) -> None:
     if (
         query.dim() != 2
         or tokens.dim() != 3
@@ -111,7 +116,7 @@ def _default_chunk(gallery: int) -> int:
 
 
 def _score_block(
-    query: torch.Tensor, tokens: torch.Tensor, k: int
+    query: torch.Tensor, tokens: torch.Tensor | StackedItems, k: int
 ) -> torch.Tensor:
     """(B, D), (N, T, D) -> (B, N), one column of tiles after the other."""
     items = max(1, _TILE_VECTORS // tokens.shape[1])
@@ -130,14 +135,13 @@ def _score_block(
 
 
 def _new_buffers(
-    tokens: torch.Tensor, items: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One tile's gallery (T, items, D), queries (256, D) and products."""
+    tokens: torch.Tensor | StackedItems, items: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One tile's gallery (T, items, D) and queries (256, D)."""
     _, num_tokens, dim = tokens.shape
     kind = dict(dtype=torch.float32, device=tokens.device)
     left = torch.zeros(num_tokens, items, dim, **kind)
-    right = torch.zeros(_TILE_QUERIES, dim, **kind)
-    return left, right, torch.empty(num_tokens, items, _TILE_QUERIES, **kind)
+    return left, torch.zeros(_TILE_QUERIES, dim, **kind)
 
 
 def _score_column(
@@ -147,14 +151,13 @@ def _score_column(
     out: torch.Tensor,
     left: torch.Tensor,
     right: torch.Tensor,
-    tile: torch.Tensor,
 ) -> None:
     """Score all queries (B, D) against a few items into ``out`` (B, n)."""
     left[:, : len(part)] = part.transpose(0, 1)
     for row in range(0, len(query), _TILE_QUERIES):
         some = query[row : row + _TILE_QUERIES]
         right[: len(some)] = some
-        torch.mm(left.flatten(0, 1), right.t(), out=tile.flatten(0, 1))
+        tile = product(left.flatten(0, 1), right).unflatten(0, left.shape[:2])
         score = mean_of_top(tile, k)[: len(part), : len(some)]
         out[row : row + len(some)] = score.t()
 

@@ -14,6 +14,7 @@ from mmtpr.registry import METRICS
 from ..feature_ranking import rank_queries
 from ..matching import ON_MISSING, check_missing
 from ..ranking import TIES, Ranking, check_topk
+from ..stacked_items import StackedItems
 from .ranking_file import same_image_pairs, write_ranking
 
 _MATCH_KEYS = ('pid', 'instance_id')
@@ -261,15 +262,16 @@ def _of_role(results: list[dict], role: str) -> list[dict]:
     return items
 
 
-def _stack(items: list[dict], role: str) -> torch.Tensor:
+def _stack(items: list[dict], role: str) -> torch.Tensor | StackedItems:
     shapes = {tuple(item['features'].shape) for item in items}
     if len(shapes) > 1:
         raise ValueError(
             f'{role} features differ in shape: {sorted(shapes)}. All items '
             'need the same number of vectors of the same width.'
         )
-    features = torch.stack([item['features'] for item in items])
-    broken = ~features.flatten(1).isfinite().all(dim=1)
+    features = [item['features'] for item in items]
+    # They are normalised: a sum is finite unless one of the numbers is not.
+    broken = ~torch.stack([feature.sum() for feature in features]).isfinite()
     if broken.any():
         first = items[int(broken.nonzero()[0])]
         name = first['img_path'] or first['caption']
@@ -278,7 +280,9 @@ def _stack(items: list[dict], role: str) -> torch.Tensor:
             f'finite, first that of "{name}". Look at the checkpoint, or at '
             'the precision it runs in.'
         )
-    return features
+    # Of items of several vectors a second copy would be large.
+    several = role == 'gallery' and len(features[0]) > 1
+    return StackedItems(features) if several else torch.stack(features)
 
 
 def _one_of(name: str, value: Any, choices: tuple) -> None:
