@@ -99,3 +99,40 @@ def test_the_fusion_is_evaluated_beside_its_parts(data, tmp_path):
     cfg = small('word4per_fuse_itcpr', data, tmp_path)
     runner = Runner.from_cfg(cfg)
     assert {'tinet0/R@1', 'tinet1/R@1', 'R@1'} <= set(runner.test())
+
+
+def test_fafa_on_blip2_trains_and_tests(data, tmp_path):
+    pytest.importorskip(
+        'transformers', reason='BLIP-2 needs the extra [blip2] (transformers)'
+    )
+    cfg = small('fafa_blip2_syncpr_itcpr', data, tmp_path)
+    # As on the command line, behind --cfg-options.
+    cfg.merge_from_dict(
+        {
+            'optim_wrapper.optimizer.lr': 1e-3,
+            'default_hooks.logger.interval': 1,
+            'train_dataloader.dataset.broken_images': 'skip',
+            'test_dataloader.dataset.broken_images': 'skip',
+        }
+    )
+    runner = Runner.from_cfg(cfg)
+    before = {k: v.clone() for k, v in runner.model.state_dict().items()}
+    runner.train()
+    assert runner.iter == 4  # 16 triplets of 8 groups, 4 in a batch
+    logged = runner.message_hub.log_scalars
+    for name in ('loss_fda', 'loss_fd', 'loss_mfr', 'cut_captions'):
+        assert logged[f'train/{name}'].current() >= 0
+    assert list(tmp_path.glob('best_mAP_epoch_1.pth'))
+    changed = {
+        name.split('.')[2]
+        for name, value in runner.model.state_dict().items()
+        if name.startswith('encoder.blip2') and (before[name] != value).any()
+    }
+    assert {'qformer', 'text_projection', 'query_tokens'} <= changed
+    towers = [k for k in before if '.vision_model.encoder.' in k]
+    after = runner.model.state_dict()
+    assert towers
+    assert all((before[k] == after[k]).all() for k in towers)
+    found = runner.test()
+    assert set(found) == {'R@1', 'R@5', 'R@10', 'mAP', 'mINP'}
+    assert 0 < found['mAP'] <= 100

@@ -27,6 +27,8 @@ SOURCES = (
     'tools',
 )
 MIM = 'mmtpr/.mim'
+# What the tests bring too, so that none of BLIP-2 is skipped.
+BLIP2 = {'transformers'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
 
 pytestmark = pytest.mark.skipif(
@@ -149,7 +151,8 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
     [
         ('openmmlab', {'mmengine', 'mmcv-lite', 'mmpretrain', 'setuptools'}),
         ('onedl', {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain'}),
-        ('blip2', {'transformers'}),
+        ('blip2', BLIP2),
+        ('tests', {'pytest', 'pytest-timeout', 'tensorboard', *BLIP2}),
     ],
 )
 def test_extras(metadata, extra, wanted):
