@@ -13,6 +13,7 @@ import cv2
 from mmtpr.utils import read_json
 
 from .base import PedestrianGenerator
+from .changes import SAMPLE_SENTENCES
 from .identities import (
     LABEL_NAMES,
     distinctly_dressed,
@@ -22,7 +23,7 @@ from .layouts import PAIR_KINDS, Shot, cuhk_layout, mals_layout
 from .vocabulary import write_vocabulary
 from .world import ProceduralWorld
 
-_FORMAT = 2  # raise when the same settings give other files
+_FORMAT = 3  # raise when the same settings give other files
 _QUALITY = 92  # of the JPEG files
 
 
@@ -71,7 +72,8 @@ def write_toy_data(
         out/vocabulary.txt.gz              byte pairs for the tokenizer
         out/settings.json
 
-    No two people of a world, over all splits, share all attributes.
+    No two people of a world, over all splits, share all attributes. The
+    vocabulary knows the sentences of composed queries too.
 
     Args:
         out (str | PathLike): Folder to be made. One with the same settings is
@@ -101,6 +103,7 @@ def write_toy_data(
         texts += _write_pretrain(
             folder / 'pretrain', noisy, settings, processes
         )
+        texts += SAMPLE_SENTENCES
         write_vocabulary(texts, folder / 'vocabulary.txt.gz')
         _write_json(folder / 'settings.json', wanted)
         os.rename(folder, out)
