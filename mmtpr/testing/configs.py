@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from .tiny_blip2 import shrink_blip2
 from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
+from .tiny_swin_bert import shrink_swin_bert
 
 _DATASETS = ('CUHKPEDES', 'ICFGPEDES', 'RSTPReid', 'MALS')
 
@@ -108,6 +109,8 @@ def _shrink_node(node: dict, data_root: str, size: tuple[int, int]) -> None:
         )
     elif kind in ('BLIP2Encoder', 'TokenizeBert'):
         shrink_blip2(node, data_root, size)
+    elif kind == 'SwinBertEncoder':
+        shrink_swin_bert(node, size)
     elif kind == 'MLMLoss':
         node.update(layers=1)
     elif kind in ('Resize', 'RandomResize'):

@@ -2,5 +2,6 @@
 
 from .blip2_encoder import BLIP2Encoder
 from .open_clip_encoder import OpenCLIPEncoder
+from .swin_bert_encoder import SwinBertEncoder
 
-__all__ = ['BLIP2Encoder', 'OpenCLIPEncoder']
+__all__ = ['BLIP2Encoder', 'OpenCLIPEncoder', 'SwinBertEncoder']

@@ -1,0 +1,130 @@
+"""What transformers' BERT cannot express: cross-attention to another width.
+
+A decoder layer of transformers keeps keys and values as wide as the text, and
+how it takes ready-made ones differs from version to version. Here the parts of
+a layer are called in their order, with a cross-attention of our own that has
+BERT's names.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Added to the attention logits of padding, as in BERT's first release.
+_HIDDEN = -10000.0
+
+
+class ImageCrossAttention(nn.Module):
+    """Cross-attention of text to tokens of another width.
+
+    Args:
+        config (transformers.BertConfig): Sizes of the text side.
+        image_width (int): Width of the tokens that are read.
+    """
+
+    def __init__(self, config: Any, image_width: int) -> None:
+        super().__init__()
+        from transformers.models.bert.modeling_bert import BertSelfOutput
+
+        width = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.dropout = config.attention_probs_dropout_prob
+        self.self = nn.ModuleDict(
+            dict(
+                query=nn.Linear(width, width),
+                key=nn.Linear(image_width, width),
+                value=nn.Linear(image_width, width),
+            )
+        )
+        self.output = BertSelfOutput(config)
+        for module in (*self.self.values(), self.output.dense):
+            nn.init.normal_(module.weight, std=config.initializer_range)
+            nn.init.zeros_(module.bias)
+
+    def keys_values(self, image_embeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Project what is read.
+
+        Args:
+            image_embeds (Tensor): Of shape (M, N, image_width).
+
+        Returns:
+            tuple[Tensor, Tensor]: Keys and values, each of shape
+            (M, heads, N, width / heads).
+        """
+        return (
+            self._split(self.self['key'](image_embeds)),
+            self._split(self.self['value'](image_embeds)),
+        )
+
+    def forward(self, hidden: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Read.
+
+        Args:
+            hidden (Tensor): Text states of shape (P, L, width).
+            keys (Tensor): Of P pictures, see :meth:`keys_values`.
+            values (Tensor): Likewise.
+
+        Returns:
+            Tensor: Of shape (P, L, width).
+        """
+        context = F.scaled_dot_product_attention(
+            self._split(self.self['query'](hidden)),
+            keys,
+            values,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.output(context.transpose(1, 2).flatten(2), hidden)
+
+    def _split(self, states: Tensor) -> Tensor:
+        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def attention_bias(mask: Tensor, dtype: Any) -> Tensor:
+    """What is added to attention logits.
+
+    Args:
+        mask (Tensor): 1 where a token counts, of shape (K, L).
+        dtype (torch.dtype): Type of the states.
+
+    Returns:
+        Tensor: 0 or -10000, of shape (K, 1, 1, L).
+    """
+    return (mask[:, None, None, :] == 0).to(dtype) * _HIDDEN
+
+
+def text_layer(layer: nn.Module, hidden: Tensor, bias: Tensor) -> Tensor:
+    """Run a layer that sees only text.
+
+    Args:
+        layer (nn.Module): ``BertLayer`` of transformers.
+        hidden (Tensor): Of shape (K, L, width).
+        bias (Tensor): See :func:`attention_bias`.
+
+    Returns:
+        Tensor: Of shape (K, L, width).
+    """
+    return layer.feed_forward_chunk(layer.attention(hidden, bias)[0])
+
+
+def cross_layer(
+    layer: nn.Module,
+    hidden: Tensor,
+    bias: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> Tensor:
+    """Run a layer that also reads pictures.
+
+    Args:
+        layer (nn.Module): ``BertLayer`` with an :class:`ImageCrossAttention`.
+        hidden (Tensor): Of shape (P, L, width).
+        bias (Tensor): See :func:`attention_bias`.
+        keys (Tensor): Of P pictures.
+        values (Tensor): Of P pictures.
+
+    Returns:
+        Tensor: Of shape (P, L, width).
+    """
+    hidden = layer.attention(hidden, bias)[0]
+    return layer.feed_forward_chunk(layer.crossattention(hidden, keys, values))

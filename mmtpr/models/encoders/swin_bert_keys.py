@@ -1,0 +1,117 @@
+"""Names of APTM's and Filtering-WoRA's release and of our encoder."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mmtpr.converters.keymap import KeyMap, Rule, prefixed, same_names
+from mmtpr.converters.swin import (
+    SWIN_IGNORED,
+    number_of_stages,
+    stacked_order,
+    swin_rules,
+    unfold_order,
+)
+
+_VISION = 'vision_encoder.'
+_IGNORED = {
+    **{_VISION + name: reason for name, reason in SWIN_IGNORED.items()},
+    'text_encoder.bert.embeddings.position_ids': (
+        'the numbers 0, 1, 2, ..., which the model has by itself'
+    ),
+}
+
+
+def aptm_map(state: Mapping[str, Tensor]) -> KeyMap:
+    """Key map of the releases to :class:`SwinBertEncoder`.
+
+    Adapters of Filtering-WoRA get the names they have when all linear layers
+    of ``vision`` are adapted: ``<layer>.linear``, ``.lora_A``, ``.lora_B``,
+    ``.magnitude``, ``.alpha``, ``.beta``.
+
+    Args:
+        state (Mapping[str, Tensor]): A state dict of either layout, which
+            tells the number of stages.
+
+    Returns:
+        KeyMap: Names of the release -> names of the encoder, and back by
+        ``inverse()``.
+    """
+    stages = number_of_stages(state)
+    return KeyMap(
+        'APTM',
+        'mmtpr.SwinBertEncoder',
+        [
+            *prefixed(
+                [*_adapter_rules(), *swin_rules(stages)], _VISION, 'vision.'
+            ),
+            *same_names(
+                'bert.{rest}',
+                'cls.{rest}',
+                source='text_encoder.',
+                target='bert.',
+            ),
+            Rule('vision_proj.{p}', 'image_projection.{p}'),
+            Rule('text_proj.{p}', 'text_projection.{p}'),
+            *same_names('itm_head.{rest}'),
+            Rule('temp', 'temperature'),
+        ],
+        _IGNORED,
+    )
+
+
+def _adapter_rules() -> list[Rule]:
+    """Names of adapted linear layers, within the image tower."""
+    block = 'layers.{i}.blocks.{j}.', 'stages.{i}.blocks.{j}.'
+    layers = {
+        block[0] + theirs: block[1] + ours
+        for theirs, ours in (
+            ('attn.qkv', 'attn.w_msa.qkv'),
+            ('attn.proj', 'attn.w_msa.proj'),
+            ('mlp.fc1', 'ffn.layers.0.0'),
+            ('mlp.fc2', 'ffn.layers.1'),
+        )
+    }
+    rules = [
+        rule
+        for theirs, ours in layers.items()
+        for rule in _linear_rules(theirs, ours, _same, _same)
+    ]
+    merging = 'layers.{i}.downsample.reduction'
+    return rules + _linear_rules(
+        merging,
+        merging.replace('layers', 'stages'),
+        unfold_order,
+        stacked_order,
+    )
+
+
+def _linear_rules(theirs: str, ours: str, order, back) -> list[Rule]:
+    """Rules of one layer; ``order`` is that of its input features."""
+    return [
+        Rule(f'{theirs}.linear.weight', f'{ours}.linear.weight', order, back),
+        Rule(f'{theirs}.linear.bias', f'{ours}.linear.bias'),
+        Rule(
+            f'{theirs}.lora.A',
+            f'{ours}.lora_A',
+            lambda value: order(value.t()).contiguous(),
+            lambda value: back(value).t().contiguous(),
+        ),
+        Rule(f'{theirs}.lora.B', f'{ours}.lora_B', _transposed, _transposed),
+        Rule(f'{theirs}.lora.alpha', f'{ours}.alpha'),
+        Rule(f'{theirs}.lora.beta', f'{ours}.beta'),
+        Rule(
+            f'{theirs}.m',
+            f'{ours}.magnitude',
+            lambda value: order(value).squeeze(0),
+            lambda value: back(value).unsqueeze(0),
+        ),
+    ]
+
+
+def _same(value: Tensor) -> Tensor:
+    return value
+
+
+def _transposed(value: Tensor) -> Tensor:
+    return value.t().contiguous()
