@@ -6,6 +6,7 @@ from .cuhk_pedes import CUHKPEDES
 from .icfg_pedes import ICFGPEDES
 from .itcpr import ITCPR
 from .mals import MALS
+from .pa100k import PA100K
 from .relevance_filter import RelevanceFilteredDataset
 from .rstp_reid import RSTPReid
 from .syn_cpr import SynCPR
@@ -16,6 +17,7 @@ __all__ = [
     'ICFGPEDES',
     'ITCPR',
     'MALS',
+    'PA100K',
     'CachedFeatureDataset',
     'RSTPReid',
     'RelevanceFilteredDataset',

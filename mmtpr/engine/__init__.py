@@ -1,4 +1,4 @@
-"""Hooks of the runner. The stock loops do retrieval."""
+"""Hooks of the runner, and loops where the stock ones do not suffice."""
 
 from .hooks import (
     AdapterCheckpointHook,
@@ -8,12 +8,22 @@ from .hooks import (
     ReproducibleRandomnessHook,
     StopOnNonFiniteLossHook,
 )
+from .loops import (
+    AttributeTestLoop,
+    AttributeValLoop,
+    RerankTestLoop,
+    RerankValLoop,
+)
 
 __all__ = [
     'AdapterCheckpointHook',
     'AdapterStatsHook',
     'AtomicCheckpointHook',
+    'AttributeTestLoop',
+    'AttributeValLoop',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
+    'RerankTestLoop',
+    'RerankValLoop',
     'StopOnNonFiniteLossHook',
 ]

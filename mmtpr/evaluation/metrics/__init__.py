@@ -1,11 +1,15 @@
 """Metrics for mmengine's evaluator."""
 
+from .attribute_metric import AttributeMetric
 from .composed_retrieval_metric import ComposedRetrievalMetric
 from .person_retrieval_metric import PersonRetrievalMetric
 from .ranking_file import read_ranking
+from .reranked_retrieval_metric import RerankedRetrievalMetric
 
 __all__ = [
+    'AttributeMetric',
     'ComposedRetrievalMetric',
     'PersonRetrievalMetric',
+    'RerankedRetrievalMetric',
     'read_ranking',
 ]

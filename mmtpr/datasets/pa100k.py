@@ -1,0 +1,196 @@
+"""PA-100K, pedestrians with 26 attributes."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from mmtpr.registry import DATASETS
+
+from .annotations import GUIDE, read_records
+from .mat_file import read_mat
+from .splits import SPLITS
+
+#: Names in the order of the labels, as the annotation file has them.
+PA100K_ATTRIBUTES = (
+    'Female',
+    'AgeOver60',
+    'Age18-60',
+    'AgeLess18',
+    'Front',
+    'Side',
+    'Back',
+    'Hat',
+    'Glasses',
+    'HandBag',
+    'ShoulderBag',
+    'Backpack',
+    'HoldObjectsInFront',
+    'ShortSleeve',
+    'LongSleeve',
+    'UpperStride',
+    'UpperLogo',
+    'UpperPlaid',
+    'UpperSplice',
+    'LowerStripe',
+    'LowerPattern',
+    'LongCoat',
+    'Trousers',
+    'Shorts',
+    'Skirt&Dress',
+    'boots',
+)
+
+
+@DATASETS.register_module()
+class PA100K(BaseDataset):
+    """PA-100K (Liu et al., ICCV 2017): 80,000 / 10,000 / 10,000 pictures.
+
+    The annotations are those of the owners or the json files of APTM, one a
+    split:
+
+    .. code-block:: none
+
+        annotation.mat     train_images_name, train_label, val_..., test_...
+        PA100K_train.json  [{"image": "000001.jpg", "label": [0, 1, ...]}, ...]
+
+    Samples are ``dict(role, img_path, image_id, attributes)``, the role
+    ``'train'`` for the training split and ``'gallery'`` for the others;
+    ``attributes`` is a list of 0 and 1. There are no identities. ``metainfo``
+    says ``dataset_name``, ``split``, ``attributes`` (names) and
+    ``num_attributes``.
+
+    Args:
+        ann_file (str): ``.mat`` or ``.json``, relative to ``data_root``.
+            Defaults to ``'annotation.mat'``.
+        data_root (str): Folder of the data set. Defaults to ''.
+        data_prefix (dict, optional): Image folder, relative to
+            ``data_root``. Defaults to ``dict(img_path='release_data')``.
+        split (str): ``'train'``, ``'val'`` or ``'test'``; a json file is one
+            split as a whole. Defaults to ``'train'``.
+        **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: If the annotation file or image folder is absent.
+        ValueError: Naming file, record and key of malformed annotations.
+    """
+
+    METAINFO = dict(
+        dataset_name='PA-100K',
+        attributes=PA100K_ATTRIBUTES,
+        num_attributes=len(PA100K_ATTRIBUTES),
+    )
+
+    def __init__(
+        self,
+        ann_file: str = 'annotation.mat',
+        data_root: str = '',
+        data_prefix: dict | None = None,
+        split: str = 'train',
+        **kwargs,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(
+                f'split={split!r} of PA100K must be one of {SPLITS}.'
+            )
+        self.split = split
+        super().__init__(
+            ann_file=ann_file,
+            data_root=data_root,
+            data_prefix={'img_path': 'release_data', **(data_prefix or {})},
+            **kwargs,
+        )
+        self._metainfo['split'] = split
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations of the split.
+
+        Returns:
+            list[dict]: Samples.
+        """
+        root = self.data_prefix['img_path'] or '.'
+        if '://' not in root and not os.path.isdir(root):
+            raise FileNotFoundError(
+                f'The image folder "{root}" of PA100K does not exist. Check '
+                f'data_root and data_prefix in the config. See {GUIDE}.'
+            )
+        role = 'train' if self.split == 'train' else 'gallery'
+        return [
+            dict(
+                role=role,
+                img_path=os.path.join(root, name),
+                image_id=index,
+                attributes=labels,
+            )
+            for index, (name, labels) in enumerate(self._read())
+        ]
+
+    def _read(self) -> list[tuple[str, list[int]]]:
+        """Name and labels of each picture."""
+        if str(self.ann_file).endswith('.mat'):
+            names, labels = self._read_mat()
+        else:
+            names, labels = _from_json(str(self.ann_file))
+        for index, values in enumerate(labels):
+            if len(values) != len(PA100K_ATTRIBUTES) or not {0, 1}.issuperset(
+                values
+            ):
+                raise ValueError(
+                    f'Record {index} of "{self.ann_file}" must have '
+                    f'{len(PA100K_ATTRIBUTES)} attributes of 0 or 1, found '
+                    f'{len(values)}: {str(values)[:60]}. See {GUIDE}.'
+                )
+        return list(zip(names, labels, strict=True))
+
+    def _read_mat(self) -> tuple[list[str], list[list[int]]]:
+        path = str(self.ann_file)
+        if not os.path.isfile(path):
+            raise FileNotFoundError(
+                f'The PA-100K annotation file "{path}" does not exist. Check '
+                f'data_root and ann_file in the config. See {GUIDE}.'
+            )
+        keys = (f'{self.split}_images_name', f'{self.split}_label')
+        found = read_mat(path, keys)
+        absent = [key for key in keys if key not in found]
+        if absent:
+            raise ValueError(
+                f'"{path}" has no variable {" and ".join(absent)}, which the '
+                f'annotations of PA-100K have. See {GUIDE}.'
+            )
+        names = [_first_text(cell) for cell in found[keys[0]]]
+        labels = np.asarray(found[keys[1]])
+        if labels.ndim != 2 or len(labels) != len(names):
+            raise ValueError(
+                f'"{path}" has {len(names)} names in {keys[0]}, but labels '
+                f'of shape {labels.shape} in {keys[1]}. See {GUIDE}.'
+            )
+        return names, labels.astype(int).tolist()
+
+
+def _first_text(cell: Any) -> str:
+    """Name of a picture: text, or a cell that holds it."""
+    while isinstance(cell, list) and cell:
+        cell = cell[0]
+    if not isinstance(cell, str) or not cell:
+        raise ValueError(
+            f'The names of PA-100K pictures must be text, found {cell!r}. '
+            f'See {GUIDE}.'
+        )
+    return cell
+
+
+def _from_json(path: str) -> tuple[list[str], list[Sequence[int]]]:
+    records = read_records(path, 'PA-100K annotation file')
+    for index, record in enumerate(records):
+        keys = set(record) if isinstance(record, dict) else set()
+        absent = [key for key in ('image', 'label') if key not in keys]
+        if absent or not isinstance(record['label'], list):
+            raise ValueError(
+                f'Record {index} of "{path}" has no list of attribute labels '
+                f'with a picture (keys "image" and "label"); it has '
+                f'{", ".join(sorted(map(str, keys))) or "no keys"}. '
+                f'See {GUIDE}.'
+            )
+    return [r['image'] for r in records], [r['label'] for r in records]

@@ -1,0 +1,239 @@
+"""Evaluation with a cross encoder's second look at the best candidates."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.logging import print_log
+from mmengine.runner import TestLoop, ValLoop
+from torch import Tensor
+
+from mmtpr.evaluation.metrics import RerankedRetrievalMetric
+from mmtpr.evaluation.pair_scoring import PairScorer
+from mmtpr.evaluation.reranking import top_candidates
+from mmtpr.registry import LOOPS
+from mmtpr.structures import RetrievalDataSample
+
+from .candidates import TestSet, gather_test_set
+from .staged import StagedLoop, text_mask
+
+
+class _RerankLoop(StagedLoop):
+    """Takes features, then matching scores, then ranks.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader | dict): Queries and gallery in one data set.
+        evaluator (Evaluator | dict | list): With a
+            :class:`RerankedRetrievalMetric`.
+        fp16 (bool): Whether to run under autocast. Defaults to False.
+        topk (int): Candidates of each query. Defaults to 128.
+        query_block (int): See :class:`PairScorer`. Defaults to 8192.
+        gallery_block (int): See :class:`PairScorer`. Defaults to 512.
+        pair_batch (int): See :class:`PairScorer`. Defaults to 128.
+        text_batch (int): See :class:`PairScorer`. Defaults to 256.
+    """
+
+    def __init__(
+        self,
+        runner,
+        dataloader,
+        evaluator,
+        fp16: bool = False,
+        topk: int = 128,
+        query_block: int = 8192,
+        gallery_block: int = 512,
+        pair_batch: int = 128,
+        text_batch: int = 256,
+    ) -> None:
+        super().__init__(runner, dataloader, evaluator, fp16)
+        if topk < 1:
+            raise ValueError(f'topk must be at least 1, got {topk}.')
+        self.topk = topk
+        self.scorer = PairScorer(
+            self.model, query_block, gallery_block, pair_batch, text_batch
+        )
+        metrics = self.evaluator.metrics
+        if not any(isinstance(m, RerankedRetrievalMetric) for m in metrics):
+            names = ', '.join(type(metric).__name__ for metric in metrics)
+            raise ValueError(
+                f'{type(self).__name__} computes scores that only '
+                f'mmtpr.RerankedRetrievalMetric uses; the evaluator has '
+                f'{names}.'
+            )
+        self._clear()
+
+    def _clear(self) -> None:
+        self._samples: list[RetrievalDataSample] = []
+        # By number of the sample: picture tokens; tokens and mask.
+        self._images: dict[int, Tensor] = {}
+        self._captions: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def run(self) -> dict[str, float]:
+        """Evaluate.
+
+        Returns:
+            dict[str, float]: The numbers of the evaluator.
+        """
+        try:
+            return super().run()
+        finally:
+            self._clear()
+
+    def encode(
+        self,
+        inputs: dict[str, Tensor],
+        samples: Sequence[RetrievalDataSample],
+    ) -> list[RetrievalDataSample]:
+        """Put features on samples; keep picture tokens and captions.
+
+        Args:
+            inputs (dict): From the data preprocessor.
+            samples (Sequence[RetrievalDataSample]): Queries with tokens,
+                gallery items with pictures.
+
+        Returns:
+            list[RetrievalDataSample]: The samples.
+
+        Raises:
+            ValueError: If a query has no tokens or an item no picture.
+        """
+        start = len(self._samples)
+        if 'image' in inputs:
+            features, embeds = self.model.encode_image(inputs['image'])
+            values = (features.float().cpu(), embeds.cpu())
+            for i, *own in _rows(inputs['image_index'], *values):
+                if samples[i].role != 'query':
+                    samples[i].features = own[0][None]
+                    self._images[start + i] = own[1]
+        if 'tokens' in inputs:
+            tokens, mask = inputs['tokens'], text_mask(self.model, inputs)
+            features, _ = self.model.encode_text(tokens, mask)
+            values = (features.float().cpu(), tokens.cpu(), mask.cpu())
+            for i, *own in _rows(inputs['tokens_index'], *values):
+                if samples[i].role == 'query':
+                    samples[i].features = own[0]
+                    self._captions[start + i] = (own[1], own[2])
+        for sample in samples:
+            if 'features' not in sample:
+                raise ValueError(_nothing_message(sample))
+        self._samples.extend(samples)
+        return list(samples)
+
+    def finish(self) -> None:
+        """Score the candidates and hand all samples to the evaluator."""
+        begin = time.perf_counter()
+        known = self._gather()
+        index = top_candidates(known.query, known.gallery, self.topk)
+        rows, own = known.rows(), ~known.repeated
+        numbers = [i for i in self._images if own[i]]
+        scores = self.scorer(
+            [self._images[i] for i in numbers],
+            rows[known.positions[torch.tensor(numbers, dtype=torch.long)]],
+            known.tokens,
+            known.mask,
+            index,
+            len(known.gallery),
+        )
+        # Each pair is scored by one process and 0 in the others.
+        all_reduce(scores)
+        print_log(
+            f'Re-ranked the best {index.shape[1]} of {len(known.gallery)} '
+            f'items for {len(index)} queries in '
+            f'{time.perf_counter() - begin:.1f} s.',
+            logger='current',
+        )
+        for i, row in enumerate(rows[known.positions].tolist()):
+            if i in self._captions:
+                self._samples[i].rerank_index = index[row].int()
+                self._samples[i].rerank_score = scores[row]
+        self.evaluator.process(data_samples=self._samples, data_batch=None)
+
+    def _gather(self) -> TestSet:
+        samples = self._samples
+        captions = list(self._captions.values())
+        empty = torch.zeros(0, 0, dtype=torch.long)
+        tokens, mask = (
+            (torch.stack(part) for part in zip(*captions, strict=True))
+            if captions
+            else (empty, empty)
+        )
+        return gather_test_set(
+            len(self.dataloader.dataset),
+            torch.stack([sample.features.view(-1) for sample in samples]),
+            torch.tensor([i in self._captions for i in range(len(samples))]),
+            tokens,
+            mask,
+        )
+
+
+@LOOPS.register_module()
+class RerankTestLoop(_RerankLoop, TestLoop):
+    """Test with re-ranking of the best candidates by matching scores.
+
+    The model needs ``encode_image(images) -> (features, tokens)``,
+    ``encode_text(tokens, mask) -> (features, states)``,
+    ``image_keys_values`` and ``itm_scores`` (see :class:`PairScorer`).
+    Queries and gallery come through one data loader, split over processes by
+    the sampler. Each process keeps the tokens of its own pictures, on the
+    CPU, and scores the pairs with them; features and captions are exchanged.
+    With any number of processes the scores are the same.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader | dict): Queries and gallery in one data set.
+        evaluator (Evaluator | dict | list): With a
+            :class:`RerankedRetrievalMetric`, which has the fusion rule.
+        fp16 (bool): Whether to run under autocast. Defaults to False.
+        topk (int): Candidates of each query. Defaults to 128, as published.
+        query_block (int): Captions whose states are held on the device.
+            Defaults to 8192.
+        gallery_block (int): Pictures whose keys and values are held on the
+            device. Defaults to 512.
+        pair_batch (int): Pairs that run at a time. Defaults to 128.
+        text_batch (int): Captions encoded at a time. Defaults to 256.
+
+    Examples:
+        >>> test_cfg = dict(type='mmtpr.RerankTestLoop', topk=128)
+        >>> test_evaluator = dict(type='mmtpr.RerankedRetrievalMetric')
+    """
+
+    stage = 'test'
+
+
+@LOOPS.register_module()
+class RerankValLoop(_RerankLoop, ValLoop):
+    """Validation with re-ranking; all of it as :class:`RerankTestLoop`.
+
+    Args:
+        runner (Runner): The runner.
+        dataloader (DataLoader | dict): Queries and gallery in one data set.
+        evaluator (Evaluator | dict | list): With a
+            :class:`RerankedRetrievalMetric`.
+        fp16 (bool): Whether to run under autocast. Defaults to False.
+        topk (int): Candidates of each query. Defaults to 128.
+        query_block (int): See :class:`PairScorer`. Defaults to 8192.
+        gallery_block (int): See :class:`PairScorer`. Defaults to 512.
+        pair_batch (int): See :class:`PairScorer`. Defaults to 128.
+        text_batch (int): See :class:`PairScorer`. Defaults to 256.
+    """
+
+    stage = 'val'
+
+
+def _rows(index: Tensor, *values: Tensor):
+    """Positions in the batch with the rows that belong to them."""
+    return zip(index.tolist(), *values, strict=True)
+
+
+def _nothing_message(sample: RetrievalDataSample) -> str:
+    if sample.role == 'query':
+        return (
+            f'The query "{sample.get("caption")}" has no tokens: add '
+            "'mmtpr.TokenizeBert' to the test pipeline."
+        )
+    return (
+        f'The gallery item "{sample.get("img_path")}" has no picture: add an '
+        'image loader to the test pipeline.'
+    )

@@ -1,0 +1,160 @@
+"""A small test set re-ranked by a tiny model, as one of N processes.
+
+Usage: rerank_worker.py RANK WORLD_SIZE FOLDER. Rank 0 writes numbers.json.
+"""
+
+import json
+import sys
+import zlib
+from pathlib import Path
+
+import torch
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.registry import DATASETS, MODELS
+from mmengine.runner import Runner
+
+from mmtpr.structures import RetrievalDataSample
+from mmtpr.testing import TinyCrossModel
+
+NUM_IDS, NUM_QUERIES, NUM_GALLERY = 6, 41, 36
+
+
+@DATASETS.register_module(force=True)
+class CaptionsAndPictures(BaseDataset):
+    """Queries of 3 to 20 tokens, then pictures of noise."""
+
+    def __init__(
+        self,
+        roles=('query', 'gallery'),
+        tokens=True,
+        pictures=True,
+        **kwargs,
+    ):
+        self.roles, self.tokens, self.pictures = roles, tokens, pictures
+        super().__init__(**kwargs)
+
+    def load_data_list(self):
+        queries = [
+            dict(role='query', pid=i % NUM_IDS, caption=f'caption {i}')
+            for i in range(NUM_QUERIES)
+        ]
+        gallery = [
+            dict(role='gallery', pid=i % NUM_IDS, img_path=f'{i}.jpg')
+            for i in range(NUM_GALLERY)
+        ]
+        samples = [*queries, *gallery]
+        return [item for item in samples if item['role'] in self.roles]
+
+    def prepare_data(self, idx):
+        info = self.get_data_info(idx)
+        sample = RetrievalDataSample(metainfo=info)
+        generator = torch.Generator().manual_seed(idx)
+        image = None
+        if info['role'] == 'query' and self.tokens:
+            tokens = torch.randint(1, 100, (20,), generator=generator)
+            tokens[3 + idx % 18 :] = 0
+            sample.tokens = tokens
+        if info['role'] == 'gallery' and self.pictures:
+            image = noise(generator)
+        return dict(inputs=dict(image=image), data_samples=sample)
+
+
+@DATASETS.register_module(force=True)
+class AttributePictures(BaseDataset):
+    """Pictures with three attributes."""
+
+    METAINFO = dict(num_attributes=3, attributes=('a', 'b', 'c'))
+
+    def __init__(self, pictures=True, **kwargs):
+        self.pictures = pictures
+        super().__init__(**kwargs)
+
+    def load_data_list(self):
+        return [
+            dict(img_path=f'{i}.jpg', attributes=[i % 2, i // 2 % 2, i // 5])
+            for i in range(10)
+        ]
+
+    def prepare_data(self, idx):
+        sample = RetrievalDataSample(metainfo=self.get_data_info(idx))
+        image = noise(torch.Generator().manual_seed(idx))
+        image = image if self.pictures else None
+        return dict(inputs=dict(image=image), data_samples=sample)
+
+
+@MODELS.register_module(force=True)
+def seeded_cross_model():
+    """The same weights in every process."""
+    torch.manual_seed(3)
+    model = TinyCrossModel()
+    for linear in (model.itm_head[0], model.itm_head[3], model.text_proj):
+        linear.weight.data.mul_(5)  # scores that differ clearly
+    return model
+
+
+def model_cfg():
+    return dict(type='seeded_cross_model')
+
+
+def noise(generator):
+    size = (3, 12, 6)
+    return torch.randint(256, size, generator=generator).to(torch.uint8)
+
+
+def words_of(results):
+    """Tokens from a checksum of each word."""
+    ids = [1 + zlib.crc32(w.encode()) % 99 for w in results['caption'].split()]
+    return dict(results, tokens=torch.tensor(ids + [0] * (6 - len(ids))))
+
+
+def set_of(dataset):
+    """All samples as one batch."""
+    return pseudo_collate([dataset[i] for i in range(len(dataset))])
+
+
+def loader(dataset, batch_size=8):
+    return dict(
+        dataset=dataset,
+        batch_size=batch_size,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
+
+
+def runner_of(folder, stage, evaluator=None, data=None, loop=True, **kwargs):
+    """A runner that only tests or validates."""
+    name = f'mmtpr.Rerank{stage.capitalize()}Loop'
+    cfg = dict(type=name, topk=7, gallery_block=10, pair_batch=6)
+    ours = dict(
+        type='mmtpr.RerankedRetrievalMetric',
+        save_ranking=str(folder / 'ranking.json'),
+    )
+    parts = dict(
+        dataloader=loader(dict(type='CaptionsAndPictures', **(data or {}))),
+        cfg=dict(cfg, **kwargs) if loop else dict(),
+        evaluator=evaluator or ours,
+    )
+    return Runner(
+        model=model_cfg(),
+        work_dir=str(folder / 'work_dir'),
+        experiment_name=f'{stage}_{id(parts)}',
+        **{f'{stage}_{name}': part for name, part in parts.items()},
+    )
+
+
+def main(rank, world_size, folder):
+    torch.set_num_threads(1)
+    if world_size > 1:
+        torch.distributed.init_process_group(
+            'gloo',
+            init_method=f'file://{folder}/rendezvous',
+            rank=rank,
+            world_size=world_size,
+        )
+    metrics = runner_of(folder, 'test').test()
+    if rank == 0:
+        (folder / 'numbers.json').write_text(json.dumps(metrics))
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

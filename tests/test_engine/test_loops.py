@@ -1,0 +1,206 @@
+"""Re-ranking and attributes through a runner."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+
+from mmtpr.evaluation import FusedScores, attribute_metrics, rank_reranked
+from mmtpr.evaluation.metrics.ranking_file import read_ranking
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import rerank_worker as worker
+from rerank_worker import AttributePictures, runner_of, set_of
+
+sys.path.pop(0)
+
+
+def plain_scores(model, samples, topk):
+    """One query at a time, states repeated for its candidates."""
+    data = model.data_preprocessor(set_of(samples), False)['inputs']
+    mask = (data['tokens'] != 0).long()
+    texts, states = model.encode_text(data['tokens'], mask)
+    images, embeds = model.encode_image(data['image'])
+    index = (texts @ images.t()).topk(topk).indices
+    scores = [
+        model.itm_scores(
+            state.expand(topk, -1, -1), own.expand(topk, -1), embeds[best]
+        )
+        for state, own, best in zip(states, mask, index, strict=True)
+    ]
+    return FusedScores(texts, images, index, torch.stack(scores))
+
+
+@pytest.mark.parametrize('stage', ['test', 'val'])
+@torch.no_grad()
+def test_numbers_against_one_query_at_a_time(tmp_path, stage):
+    runner = runner_of(tmp_path, stage, topk=7)
+    found = getattr(runner, stage)()
+    samples = runner.test_dataloader.dataset if stage == 'test' else None
+    samples = samples or runner.val_dataloader.dataset
+    scores = plain_scores(runner.model, samples, 7)
+    ids = [samples[i]['data_samples'].pid for i in range(len(samples))]
+    queries = worker.NUM_QUERIES
+    ranking, lists = rank_reranked(
+        scores, ids[:queries], ids[queries:], list_size=10
+    )
+    expected = ranking.metrics()
+    assert {k: found[k] for k in expected} == pytest.approx(expected)
+    assert list(found)[5:] == [f'cosine/{k}' for k in expected]
+    assert found['mAP'] != pytest.approx(found['cosine/mAP'])
+    content = read_ranking(tmp_path / 'ranking.json')
+    for row, entry in enumerate(content['queries']):
+        own = [item['score'] for item in entry['ranking']]
+        assert own == pytest.approx(lists['score'][row].tolist(), abs=1e-5)
+    # Nothing is kept for the next time.
+    again = getattr(runner, stage)()
+    assert again == found
+
+
+def test_no_candidates_beyond_the_gallery(tmp_path):
+    found = runner_of(tmp_path, 'test', topk=500).test()
+    assert 0 < found['mAP'] < 100
+
+
+def run_processes(world_size, folder, repo_root):
+    folder.mkdir()
+    script = Path(__file__).with_name('rerank_worker.py')
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(rank), str(world_size), folder],
+            env={
+                **os.environ,
+                'PYTHONPATH': str(repo_root),
+                'OMP_NUM_THREADS': '1',
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(world_size)
+    ]
+    for process in processes:
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output[-3000:]
+    numbers = json.loads((folder / 'numbers.json').read_text())
+    return numbers, (folder / 'ranking.json').read_text()
+
+
+@pytest.mark.dist
+def test_one_and_two_processes_give_the_same(tmp_path, repo_root):
+    """77 samples: two processes repeat one, which must not be counted."""
+    one = run_processes(1, tmp_path / 'one', repo_root)
+    two = run_processes(2, tmp_path / 'two', repo_root)
+    assert one == two
+    assert 0 < one[0]['mAP'] < 100
+
+
+def test_wrong_configs(tmp_path):
+    with pytest.raises(ValueError, match=r'only mmtpr\.RerankedRetrieval'):
+        runner_of(
+            tmp_path, 'test', dict(type='mmtpr.PersonRetrievalMetric')
+        ).test()
+    with pytest.raises(ValueError, match='topk must be at least 1'):
+        runner_of(tmp_path, 'test', topk=0).test()
+    with pytest.raises(ValueError, match='gallery_block must be at least 1'):
+        runner_of(tmp_path, 'test', gallery_block=0).test()
+    runner = runner_of(tmp_path, 'test')
+    runner._test_loop = dict(type='TestLoop')
+    with pytest.raises(ValueError, match='A query has no rerank_index'):
+        runner.test()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(tokens=False), 'query "caption 0" has no tokens: add'),
+        (dict(pictures=False), 'gallery item "0.jpg" has no picture'),
+        (dict(roles=('gallery',)), 'has 0 queries and 36 gallery items'),
+    ],
+)
+def test_wrong_data(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        runner_of(tmp_path, 'test', data=change).test()
+
+
+PROMPTS = [(f'no thing {i}', f'a thing {i}') for i in range(3)]
+
+
+def attribute_runner(tmp_path, prompts=PROMPTS, words=None, **data):
+    return Runner(
+        model=worker.model_cfg(),
+        work_dir=str(tmp_path),
+        test_dataloader=worker.loader(
+            dict(type='AttributePictures', **data), batch_size=4
+        ),
+        test_cfg=dict(
+            type='mmtpr.AttributeTestLoop',
+            prompts=prompts,
+            tokenizer=words or worker.words_of,
+            pair_batch=5,
+        ),
+        test_evaluator=dict(type='mmtpr.AttributeMetric'),
+        experiment_name=f'attributes_{tmp_path.name}_{id(words)}',
+    )
+
+
+@torch.no_grad()
+def test_attributes_by_prompts(tmp_path):
+    assert DATASETS.get('AttributePictures') is AttributePictures
+    runner = attribute_runner(tmp_path)
+    found = runner.test()
+    model, samples = runner.model, runner.test_dataloader.dataset
+    data = model.data_preprocessor(set_of(samples), False)['inputs']
+    _, embeds = model.encode_image(data['image'])
+    chosen, labels = [], []
+    for i, embed in enumerate(embeds):
+        pair_scores = []
+        for text in [text for pair in PROMPTS for text in pair]:
+            tokens = worker.words_of(dict(caption=text))['tokens'][None]
+            mask = (tokens != 0).long()
+            _, states = model.encode_text(tokens, mask)
+            pair_scores.append(model.itm_scores(states, mask, embed[None]))
+        no, yes = torch.cat(pair_scores).view(3, 2).unbind(1)
+        chosen.append(yes > no)
+        labels.append(torch.tensor(samples[i]['data_samples'].attributes))
+    expected = attribute_metrics(torch.stack(chosen), torch.stack(labels))
+    assert found == pytest.approx(expected)
+    assert 0 < found['mA'] < 100
+
+
+def test_wrong_prompts(tmp_path):
+    wrong = [
+        (PROMPTS[:2], 'are 2 pairs of prompts, but AttributePictures has 3'),
+        (['no hat', *PROMPTS[:2]], "sentence for each attribute; got 'no hat"),
+        ([('a', 'b', 'c')], r"got \('a', 'b', 'c'\)"),
+        ([], "got 'none'"),
+    ]
+    for prompts, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            attribute_runner(tmp_path, prompts).test()
+    with pytest.raises(ValueError, match='Of the 4 samples of a batch only 0'):
+        attribute_runner(tmp_path, pictures=False).test()
+
+    def cut(results):
+        return dict(worker.words_of(results), caption_cut=True)
+
+    with pytest.raises(
+        ValueError, match=r'6 prompts are too long .*"no thing'
+    ):
+        attribute_runner(tmp_path, words=cut).test()
+
+
+def test_features_are_those_of_the_model(tmp_path):
+    """Baseline numbers equal those of the ordinary loop."""
+    found = runner_of(tmp_path, 'test').test()
+    plain = runner_of(
+        tmp_path, 'test', dict(type='mmtpr.PersonRetrievalMetric'), loop=False
+    ).test()
+    assert {k: found[f'cosine/{k}'] for k in plain} == pytest.approx(plain)
