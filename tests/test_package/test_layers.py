@@ -9,6 +9,7 @@ LAYERS = (
     'registry',
     'structures',
     'utils',
+    'converters',
     'evaluation',
     'visualization',
     'synthesis',

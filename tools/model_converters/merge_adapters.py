@@ -7,11 +7,11 @@ The result has the keys of the model without adapters: a config without
     python tools/model_converters/merge_adapters.py CONFIG CHECKPOINT OUT
 
 CHECKPOINT is a full checkpoint, or one with adapters only when the config
-brings the pretrained weights.
+brings the pretrained weights. Nothing is written unless every merged layer,
+and the features of a retriever as a whole, are what they were before.
 """
 
 import argparse
-import copy
 import sys
 from pathlib import Path
 
@@ -20,14 +20,17 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from mmengine.config import Config, DictAction  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
+from mmengine.config import DictAction  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from mmtpr.converters.adapted import (  # noqa: E402
+    greatest_gap,
+    load_adapted,
+    probe,
+)
 from mmtpr.models.adapters import merge_adapters, named_adapters  # noqa: E402
-from mmtpr.registry import MODELS  # noqa: E402
-from mmtpr.utils import atomic_write, load_weights  # noqa: E402
+from mmtpr.utils import atomic_write  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,84 +65,70 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_state(path: str, ema: bool) -> dict[str, torch.Tensor]:
-    """The weights in a checkpoint, without wrappers' prefixes."""
-    file = load_weights(path)
-    if ema:
-        if 'ema_state_dict' not in file:
-            raise ValueError(f'"{path}" has no averaged weights (--ema).')
-        state = file['ema_state_dict']
-        return {
-            key.removeprefix('module.'): value
-            for key, value in state.items()
-            if key != 'steps'
-        }
-    return file.get('state_dict', file)
-
-
-def load(model: nn.Module, state: dict[str, torch.Tensor], path: str) -> None:
-    """Load a full or an adapter-only checkpoint; adapters must fit."""
-    result = model.load_state_dict(state, strict=False)
-    if result.unexpected_keys:
-        raise ValueError(
-            f'"{path}" holds keys this model has no place for: '
-            f'{", ".join(result.unexpected_keys[:8])}. Is it of this config?'
-        )
-    if result.missing_keys:
-        print(
-            f'{len(result.missing_keys)} keys are not in the checkpoint and '
-            'keep the weights the config brings, among them '
-            f'{result.missing_keys[0]}.'
-        )
-
-
 @torch.no_grad()
-def check(adapted: nn.Module, merged: nn.Module, tolerance: float) -> float:
-    """Compare every adapted layer with its merged weight on random input."""
-    worst = 0.0
-    before = dict(named_adapters(adapted.eval()))
-    for name, layer in named_adapters(merged):
-        dtype = layer.linear.weight.dtype
-        x = torch.randn(16, layer.in_features).to(dtype)
-        expected = before[name](x)
-        found = F.linear(x, layer.linear.weight, layer.bias)
-        gap = (found - expected).abs().max() / expected.abs().max().clamp(
-            min=1e-6
+def merge_layers(model: nn.Module) -> dict[str, float]:
+    """Merge every layer and compare its outputs on random input.
+
+    Args:
+        model (nn.Module): A model with adapters, merged in place.
+
+    Returns:
+        dict[str, float]: Greatest difference by layer.
+
+    Raises:
+        ValueError: If there are no adapters.
+    """
+    gaps = {}
+    for name, layer in named_adapters(model):
+        x = torch.randn(16, layer.in_features).to(layer.linear.weight.dtype)
+        before = layer(x)
+        layer.merge()
+        after = F.linear(x, layer.linear.weight, layer.bias)
+        gaps |= greatest_gap({name: before}, {name: after})
+    if not gaps:
+        raise ValueError('There are no adapters to merge in this model.')
+    return gaps
+
+
+def check(gaps: dict[str, float], tolerance: float) -> float:
+    """Greatest of the differences; one above the tolerance stops."""
+    name = max(gaps, key=gaps.get)
+    if not gaps[name] <= tolerance:
+        raise ValueError(
+            f'{name}: merged and unmerged outputs differ by {gaps[name]:.2g} '
+            f'of the largest output (allowed: {tolerance:g}). Nothing was '
+            'written; see --tolerance.'
         )
-        if not gap <= tolerance:
-            raise ValueError(
-                f'{name}: merged and unmerged outputs differ by {gap:.2g} of '
-                f'the largest output (allowed: {tolerance:g}). Nothing was '
-                'written; see --tolerance.'
-            )
-        worst = max(worst, gap.item())
-    return worst
+    return gaps[name]
 
 
 def main() -> None:
     """Merge and write."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.get('default_scope') or 'mmtpr')
-    state = read_state(args.checkpoint, args.ema)
-    model = MODELS.build(cfg.model)
-    if hasattr(model, 'init_weights'):
-        model.init_weights()
-    load(model, state, args.checkpoint)
-    adapted = copy.deepcopy(model)
-    merged = merge_adapters(model)
-    count = len(list(named_adapters(merged)))
-    worst = check(adapted, merged, args.tolerance)
-    plain = merge_adapters(merged, remove=True)
+    model, missing = load_adapted(
+        args.config, args.checkpoint, args.ema, args.cfg_options
+    )
+    if missing:
+        print(
+            f'{len(missing)} keys are not in the checkpoint and keep the '
+            f'weights the config brings, among them {missing[0]}.'
+        )
+    before = probe(model)
+    layers = merge_layers(model)
+    plain = merge_adapters(model, remove=True)
+    features = {
+        f'the {kind} features': gap
+        for kind, gap in greatest_gap(before, probe(plain)).items()
+    }
+    worst = check(layers | features, args.tolerance)
     file = dict(
-        meta=dict(merged_adapters=count), state_dict=plain.state_dict()
+        meta=dict(merged_adapters=len(layers)), state_dict=plain.state_dict()
     )
     with atomic_write(args.out) as handle:
         torch.save(file, handle)
     print(
-        f'Merged {count} layers into "{args.out}"; outputs differ by at most '
+        f'Merged {len(layers)} layers into "{args.out}"; outputs of the '
+        f'layers{" and the features" if features else ""} differ by at most '
         f'{worst:.1e} of the largest output.'
     )
 

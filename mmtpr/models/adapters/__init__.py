@@ -6,8 +6,9 @@ from .dora import DoRALinear
 from .freeze import freeze_except_adapters
 from .inject import ADAPTERS, adaptable_layers, inject_adapters
 from .lora import LoRALinear
-from .merge import merge_adapters, unmerge_adapters
+from .merge import merge_adapters, remove_adapters, unmerge_adapters
 from .model import AdapterModel, WoRAModel
+from .peft_layout import peft_adapter
 from .state import (
     adapter_state_dict,
     load_adapter_state_dict,
@@ -34,6 +35,8 @@ __all__ = [
     'load_trainable_state_dict',
     'merge_adapters',
     'named_adapters',
+    'peft_adapter',
+    'remove_adapters',
     'trainable_state_dict',
     'unmerge_adapters',
 ]

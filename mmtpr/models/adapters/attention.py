@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import AdapterLinear
+from .base import without_adapter
 
 #: Names an ``nn.MultiheadAttention`` offers to adapters.
 PROJECTIONS = ('q', 'k', 'v', 'out_proj')
@@ -197,15 +197,19 @@ class AdaptedMultiheadAttention(nn.Module):
         weights = F.dropout(scores.softmax(-1), dropout)
         return weights @ v, weights
 
-    def plain(self) -> nn.MultiheadAttention:
-        """The fused layer with all adapters merged into its weights.
+    def plain(self, merged: bool = True) -> nn.MultiheadAttention:
+        """The fused layer without adapters.
+
+        Args:
+            merged (bool): Whether the adapters are merged into its weights
+                or dropped. Defaults to True.
 
         Returns:
             nn.MultiheadAttention: A layer with the original state-dict keys.
             This one must not be used on.
         """
         linears = {
-            name: m.merged_linear() if isinstance(m, AdapterLinear) else m
+            name: without_adapter(m, merged)
             for name, m in self.named_children()
         }
         weight = linears['q'].weight

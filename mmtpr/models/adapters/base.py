@@ -236,6 +236,15 @@ class AdapterLinear(nn.Module, ABC):
         self._backup = None
         return self.linear
 
+    def frozen_linear(self) -> nn.Linear:
+        """The wrapped layer with its frozen weight in it.
+
+        Returns:
+            nn.Linear: ``linear`` itself; this adapter must not be used on.
+        """
+        self.unmerge()
+        return self.linear
+
     def _apply(self, fn: Any, recurse: bool = True) -> 'AdapterLinear':
         super()._apply(fn, recurse)
         if self._backup is not None:
@@ -247,3 +256,20 @@ class AdapterLinear(nn.Module, ABC):
     def extra_repr(self) -> str:
         """Rank and state, for ``repr``."""
         return f'rank={self.rank}, merged={self.merged}'
+
+
+def without_adapter(module: nn.Module, merged: bool = True) -> nn.Module:
+    """A layer as it is without its adapter.
+
+    Args:
+        module (nn.Module): A layer, adapted or not.
+        merged (bool): Whether the adapter is merged into the weight or
+            dropped. Defaults to True.
+
+    Returns:
+        nn.Module: The wrapped layer, or the layer itself if it has no
+        adapter.
+    """
+    if not isinstance(module, AdapterLinear):
+        return module
+    return module.merged_linear() if merged else module.frozen_linear()

@@ -3,7 +3,7 @@
 from torch import nn
 
 from .attention import AdaptedMultiheadAttention
-from .base import AdapterLinear
+from .base import AdapterLinear, without_adapter
 from .state import check_adapter_keys, named_adapters, unwrap
 
 
@@ -35,6 +35,20 @@ def merge_adapters(model: nn.Module, remove: bool = False) -> nn.Module:
     return _plain(unwrap(model), {}) if remove else model
 
 
+def remove_adapters(model: nn.Module) -> nn.Module:
+    """Take all adapters out, as if they had never been there.
+
+    Args:
+        model (nn.Module): A model with adapters, changed in place; what else
+            was trained stays as it is.
+
+    Returns:
+        nn.Module: The model with the frozen weights and without adapters, see
+        ``remove`` of :func:`merge_adapters`.
+    """
+    return _plain(unwrap(model), {}, merged=False)
+
+
 def unmerge_adapters(model: nn.Module) -> nn.Module:
     """Undo :func:`merge_adapters`, bit for bit.
 
@@ -50,19 +64,21 @@ def unmerge_adapters(model: nn.Module) -> nn.Module:
     return model
 
 
-def _plain(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
+def _plain(
+    module: nn.Module, done: dict[int, nn.Module], merged: bool = True
+) -> nn.Module:
     """The module without adapters; shared modules stay shared."""
     if id(module) in done:
         return done[id(module)]
     key = id(module)
     if isinstance(module, AdapterLinear):
-        plain = module.merged_linear()
+        plain = without_adapter(module, merged)
     elif isinstance(module, AdaptedMultiheadAttention):
-        plain = module.plain()
+        plain = module.plain(merged)
     else:
         for name, child in module._modules.items():
             if child is not None:
-                module._modules[name] = _plain(child, done)
+                module._modules[name] = _plain(child, done, merged)
         _drop_load_check(module)
         is_wrapper = getattr(type(module), 'wraps_adapted_module', False)
         plain = module.module if is_wrapper else module

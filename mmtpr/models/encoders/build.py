@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
+import torch
 from mmengine.logging import print_log
 from torch import nn
 
@@ -98,6 +99,7 @@ def create_clip(config: dict[str, Any]) -> nn.Module:
         try:
             return open_clip.create_model(
                 f'local-dir:{folder}',
+                device=torch.get_default_device(),
                 load_weights=False,
                 pretrained_image=False,
                 pretrained_text=False,

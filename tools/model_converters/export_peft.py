@@ -1,0 +1,95 @@
+#!/usr/bin/env python
+r"""Export the adapters of a checkpoint for peft.
+
+    python tools/model_converters/export_peft.py CONFIG CHECKPOINT OUT \
+        --root encoder.clip
+
+OUT is a folder with adapter_config.json and adapter_model.safetensors, for
+peft.PeftModel.from_pretrained(base, OUT). The base is the part of the model
+that --root names, without adapters: with --root encoder.clip a model of
+open_clip. What was trained beside the adapters (norms, heads) is no part of
+an adapter; --base writes such a base model, frozen weights and all.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
+    sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from mmengine.config import DictAction  # noqa: E402
+from safetensors.torch import save  # noqa: E402
+
+from mmtpr.converters.adapted import load_adapted  # noqa: E402
+from mmtpr.models.adapters import peft_adapter, remove_adapters  # noqa: E402
+from mmtpr.utils import atomic_write  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='path of the config with adapters')
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument('out', help='folder to write')
+    parser.add_argument(
+        '--root',
+        default='',
+        metavar='NAME',
+        help='part of the model to put peft around (default: all of it)',
+    )
+    parser.add_argument(
+        '--base', metavar='FILE', help='write the weights of the base as well'
+    )
+    parser.add_argument(
+        '--ema',
+        action='store_true',
+        help='take the averaged weights of an EMAHook',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Export."""
+    args = parse_args()
+    model, missing = load_adapted(
+        args.config, args.checkpoint, args.ema, args.cfg_options
+    )
+    config, state = peft_adapter(model, args.root)
+    out = Path(args.out)
+    with atomic_write(out / 'adapter_model.safetensors') as file:
+        file.write(save(state, metadata=dict(format='pt')))
+    with atomic_write(out / 'adapter_config.json', 'w') as file:
+        json.dump(config, file, indent=2)
+    kind = 'DoRA' if config['use_dora'] else 'LoRA'
+    print(f'{out}: {kind}, {len(state)} tensors.')
+    if args.base:
+        base = remove_adapters(model).get_submodule(args.root)
+        with atomic_write(args.base) as file:
+            torch.save(base.state_dict(), file)
+        print(f'{args.base}: the base model, {len(base.state_dict())} tensors')
+        if missing:
+            print(
+                f'{len(missing)} of its weights are those of the config, not '
+                f'of the checkpoint, among them {missing[0]}.'
+            )
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        sys.exit(f'export_peft: {error}')
