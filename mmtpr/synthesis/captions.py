@@ -6,18 +6,18 @@ from .identities import Identity
 
 #: How often a right caption mentions an attribute, given that there is one.
 MENTION = {
-    'gender': 0.95,
-    'hair_length': 0.85,
-    'hair_colour': 0.9,
+    'gender': 0.97,
+    'hair_length': 0.9,
+    'hair_colour': 0.95,
     'hat': 0.97,
-    'hat_colour': 0.93,
+    'hat_colour': 0.96,
     'top': 0.97,
     'top_colour': 0.99,
     'bottom': 0.97,
     'bottom_colour': 0.99,
-    'shoes_colour': 0.92,
+    'shoes_colour': 0.95,
     'bag': 0.97,
-    'bag_colour': 0.93,
+    'bag_colour': 0.96,
 }
 _WORDS = {
     'man': ['man', 'man', 'guy'],

@@ -17,7 +17,7 @@ from .identities import sample_identities
 from .world import ProceduralWorld
 from .writer import _check_existing, _write_json, draw_all
 
-_FORMAT = 1  # raise when the same settings give other files
+_FORMAT = 2  # raise when the same settings give other files
 _STREAM = 24  # makes other people than those of `write_toy_data`
 
 

@@ -49,6 +49,7 @@ VOCABULARY = {
         'pink': 1,
         'purple': 1,
         'yellow': 1,
+        'orange': 1,
     },
     'shoes_colour': {
         'black': 1,

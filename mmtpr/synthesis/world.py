@@ -72,7 +72,7 @@ class ProceduralWorld(PedestrianGenerator):
         body = body_light(canvas.image, rng, 0.06 * canvas.height)
         alpha = canvas.mask[..., None].astype(np.float32) / 255
         scene = (scene * (1 - alpha) + body * alpha).astype(np.uint8)
-        if rng.random() < 0.1 / self.quality:
+        if rng.random() < 0.06 / self.quality:
             occlude(scene, rng)
         if factor > 1:
             scene = cv2.resize(

@@ -23,7 +23,7 @@ from .layouts import PAIR_KINDS, Shot, cuhk_layout, mals_layout
 from .vocabulary import write_vocabulary
 from .world import ProceduralWorld
 
-_FORMAT = 3  # raise when the same settings give other files
+_FORMAT = 4  # raise when the same settings give other files
 _QUALITY = 92  # of the JPEG files
 
 
