@@ -31,14 +31,14 @@ model = dict(
     head=dict(
         type='mmtpr.FAFAHead',
         topk=6,
-        temperature=0.02,
+        temperature=0.03,
         fd_weight=1.0,
         mfr_weight=0.5))
 
 val_evaluator = dict(topk_tokens=6)
 test_evaluator = val_evaluator
 
-train_cfg = dict(max_epochs=4, val_interval=1)
+train_cfg = dict(max_epochs=7, val_interval=1)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -48,8 +48,8 @@ param_scheduler = [
         end=75),
     dict(
         type='CosineAnnealingLR',
-        T_max=3.8,
+        T_max=6.8,
         begin=0.2,
-        end=4,
+        end=7,
         convert_to_iter_based=True),
 ]

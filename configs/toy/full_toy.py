@@ -13,7 +13,7 @@ target_val.pipeline = _base_.test_pipeline
 target_test = _base_.target_test
 target_test.pipeline = _base_.test_pipeline
 
-train_dataloader = dict(dataset=target_train)
+train_dataloader = dict(batch_size=128, dataset=target_train)
 val_dataloader = dict(dataset=target_val)
 test_dataloader = dict(dataset=target_test)
 
@@ -28,7 +28,7 @@ param_scheduler = [
         start_factor=0.05,
         by_epoch=False,
         begin=0,
-        end=75),
+        end=40),
     dict(
         type='CosineAnnealingLR',
         T_max=1.8,
@@ -36,3 +36,5 @@ param_scheduler = [
         end=2,
         convert_to_iter_based=True),
 ]
+optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
+auto_scale_lr = dict(base_batch_size=128)
