@@ -45,6 +45,12 @@ def parse_args() -> argparse.Namespace:
         help='part of the model to put peft around (default: all of it)',
     )
     parser.add_argument(
+        '--out-proj',
+        choices=('once', 'twice'),
+        help='how often the peft in use applies the change of out_proj in '
+        'an nn.MultiheadAttention: twice up to 0.21.2',
+    )
+    parser.add_argument(
         '--base', metavar='FILE', help='write the weights of the base as well'
     )
     parser.add_argument(
@@ -68,7 +74,8 @@ def main() -> None:
     model, missing = load_adapted(
         args.config, args.checkpoint, args.ema, args.cfg_options
     )
-    config, state = peft_adapter(model, args.root)
+    twice = args.out_proj and args.out_proj == 'twice'
+    config, state = peft_adapter(model, args.root, twice)
     out = Path(args.out)
     with atomic_write(out / 'adapter_model.safetensors') as file:
         file.write(save(state, metadata=dict(format='pt')))

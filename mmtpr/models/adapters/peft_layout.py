@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from .attention import PROJECTIONS, AdaptedMultiheadAttention
@@ -47,7 +46,7 @@ class _Layer:
 
 
 def peft_adapter(
-    model: nn.Module, root: str = ''
+    model: nn.Module, root: str = '', out_proj_twice: bool | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Describe a model's adapters as peft does.
 
@@ -60,19 +59,24 @@ def peft_adapter(
             those of the model without them.
         root (str): Part of the model that peft is to be put around, e.g.
             ``'encoder.clip'``. Defaults to ``''``, the whole model.
+        out_proj_twice (bool, optional): Whether the peft that loads the
+            result applies the change of ``out_proj`` inside an
+            ``nn.MultiheadAttention`` twice, as versions up to 0.21.2 do
+            (huggingface/peft#3774); its B is halved then. Must be said where
+            such layers are adapted. Defaults to None.
 
     Returns:
         tuple[dict, dict[str, Tensor]]: Content of ``adapter_config.json`` and
         of ``adapter_model.safetensors``.
 
     Raises:
-        ValueError: If there are no adapters, one is outside ``root``, or peft
-            has no counterpart of one.
+        ValueError: If there are no adapters, one is outside ``root``, peft
+            has no counterpart of one, or ``out_proj_twice`` is needed.
     """
     model = unwrap(model)
     layers = {
         _inside(_plain_name(model, name), root): layer
-        for name, layer in _layers(model).items()
+        for name, layer in _layers(model, out_proj_twice).items()
     }
     if not layers:
         raise ValueError('There are no adapters to export in this model.')
@@ -88,12 +92,12 @@ def peft_adapter(
     return _config(layers, kinds.pop()), state
 
 
-def _layers(model: nn.Module) -> dict[str, _Layer]:
+def _layers(model: nn.Module, twice: bool | None) -> dict[str, _Layer]:
     """All adapted layers; the projections of an attention are one."""
     found, fused = {}, []
     for name, module in model.named_modules(remove_duplicate=False):
         if isinstance(module, AdaptedMultiheadAttention):
-            found[name] = _attention(name, module)
+            found[name] = _attention(name, module, twice)
             fused.append(f'{name}.')
     for name, adapter in named_adapters(model):
         if not name.startswith(tuple(fused)):
@@ -122,55 +126,77 @@ def _linear(name: str, adapter: AdapterLinear) -> _Layer:
     )
 
 
-def _attention(name: str, attention: AdaptedMultiheadAttention) -> _Layer:
+def _attention(
+    name: str, attention: AdaptedMultiheadAttention, twice: bool | None
+) -> _Layer:
     """One low-rank change of the packed weight, another of ``out_proj``.
 
     peft gives both the same rank and factor: the factors go into B, and rows
     of zeros fill the smaller rank up.
     """
     parts = dict(attention.named_children())
-    adapted = [parts[n] for n in PROJECTIONS if _is_adapter(parts[n])]
-    if any(isinstance(part, DoRALinear) for part in adapted):
+    adapted = {n: parts[n] for n in PROJECTIONS if _is_adapter(parts[n])}
+    _check_attention(name, attention, adapted, twice)
+    inputs = [n for n in 'qkv' if n in adapted]
+    out = adapted.get('out_proj')
+    rank = sum(adapted[n].rank for n in inputs)
+    rank = max(rank, out.rank if out else 0)
+    width, row = attention.embed_dim, 0
+    like = next(iter(adapted.values())).lora_A.detach()
+    down, inner_down = like.new_zeros(2, rank, width)
+    up, inner_up = like.new_zeros(3 * width, rank), down.t().clone()
+    for key in inputs:
+        a, b = _scaled(adapted[key])
+        rows = slice(row, row + len(a))
+        start = 'qkv'.index(key) * width
+        down[rows], up[start : start + width, rows] = a, b
+        row += len(a)
+    if out:
+        inner_down[: out.rank], inner_up[:, : out.rank] = _scaled(
+            out, 0.5 if twice else 1.0
+        )
+    inner = {
+        'base_layer.out_proj.lora_A.weight': inner_down,
+        'base_layer.out_proj.lora_B.weight': inner_up,
+    }
+    dropout = max(layer.dropout for layer in adapted.values())
+    return _Layer(down, up, float(rank), None, dropout, inner)
+
+
+def _check_attention(
+    name: str,
+    attention: AdaptedMultiheadAttention,
+    adapted: dict[str, AdapterLinear],
+    twice: bool | None,
+) -> None:
+    merge = 'Merge it instead: tools/model_converters/merge_adapters.py.'
+    if any(isinstance(layer, DoRALinear) for layer in adapted.values()):
         raise ValueError(
             f'"{name}" is an nn.MultiheadAttention with magnitudes; peft has '
-            'only LoRA there. Merge it instead: '
-            'tools/model_converters/merge_adapters.py.'
+            f'only LoRA there. {merge}'
         )
     if not attention._is_packed:
         raise ValueError(
             f'"{name}" has keys or values of another width, which peft does '
-            'not take.'
+            f'not take. {merge}'
         )
-    ranks = [parts[n].rank if _is_adapter(parts[n]) else 0 for n in 'qkv']
-    out = parts['out_proj']
-    rank = max(sum(ranks), out.rank if _is_adapter(out) else 0)
-    width = attention.embed_dim
-    down = attention.q.weight.new_zeros(rank, width, dtype=torch.float32)
-    up = down.new_zeros(3 * width, rank)
-    row = 0
-    for number, (key, size) in enumerate(zip('qkv', ranks, strict=True)):
-        if size:
-            a, b = _scaled(parts[key])
-            down[row : row + size] = a
-            up[number * width : (number + 1) * width, row : row + size] = b
-            row += size
-    inner_a, inner_b = torch.zeros_like(down), down.new_zeros(width, rank)
-    if _is_adapter(out):
-        inner_a[: out.rank], inner_b[:, : out.rank] = _scaled(out)
-    inner = {
-        'base_layer.out_proj.lora_A.weight': inner_a,
-        'base_layer.out_proj.lora_B.weight': inner_b,
-    }
-    dropout = max(part.dropout for part in adapted)
-    return _Layer(down, up, float(rank), None, dropout, inner)
+    if 'out_proj' in adapted and twice is None:
+        raise ValueError(
+            f'"{name}" has an adapter on out_proj, whose change peft up to '
+            '0.21.2 applies twice (huggingface/peft#3774). Say for which peft '
+            'the export is: out_proj_twice=True (--out-proj twice) for such '
+            'a version, False (once) for one without the fault.'
+        )
 
 
 def _is_adapter(module: nn.Module) -> bool:
     return isinstance(module, AdapterLinear)
 
 
-def _scaled(adapter: AdapterLinear) -> tuple[Tensor, Tensor]:
-    scale = adapter.alpha.item() / adapter.rank
+def _scaled(
+    adapter: AdapterLinear, factor: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    scale = factor * adapter.alpha.item() / adapter.rank
     return adapter.lora_A.detach(), adapter.lora_B.detach() * scale
 
 
