@@ -119,6 +119,8 @@ def _shrink_node(node: dict, data_root: str, size: tuple[int, int]) -> None:
         node.update(padding=2)
     elif kind == 'TokenizeCaption':
         node.update(tokenizer='ViT-B-16', context_length=32)
+    elif kind == 'PseudoWordQuery':
+        node.update(tokenizer='ViT-B-16')
     elif kind in _DATASETS:
         node.update(data_root=data_root)
         if 'val_pids' in node:
