@@ -1,0 +1,116 @@
+#!/usr/bin/env python
+"""Derive composed triplets or queries from captioned pictures.
+
+Reads an annotation file in the layout of CUHK-PEDES, ICFG-PEDES or RSTPReid,
+finds pictures whose captions tell the same outfit but for a thing or two, and
+writes what leads from one to the other as a sentence:
+
+    derive_triplets.py reid_raw.json --split train --out SynCPR.json
+    derive_triplets.py reid_raw.json --split test --queries --out folder
+
+The second form writes folder/query.json and folder/gallery.json, to test on.
+By default reference and target are different people, who were described
+alike; where people change clothes, --same-person takes pictures of one.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
+    sys.path.insert(0, str(ROOT))
+
+import mmtpr  # noqa: E402, F401
+from mmtpr.datasets import TextPersonDataset  # noqa: E402
+from mmtpr.datasets.annotations import PersonRecord  # noqa: E402
+from mmtpr.datasets.derived_triplets import (  # noqa: E402
+    derive_queries,
+    derive_triplets,
+)
+from mmtpr.utils import atomic_write, launch  # noqa: E402
+from mmtpr.utils.errors import LaunchError  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add('annotations', help='annotation file')
+    add('--split', default='train', help='split to read')
+    add('--val-pids', type=int, default=0, help='see the data sets')
+    add('--out', required=True, help='SynCPR.json, or a folder of --queries')
+    add('--queries', action='store_true', help='write ITCPR files')
+    add('--prefix', default='', help='put before the paths, such as imgs/')
+    add('--max-changes', type=int, default=1, help='things that may differ')
+    add('--same-person', action='store_true', help='pairs within a person')
+    add(
+        '--per-look',
+        type=int,
+        help='targets for each outfit; default 20, of --queries 2',
+    )
+    add('--per-pair', type=int, default=2, help='triplets of two outfits')
+    add('--seed', type=int, default=0)
+    return parser.parse_args()
+
+
+def read_split(args: argparse.Namespace) -> list[PersonRecord]:
+    """Read the pictures of a split."""
+    dataset = TextPersonDataset(
+        ann_file=args.annotations,
+        split=args.split,
+        val_pids=args.val_pids,
+        empty_captions='skip',
+        lazy_init=True,
+    )
+    records = dataset.load_records()
+    return [
+        record._replace(path=f'{args.prefix}{record.path}')
+        for record in records
+        if record.captions
+    ]
+
+
+def write(path: Path, content: list[dict]) -> None:
+    """Write a json file, whole or not at all."""
+    with atomic_write(path, 'w') as file:
+        json.dump(content, file, indent=1, ensure_ascii=False)
+    print(f'{path}: {len(content):,} records')
+
+
+def derive(args: argparse.Namespace) -> None:
+    """Derive and write."""
+    records = read_split(args)
+    options = dict(
+        max_changes=args.max_changes,
+        same_person=args.same_person,
+        seed=args.seed,
+    )
+    if args.per_look is not None:
+        options['per_look'] = args.per_look
+    out = Path(args.out)
+    if args.queries:
+        queries, gallery = derive_queries(records, **options)
+        write(out / 'query.json', queries)
+        write(out / 'gallery.json', gallery)
+        return
+    triplets = derive_triplets(records, per_pair=args.per_pair, **options)
+    write(out, triplets)
+
+
+def main() -> None:
+    """Run."""
+    args = parse_args()
+    with launch.short_errors():
+        try:
+            derive(args)
+        except (ValueError, FileNotFoundError) as error:
+            raise LaunchError(str(error)) from error
+
+
+if __name__ == '__main__':
+    main()
