@@ -9,7 +9,7 @@ The model offers
 
 Keys and values are made once for a block of pictures and picked for each
 pair. Captions are encoded once and cut to their length, rounded up to a
-multiple of eight, so that padding costs next to nothing. Pairs run in batches
+multiple of four, so that padding costs next to nothing. Pairs run in batches
 of one shape for each length, the last one filled up: a pair gets the same
 score whatever else runs with it, hence for any number of processes.
 """
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 # Captions are cut to a multiple of so many tokens.
-_STEP = 8
+_STEP = 4
 
 
 class PairScorer:

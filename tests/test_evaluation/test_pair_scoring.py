@@ -92,15 +92,25 @@ def test_work_is_done_once(model, data, monkeypatch):
     # Three blocks of five pictures, the last filled up.
     assert calls['image_keys_values'] == [(5, 7, 24)] * 3
     # Each caption once, with those of its length, without padding.
-    assert [tuple(s) for s in calls['encode_text']] == [
-        (3, 8),
-        (2, 16),
-        (3, 24),
-        (3, 30),
+    assert [tuple(shape) for shape in calls['encode_text']] == [
+        (2, 4),
+        (1, 8),
+        (1, 12),
+        (1, 16),
+        (2, 20),
+        (1, 24),
+        (1, 28),
+        (2, 30),
     ]
-    # Batches of one size for each length, hardly more pairs than there are.
-    assert {shape[0] for shape in calls['itm_scores']} == {8}
-    assert len(calls['itm_scores']) <= 3 * 4
+    # One batch for each length and block, of the size of the length's pairs.
+    sizes = {}
+    for number, length, _ in calls['itm_scores']:
+        sizes.setdefault(length, []).append(number)
+    assert {length: set(own) for length, own in sizes.items()} == {
+        length: {4 * number}
+        for number, length in (s[:2] for s in calls['encode_text'])
+    }
+    assert all(len(own) <= 3 for own in sizes.values())
 
 
 def test_precision_of_autocast(model, data):

@@ -1,7 +1,7 @@
 """Evaluation with a cross encoder's second look at the best candidates."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmengine.dist import all_reduce
@@ -101,7 +101,8 @@ class _RerankLoop(StagedLoop):
         """
         start = len(self._samples)
         if 'image' in inputs:
-            features, embeds = self.model.encode_image(inputs['image'])
+            images = self._filled(inputs['image'])
+            features, embeds = self.model.encode_image(images)
             values = (features.float().cpu(), embeds.cpu())
             for i, *own in _rows(inputs['image_index'], *values):
                 if samples[i].role != 'query':
@@ -109,7 +110,8 @@ class _RerankLoop(StagedLoop):
                     self._images[start + i] = own[1]
         if 'tokens' in inputs:
             tokens, mask = inputs['tokens'], text_mask(self.model, inputs)
-            features, _ = self.model.encode_text(tokens, mask)
+            filled = self._filled(tokens), self._filled(mask)
+            features, _ = self.model.encode_text(*filled)
             values = (features.float().cpu(), tokens.cpu(), mask.cpu())
             for i, *own in _rows(inputs['tokens_index'], *values):
                 if samples[i].role == 'query':
@@ -120,6 +122,17 @@ class _RerankLoop(StagedLoop):
                 raise ValueError(_nothing_message(sample))
         self._samples.extend(samples)
         return list(samples)
+
+    def _filled(self, rows: Tensor) -> Tensor:
+        """Repeat the last row up to the batch size.
+
+        How a sum is rounded depends on the shape of a batch, and which one is
+        not full on the number of processes.
+        """
+        missing = (self.dataloader.batch_size or 0) - len(rows)
+        if missing <= 0:
+            return rows
+        return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
 
     def finish(self) -> None:
         """Score the candidates and hand all samples to the evaluator."""
@@ -222,9 +235,10 @@ class RerankValLoop(_RerankLoop, ValLoop):
     stage = 'val'
 
 
-def _rows(index: Tensor, *values: Tensor):
+def _rows(index: Tensor, *values: Tensor) -> Iterator[tuple]:
     """Positions in the batch with the rows that belong to them."""
-    return zip(index.tolist(), *values, strict=True)
+    number = len(index)
+    return zip(index.tolist(), *(x[:number] for x in values), strict=True)
 
 
 def _nothing_message(sample: RetrievalDataSample) -> str:
