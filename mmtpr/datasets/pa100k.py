@@ -9,10 +9,12 @@ from mmengine.dataset import BaseDataset
 
 from mmtpr.registry import DATASETS
 
-from .annotations import GUIDE, read_records
+from .annotations import read_records
 from .mat_file import read_mat
 from .splits import SPLITS
 
+# Page of the documentation, named by errors.
+_GUIDE = 'docs/user_guides/reranking.md'
 #: Names in the order of the labels, as the annotation file has them.
 PA100K_ATTRIBUTES = (
     'Female',
@@ -114,7 +116,7 @@ class PA100K(BaseDataset):
         if '://' not in root and not os.path.isdir(root):
             raise FileNotFoundError(
                 f'The image folder "{root}" of PA100K does not exist. Check '
-                f'data_root and data_prefix in the config. See {GUIDE}.'
+                f'data_root and data_prefix in the config. See {_GUIDE}.'
             )
         role = 'train' if self.split == 'train' else 'gallery'
         return [
@@ -140,7 +142,7 @@ class PA100K(BaseDataset):
                 raise ValueError(
                     f'Record {index} of "{self.ann_file}" must have '
                     f'{len(PA100K_ATTRIBUTES)} attributes of 0 or 1, found '
-                    f'{len(values)}: {str(values)[:60]}. See {GUIDE}.'
+                    f'{len(values)}: {str(values)[:60]}. See {_GUIDE}.'
                 )
         return list(zip(names, labels, strict=True))
 
@@ -149,7 +151,7 @@ class PA100K(BaseDataset):
         if not os.path.isfile(path):
             raise FileNotFoundError(
                 f'The PA-100K annotation file "{path}" does not exist. Check '
-                f'data_root and ann_file in the config. See {GUIDE}.'
+                f'data_root and ann_file in the config. See {_GUIDE}.'
             )
         keys = (f'{self.split}_images_name', f'{self.split}_label')
         found = read_mat(path, keys)
@@ -157,14 +159,14 @@ class PA100K(BaseDataset):
         if absent:
             raise ValueError(
                 f'"{path}" has no variable {" and ".join(absent)}, which the '
-                f'annotations of PA-100K have. See {GUIDE}.'
+                f'annotations of PA-100K have. See {_GUIDE}.'
             )
         names = [_first_text(cell) for cell in found[keys[0]]]
         labels = np.asarray(found[keys[1]])
         if labels.ndim != 2 or len(labels) != len(names):
             raise ValueError(
                 f'"{path}" has {len(names)} names in {keys[0]}, but labels '
-                f'of shape {labels.shape} in {keys[1]}. See {GUIDE}.'
+                f'of shape {labels.shape} in {keys[1]}. See {_GUIDE}.'
             )
         return names, labels.astype(int).tolist()
 
@@ -176,7 +178,7 @@ def _first_text(cell: Any) -> str:
     if not isinstance(cell, str) or not cell:
         raise ValueError(
             f'The names of PA-100K pictures must be text, found {cell!r}. '
-            f'See {GUIDE}.'
+            f'See {_GUIDE}.'
         )
     return cell
 
@@ -191,6 +193,6 @@ def _from_json(path: str) -> tuple[list[str], list[Sequence[int]]]:
                 f'Record {index} of "{path}" has no list of attribute labels '
                 f'with a picture (keys "image" and "label"); it has '
                 f'{", ".join(sorted(map(str, keys))) or "no keys"}. '
-                f'See {GUIDE}.'
+                f'See {_GUIDE}.'
             )
     return [r['image'] for r in records], [r['label'] for r in records]

@@ -29,10 +29,10 @@ class PairScorer:
     """Scores the pairs that a table of candidates names.
 
     In memory are, beside what is handed over: the states of ``query_block``
-    captions, the keys and values of ``gallery_block`` pictures and the
-    activations of ``pair_batch`` pairs. With BERT-base over Swin-B these are
-    1.4 GB (56 tokens, 768 wide), 0.9 GB (six layers, 49 tokens) and about
-    0.3 GB in float32, whatever the size of the test set.
+    captions, the keys and values of ``gallery_block`` pictures, and those
+    and the activations of ``pair_batch`` pairs. With BERT-base over Swin-B
+    these are 1.4 GB (56 tokens, 768 wide), 0.9 GB (six layers, 49 tokens)
+    and about 0.5 GB in float32, whatever the size of the test set.
 
     Args:
         model (nn.Module): See the module's text.
