@@ -23,14 +23,13 @@ def check_fit(
         ValueError: If a name is missing or unknown or a shape differs. A
             vocabulary of another size is named as such.
     """
-    shared = [key for key in own if key in state]
     wrong = {
         'missing': [key for key in own if key not in state],
         'unknown': [key for key in state if key not in own],
         'of another shape': [
             f'{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}'
-            for key in shared
-            if state[key].shape != own[key].shape
+            for key in own
+            if key in state and state[key].shape != own[key].shape
         ],
     }
     parts = [
@@ -40,19 +39,27 @@ def check_fit(
     ]
     if parts:
         raise ValueError(
-            f'"{where}" does not fit the model: {_words(state, own, shared)}'
+            f'"{where}" does not fit the model: {vocabulary_gap(state, own)}'
             f'weights {"; ".join(parts)}.'
         )
 
 
-def _words(
-    state: Mapping[str, Tensor], own: Mapping[str, Tensor], shared: list[str]
+def vocabulary_gap(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor]
 ) -> str:
-    """Says that vocabularies differ, if they do."""
-    for key in shared:
-        if not _WORDS.search(key):
+    """Say that vocabularies differ, if they do.
+
+    Args:
+        state (Mapping[str, Tensor]): The weights.
+        own (Mapping[str, Tensor]): State dict of the model.
+
+    Returns:
+        str: A clause that ends in "; ", empty if they agree.
+    """
+    for key in own:
+        if key not in state or not _WORDS.search(key):
             continue
-        theirs, ours = state[key].shape[0], own[key].shape[0]
+        theirs, ours = len(state[key]), len(own[key])
         if theirs != ours:
             return (
                 f'the vocabulary has {theirs} words there and {ours} in the '

@@ -6,6 +6,9 @@ from layouts import clip, irra, swin, tinet
 
 from mmtpr.converters import expect, identify, read_checkpoint
 from mmtpr.converters.families import FAMILIES
+from mmtpr.models.encoders.blip2_weights import read_state
+from mmtpr.registry import MODELS
+from mmtpr.testing import tiny_encoder_cfg
 
 CASES = {
     'OpenAI CLIP': clip(layers=(1, 1)),
@@ -108,3 +111,22 @@ def test_pickled_objects_are_refused(tmp_path):
     torch.save(dict(model=Odd()), tmp_path / 'a.pth')
     with pytest.raises(ValueError, match='weights_only=True'):
         read_checkpoint(tmp_path / 'a.pth')
+
+
+def test_encoders_name_the_family_of_a_wrong_file(tmp_path):
+    path = tmp_path / 'swin.pth'
+    tensors = {key: torch.zeros(1) for key in CASES['Microsoft Swin']}
+    torch.save(dict(model=tensors), path)
+    with pytest.raises(ValueError, match='The file is of Microsoft Swin'):
+        MODELS.build(dict(tiny_encoder_cfg(), pretrained=str(path)))
+    with pytest.raises(ValueError, match='checkpoint of Microsoft Swin'):
+        read_state(path)
+
+
+def test_encoders_name_another_vocabulary(tmp_path):
+    encoder = MODELS.build(tiny_encoder_cfg(vocab_size=100))
+    path = tmp_path / 'clip.pth'
+    torch.save(encoder.clip.state_dict(), path)
+    cfg = dict(tiny_encoder_cfg(vocab_size=120), pretrained=str(path))
+    with pytest.raises(ValueError, match='100 words there and 120 in the'):
+        MODELS.build(cfg)

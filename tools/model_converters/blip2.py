@@ -1,51 +1,40 @@
 #!/usr/bin/env python
-"""Turn a BLIP-2 checkpoint of LAVIS or of FAFA's release into one of mmtpr.
+r"""Turn a BLIP-2 checkpoint of LAVIS or of FAFA's release into one of mmtpr.
+
+    python tools/model_converters/blip2.py fafa_release.pth fafa_blip2.pth
+    python tools/model_converters/blip2.py epoch_10.pth fafa.pth --export
 
 OUT holds the encoder under "encoder." and, of FAFA, the masked feature
 predictor under "head.". It loads as a whole (load_from, tools/test.py) or as
 pretrained of mmtpr.BLIP2Encoder, which takes the original files as well.
-Every key is accounted for: converted, or listed with the reason why not; an
-unknown one stops.
+With --export it has LAVIS' names under "model"; its head that writes captions
+(Qformer.cls) is not there, so load it with strict=False.
 """
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
-
+from mmtpr.converters import expect, read_checkpoint  # noqa: E402
+from mmtpr.converters.command import (  # noqa: E402
+    Conversion,
+    conversion_parser,
+    run_conversion,
+)
 from mmtpr.models.encoders.blip2_keys import (  # noqa: E402
     ConvertedBlip2,
     convert_lavis,
+    export_lavis,
     is_lavis,
 )
 from mmtpr.models.encoders.blip2_weights import read_state  # noqa: E402
-from mmtpr.utils import atomic_write, launch  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
+from mmtpr.utils import launch  # noqa: E402
 
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('source', help='checkpoint of LAVIS or FAFA')
-    parser.add_argument('out', help='file to write (.pth)')
-    parser.add_argument(
-        '--ignore',
-        metavar='REGEX',
-        help='whole names of further keys to leave out',
-    )
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace OUT if it exists'
-    )
-    return parser.parse_args()
+ENCODER, HEAD = 'encoder.', 'head.reasoning.'
 
 
 def convert(source: str, ignore: str | None) -> ConvertedBlip2:
@@ -59,18 +48,15 @@ def convert(source: str, ignore: str | None) -> ConvertedBlip2:
         ConvertedBlip2: All keys, sorted.
 
     Raises:
-        LaunchError: If it is no such checkpoint or a key is unknown.
+        ValueError: If it is no such checkpoint or a key is unknown.
     """
-    try:
-        state = read_state(source)
-        if not is_lavis(state):
-            raise ValueError(
-                f'"{source}" is in the form of transformers or mmtpr '
-                'already: set pretrained of mmtpr.BLIP2Encoder to it.'
-            )
-        return convert_lavis(state, ignore)
-    except (ValueError, FileNotFoundError) as error:
-        raise LaunchError(str(error)) from error
+    state = read_state(source)
+    if not is_lavis(state):
+        raise ValueError(
+            f'"{source}" is in the form of transformers or mmtpr '
+            'already: set pretrained of mmtpr.BLIP2Encoder to it.'
+        )
+    return convert_lavis(state, ignore)
 
 
 def checkpoint_of(converted: ConvertedBlip2) -> dict:
@@ -85,30 +71,47 @@ def checkpoint_of(converted: ConvertedBlip2) -> dict:
     state = {}
     for name, value in converted.encoder.items():
         owner = '' if name == 'temperature' else 'blip2.'
-        state[f'encoder.{owner}{name}'] = value
+        state[f'{ENCODER}{owner}{name}'] = value
     for name, value in converted.mfr.items():
-        state[f'head.reasoning.{name}'] = value
+        state[f'{HEAD}{name}'] = value
     return dict(state_dict=state, meta=dict(ignored=converted.ignored))
+
+
+def import_(args: argparse.Namespace) -> Conversion:
+    """LAVIS or FAFA to mmtpr."""
+    done = convert(args.source, args.ignore)
+    content = checkpoint_of(done)
+    summary = (
+        f'{len(done.encoder)} tensors of the encoder, {len(done.mfr)} of the '
+        'masked feature predictor'
+    )
+    return Conversion(content, content['state_dict'], summary, done.ignored)
+
+
+def export(args: argparse.Namespace) -> Conversion:
+    """The way back from mmtpr to LAVIS or FAFA."""
+    file = read_checkpoint(args.source)
+    expect(file.state, 'mmtpr BLIP-2', where=args.source)
+    encoder, mfr = {}, {}
+    for key, value in file.state.items():
+        if key.startswith(HEAD):
+            mfr[key.removeprefix(HEAD)] = value
+        else:
+            name = key.removeprefix(ENCODER)
+            encoder[name.removeprefix('blip2.')] = value
+    done = export_lavis(encoder, mfr, args.ignore)
+    summary = f'{len(done.state)} tensors of a BLIP-2'
+    ignored = file.beside | done.ignored
+    return Conversion(dict(model=done.state), file.state, summary, ignored)
 
 
 def main() -> None:
     """Convert."""
-    args = parse_args()
+    parser = conversion_parser(__doc__, 'checkpoint of LAVIS or FAFA')
+    args = parser.parse_args()
     with launch.short_errors():
-        if Path(args.out).exists() and not args.overwrite:
-            raise LaunchError(
-                f'"{args.out}" exists already; --overwrite replaces it.'
-            )
-        converted = convert(args.source, args.ignore)
-        with atomic_write(args.out) as file:
-            torch.save(checkpoint_of(converted), file)
-    print(
-        f'{args.out}: {len(converted.encoder)} tensors of the encoder, '
-        f'{len(converted.mfr)} of the masked feature predictor.'
-    )
-    for reason, count in Counter(converted.ignored.values()).items():
-        first = next(k for k, r in converted.ignored.items() if r == reason)
-        print(f'Left out {count}, e.g. {first}: {reason}.')
+        lines = run_conversion(args, export if args.export else import_)
+    print('\n'.join(lines))
 
 
 if __name__ == '__main__':

@@ -7,68 +7,85 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-_LAYER = r'Qformer\.bert\.encoder\.layer\.(\d+)'
-_BLOCK = r'visual_encoder\.blocks\.(\d+)'
-_QFORMER = r'qformer.encoder.layer.\1'
-_VISION = r'vision_model.encoder.layers.\1'
+from mmtpr.converters.keymap import Converted, KeyMap, Rule, same_names
 
-#: Regular expression of a whole name in LAVIS -> name in transformers.
-_RULES = [
-    (r'(query_tokens)', r'\1'),
-    (r'temp', 'temperature'),
-    (
-        r'visual_encoder\.cls_token',
-        'vision_model.embeddings.class_embedding',
-    ),
-    (
-        r'visual_encoder\.pos_embed',
-        'vision_model.embeddings.position_embedding',
-    ),
-    (
-        r'visual_encoder\.patch_embed\.proj\.(.*)',
-        r'vision_model.embeddings.patch_embedding.\1',
-    ),
-    (_BLOCK + r'\.norm([12])\.(.*)', _VISION + r'.layer_norm\2.\3'),
-    (_BLOCK + r'\.attn\.qkv\.(.*)', _VISION + r'.self_attn.qkv.\2'),
-    (_BLOCK + r'\.attn\.proj\.(.*)', _VISION + r'.self_attn.projection.\2'),
-    (_BLOCK + r'\.(mlp\.fc[12]\..*)', _VISION + r'.\2'),
-    (r'ln_vision\.(.*)', r'vision_model.post_layernorm.\1'),
-    (
-        r'Qformer\.bert\.embeddings\.((?:word|position)_embeddings\..*)',
-        r'embeddings.\1',
-    ),
-    (r'Qformer\.bert\.embeddings\.LayerNorm\.(.*)', r'qformer.layernorm.\1'),
-    (
-        _LAYER + r'\.((?:cross)?attention)\.self\.(.*)',
-        _QFORMER + r'.\2.attention.\3',
-    ),
-    (
-        _LAYER + r'\.((?:cross)?attention\.output\..*)',
-        _QFORMER + r'.\2',
-    ),
-    (
-        _LAYER + r'\.((?:intermediate|output)(?:_query)?\..*)',
-        _QFORMER + r'.\2',
-    ),
-    (r'vision_proj\.(.*)', r'vision_projection.\1'),
-    (r'text_proj\.(.*)', r'text_projection.\1'),
-    (r'(itm_head\..*)', r'\1'),
-]
-_RULES = [(re.compile(pattern), new) for pattern, new in _RULES]
-_QV_BIAS = re.compile(_BLOCK + r'\.attn\.([qv])_bias')
-_MFR = re.compile(r'mlm_predictor\.(predictor\..*)')
+_BERT = 'Qformer.bert.embeddings.'
+_LAYER = 'Qformer.bert.encoder.layer.{i}.', 'qformer.encoder.layer.{i}.'
+_BLOCK = 'visual_encoder.blocks.{i}.', 'vision_model.encoder.layers.{i}.'
+_PATCHES = 'vision_model.embeddings.'
+_POSITIONS = f'{_BERT}position_ids'
+_WORD_PLACES = 'embeddings.position_embeddings.weight'
+_QV_BIAS = re.compile(r'visual_encoder\.blocks\.(\d+)\.attn\.([qv])_bias')
+_QKV_BIAS = re.compile(
+    r'vision_model\.encoder\.layers\.(\d+)\.self_attn\.qkv\.bias'
+)
+_MFR = 'predictor.'
 
-#: What has no place in the encoder, and why.
-_IGNORED = [
-    (
-        re.compile(r'Qformer\.bert\.embeddings\.position_ids'),
-        'the numbers 0, 1, 2, ..., which the model has by itself',
-    ),
-    (
-        re.compile(r'Qformer\.cls\..*'),
-        'the head that writes captions, which retrieval does not use',
-    ),
-]
+
+def _qformer_rules() -> list[Rule]:
+    theirs, ours = _LAYER
+    attention = [
+        rule
+        for kind in ('attention', 'crossattention')
+        for rule in (
+            Rule(
+                f'{theirs}{kind}.self.{{rest}}',
+                f'{ours}{kind}.attention.{{rest}}',
+            ),
+            Rule(
+                f'{theirs}{kind}.output.{{rest}}',
+                f'{ours}{kind}.output.{{rest}}',
+            ),
+        )
+    ]
+    parts = ('intermediate', 'output', 'intermediate_query', 'output_query')
+    return attention + same_names(
+        *(f'{part}.{{rest}}' for part in parts), source=theirs, target=ours
+    )
+
+
+LAVIS_MAP = KeyMap(
+    'BLIP-2 stage 1 or FAFA',
+    'mmtpr.BLIP2Encoder',
+    [
+        *same_names('query_tokens', 'itm_head.{p}'),
+        Rule('temp', 'temperature'),
+        Rule('visual_encoder.cls_token', f'{_PATCHES}class_embedding'),
+        Rule('visual_encoder.pos_embed', f'{_PATCHES}position_embedding'),
+        Rule(
+            'visual_encoder.patch_embed.proj.{p}',
+            f'{_PATCHES}patch_embedding.{{p}}',
+        ),
+        Rule(
+            f'{_BLOCK[0]}norm{{j}}.{{p}}', f'{_BLOCK[1]}layer_norm{{j}}.{{p}}'
+        ),
+        Rule(
+            f'{_BLOCK[0]}attn.qkv.weight', f'{_BLOCK[1]}self_attn.qkv.weight'
+        ),
+        Rule(
+            f'{_BLOCK[0]}attn.proj.{{p}}',
+            f'{_BLOCK[1]}self_attn.projection.{{p}}',
+        ),
+        Rule(f'{_BLOCK[0]}mlp.fc{{j}}.{{p}}', f'{_BLOCK[1]}mlp.fc{{j}}.{{p}}'),
+        Rule('ln_vision.{p}', 'vision_model.post_layernorm.{p}'),
+        Rule(
+            f'{_BERT}word_embeddings.weight',
+            'embeddings.word_embeddings.weight',
+        ),
+        Rule(f'{_BERT}position_embeddings.weight', _WORD_PLACES),
+        Rule(f'{_BERT}LayerNorm.{{p}}', 'qformer.layernorm.{p}'),
+        *_qformer_rules(),
+        Rule('vision_proj.{p}', 'vision_projection.{p}'),
+        Rule('text_proj.{p}', 'text_projection.{p}'),
+        Rule('mlm_predictor.predictor.{rest}', f'{_MFR}{{rest}}'),
+    ],
+    {
+        _POSITIONS: 'the numbers 0, 1, 2, ..., which the model has by itself',
+        'Qformer.cls.{rest}': (
+            'the head that writes captions, which retrieval does not use'
+        ),
+    },
+)
 
 
 @dataclass
@@ -122,53 +139,61 @@ def convert_lavis(
     Raises:
         ValueError: If a key is known to no rule or lacks its counterpart.
     """
-    result = ConvertedBlip2()
-    biases: dict[str, dict[str, Tensor]] = {}
-    unknown = []
-    for key, value in state.items():
-        value = value.float() if value.is_floating_point() else value
-        bias, mfr = _QV_BIAS.fullmatch(key), _MFR.fullmatch(key)
-        if reason := _why_ignored(key, ignore):
-            result.ignored[key] = reason
-        elif bias:
-            biases.setdefault(bias[1], {})[bias[2]] = value
-        elif mfr:
-            result.mfr[mfr[1]] = value
-        elif name := _rename(key):
-            result.encoder[name] = value
-        else:
-            unknown.append(key)
-    if unknown:
-        raise ValueError(
-            f'{len(unknown)} keys belong to no part of BLIP-2 stage 1 or '
-            f'FAFA, e.g. {", ".join(unknown[:3])}. If they are not needed, '
-            'name them with a regular expression (ignore; --ignore of '
-            'tools/model_converters/blip2.py).'
-        )
-    result.encoder.update(_join_biases(biases))
+    rest = {k: v for k, v in state.items() if not _QV_BIAS.fullmatch(k)}
+    done = LAVIS_MAP(rest, ignore)
+    result = ConvertedBlip2(ignored=done.ignored)
+    for name, value in done.state.items():
+        part = result.mfr if name.startswith(_MFR) else result.encoder
+        part[name] = value
+    result.encoder.update(_join_biases(state))
     return result
 
 
-def _why_ignored(key: str, ignore: str | None) -> str | None:
-    for pattern, reason in _IGNORED:
-        if pattern.fullmatch(key):
-            return reason
-    if ignore is not None and re.fullmatch(ignore, key):
-        return f'asked for by "{ignore}"'
-    return None
+def export_lavis(
+    encoder: Mapping[str, Tensor],
+    mfr: Mapping[str, Tensor] | None = None,
+    ignore: str | None = None,
+) -> Converted:
+    """Rename back to LAVIS; outputs stay the same.
+
+    The part of k in the biases is dropped: softmax does not see it. LAVIS'
+    head that writes captions is not there any more.
+
+    Args:
+        encoder (Mapping[str, Tensor]): As in :class:`ConvertedBlip2`.
+        mfr (Mapping[str, Tensor], optional): As in :class:`ConvertedBlip2`.
+        ignore (str, optional): Regular expression of further whole names to
+            leave out.
+
+    Returns:
+        Converted: Names of LAVIS and FAFA.
+
+    Raises:
+        ValueError: If a key is known to no rule.
+    """
+    biases = {k: v for k, v in encoder.items() if _QKV_BIAS.fullmatch(k)}
+    rest = {k: v for k, v in encoder.items() if k not in biases}
+    done = LAVIS_MAP.inverse()({**rest, **(mfr or {})}, ignore)
+    for key, value in biases.items():
+        block = f'visual_encoder.blocks.{_QKV_BIAS.fullmatch(key)[1]}.attn.'
+        q, _, v = value.float().chunk(3)
+        done.state |= {
+            f'{block}q_bias': q.clone(),
+            f'{block}v_bias': v.clone(),
+        }
+    if _WORD_PLACES in encoder:
+        places = torch.arange(len(encoder[_WORD_PLACES]))
+        done.state[_POSITIONS] = places[None]
+    return done
 
 
-def _rename(key: str) -> str | None:
-    for pattern, new in _RULES:
-        match = pattern.fullmatch(key)
-        if match:
-            return match.expand(new)
-    return None
-
-
-def _join_biases(biases: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+def _join_biases(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    pairs: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        if match := _QV_BIAS.fullmatch(key):
+            pairs.setdefault(match[1], {})[match[2]] = value.float()
     joined = {}
-    for block, pair in biases.items():
+    for block, pair in pairs.items():
         if set(pair) != {'q', 'v'}:
             raise ValueError(
                 f'visual_encoder.blocks.{block}.attn has only '

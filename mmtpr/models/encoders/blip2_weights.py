@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmtpr.utils import load_weights, require
+from mmtpr.converters import identify
+from mmtpr.utils import require
+from mmtpr.utils.weight_files import read_weight_file
 
 from .blip2_build import PURPOSE, from_hub, set_ln_vision
 from .blip2_keys import convert_lavis, is_lavis
@@ -100,12 +101,7 @@ def read_state(path: str | PathLike) -> dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or holds no BLIP-2.
     """
-    if Path(path).suffix == '.safetensors' and Path(path).is_file():
-        content: Any = require(
-            'safetensors.torch', 'blip2', PURPOSE
-        ).load_file(path)
-    else:
-        content = load_weights(path)
+    content = read_weight_file(path)
     for state in _state_dicts(content):
         for marker in ('visual_encoder.cls_token', 'vision_model.embeddings.'):
             prefix = _prefix(state, marker)
@@ -114,8 +110,15 @@ def read_state(path: str | PathLike) -> dict[str, Tensor]:
     raise ValueError(
         f'"{path}" holds no BLIP-2: neither "visual_encoder.cls_token" '
         '(LAVIS, FAFA) nor "vision_model.embeddings." (transformers, mmtpr) '
-        'is among its keys.'
+        f'is among its keys.{_family(content)}'
     )
+
+
+def _family(content: Any) -> str:
+    """A sentence that names what the file holds instead."""
+    found = [identify(state) for state in _state_dicts(content)]
+    names = [family.name for family in found if family]
+    return f' It is a checkpoint of {names[0]}.' if names else ''
 
 
 def _state_dicts(content: Any) -> list[dict[str, Tensor]]:

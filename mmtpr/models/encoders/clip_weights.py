@@ -1,14 +1,12 @@
 """Finding, reading and loading weights of CLIP."""
 
 import logging
-import zipfile
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
 from mmengine.logging import print_log
 from open_clip.convert import convert_state_dict
 from open_clip.model import (
@@ -17,12 +15,16 @@ from open_clip.model import (
 )
 from torch import Tensor, nn
 
-from mmtpr.utils import load_weights
+from mmtpr.converters import identify
+from mmtpr.converters.fit import vocabulary_gap
+from mmtpr.utils.weight_files import is_torchscript, read_weight_file
 
 from .pos_embed import resize_visual_pos_embed
 
 # Numbers, not weights, in OpenAI's archives.
 _OPENAI_NUMBERS = ('input_resolution', 'context_length', 'vocab_size')
+# The names CLIPs of open_clip have.
+_FAMILIES = ('OpenAI CLIP', 'open_clip with a text tower of its own')
 # A retriever scales cosines itself, so these may be absent.
 _SCALARS = ('logit_scale', 'logit_bias')
 
@@ -126,14 +128,7 @@ def read_weights(path: str | PathLike) -> ClipWeights:
     Raises:
         ValueError: If the file is damaged or holds no CLIP.
     """
-    if str(path).endswith('.safetensors'):
-        from safetensors.torch import load_file
-
-        state, archive = load_file(path), False
-    elif _is_torchscript(path):
-        state, archive = torch.jit.load(path, 'cpu').state_dict(), True
-    else:
-        state, archive = load_weights(path), False
+    state, archive = read_weight_file(path), is_torchscript(path)
     for key in ('state_dict', 'model'):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -146,13 +141,6 @@ def read_weights(path: str | PathLike) -> ClipWeights:
     }
     openai = archive or any(number is not None for number in numbers)
     return ClipWeights(str(path), state, openai, published=not prefix)
-
-
-def _is_torchscript(path: str | PathLike) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(n.endswith('/constants.pkl') for n in archive.namelist())
 
 
 def _prefix(state: dict[str, Tensor], path: str) -> str:
@@ -261,7 +249,11 @@ def _check_keys(own: dict, state: dict, source: str) -> None:
         for what, keys in wrong.items()
         if keys
     )
+    found = vocabulary_gap(state, own) + found
     hint = 'Give the model these weights were made for.'
+    family = identify(state)
+    if family and family.name not in _FAMILIES:
+        hint = f'The file is of {family.name}.'
     if any('lora_' in key for key in wrong['unknown']):
         hint = (
             'The file holds adapters: merge them before, see '

@@ -10,7 +10,7 @@ from mmtpr.models.encoders.blip2_build import (
     blip2_config,
     create_blip2,
 )
-from mmtpr.models.encoders.blip2_keys import convert_lavis
+from mmtpr.models.encoders.blip2_keys import convert_lavis, export_lavis
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_blip2_cfg
 
@@ -164,6 +164,19 @@ def test_full_size_key_map_is_one_to_one():
         key.startswith('Qformer.cls.') or key.endswith('position_ids')
         for key in converted.ignored
     )
+    back = export_lavis(model.state_dict() | {'temperature': torch.ones(())})
+    assert {k: tuple(v.shape) for k, v in back.state.items()} == {
+        k: v for k, v in shapes.items() if not k.startswith('Qformer.cls.')
+    }
+
+
+def test_back_to_lavis(lavis):
+    converted = convert_lavis(lavis)
+    back = export_lavis(converted.encoder, converted.mfr).state
+    position_ids = back.pop('Qformer.bert.embeddings.position_ids')
+    assert torch.equal(position_ids, torch.arange(64)[None])
+    assert set(back) == set(lavis) - set(converted.ignored)
+    assert all(torch.equal(back[key], lavis[key]) for key in back)
 
 
 def test_biases_keep_their_places(lavis):
