@@ -100,9 +100,7 @@ class OpenCLIPEncoder(nn.Module):
             config['text_cfg']['context_length'] = context_length
         size = set_image_size(config, image_size)
         self.clip = create_clip(config)
-        self._load(
-            size, weights, (interpolation, antialias, pretrained_size)
-        )
+        self._load(size, weights, (interpolation, antialias, pretrained_size))
         self._describe(config['embed_dim'], token_projection)
         self.frozen = _check_parts(frozen)
         self._freeze()
