@@ -11,7 +11,7 @@ from mmtpr.registry import MODELS
 # OpenAI CLIP's statistics of RGB pictures in 0..1.
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_TEXT_FIELDS = ('tokens', 'mlm_tokens', 'mlm_labels')
+_TEXT_FIELDS = ('tokens', 'mlm_tokens', 'mlm_labels', 'eda_tokens')
 # What a data set of cached features brings in place of pictures and captions.
 _FEATURE_FIELDS = ('image_feat', 'text_feat')
 
@@ -60,18 +60,19 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
                 pictures such as ``reference``: lists of (3, H, W) uint8
                 tensors and None; ``data_samples``: list of
                 :class:`RetrievalDataSample` with ``tokens`` and, for MLM,
-                ``mlm_tokens`` and ``mlm_labels`` of shape (L, ), or with
-                cached ``image_feat`` and ``text_feat`` of shape (D, ).
+                ``mlm_tokens`` and ``mlm_labels`` of shape (L, ), of an
+                augmented caption ``eda_tokens`` (L, ), or with cached
+                ``image_feat`` and ``text_feat`` of shape (D, ).
             training (bool): Not used.
 
         Returns:
             dict: ``data_samples`` as given and ``inputs``, a dict with
             ``image`` (M, 3, H, W) float32, ``tokens``, ``mlm_tokens`` and
-            ``mlm_labels`` (K, L) long, and ``image_index`` (M, ),
-            ``tokens_index`` (K, ) with the positions in ``data_samples``;
-            for any other picture ``<name>`` and ``<name>_index`` likewise;
-            ``image_feat``, ``text_feat`` (K, D) float32. What no sample has
-            is absent.
+            ``mlm_labels`` (K, L) long, ``eda_tokens`` likewise, and
+            ``image_index`` (M, ), ``tokens_index`` (K, ) with the positions
+            in ``data_samples``; for any other picture ``<name>`` and
+            ``<name>_index`` likewise; ``image_feat``, ``text_feat`` (K, D)
+            float32. What no sample has is absent.
 
         Raises:
             ValueError: If pictures differ in size or only a part of the
@@ -123,8 +124,9 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         rows = {len(inputs[name]) for name in _TEXT_FIELDS if name in inputs}
         if len(rows) > 1:
             raise ValueError(
-                'Only a part of the captions of this batch is masked; '
-                "'mmtpr.MaskTokens' must see all of them."
+                'Only a part of the captions of this batch is masked or '
+                "augmented; 'mmtpr.MaskTokens' and 'mmtpr.CaptionEDA' must "
+                'see all of them.'
             )
 
 

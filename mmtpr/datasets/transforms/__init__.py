@@ -5,6 +5,7 @@ import mmcv.transforms  # noqa: F401
 from .caption_eda import CaptionEDA
 from .clean_person_caption import CleanPersonCaption
 from .image_transforms import ImageTransforms
+from .mask_bert_tokens import MaskBertTokens
 from .mask_tokens import MaskTokens
 from .pack_retrieval_inputs import PackRetrievalInputs
 from .pad_crop import PadCrop
@@ -18,6 +19,7 @@ __all__ = [
     'CaptionEDA',
     'CleanPersonCaption',
     'ImageTransforms',
+    'MaskBertTokens',
     'MaskTokens',
     'PackRetrievalInputs',
     'PadCrop',

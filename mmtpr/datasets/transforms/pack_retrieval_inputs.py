@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmtpr.registry import TRANSFORMS
 from mmtpr.structures import RetrievalDataSample
 
+_TOKEN_KEYS = ('tokens', 'mlm_tokens', 'mlm_labels', 'eda_tokens')
 _META_KEYS = (
     'role',
     'pid',
@@ -38,14 +39,14 @@ class PackRetrievalInputs(BaseTransform):
         image_keys (dict): Key of the picture by name of the input. Defaults
             to ``dict(image='img')``.
         token_keys (Sequence[str]): Keys of tensors to keep. Defaults to
-            ``('tokens', 'mlm_tokens', 'mlm_labels')``.
+            ``('tokens', 'mlm_tokens', 'mlm_labels', 'eda_tokens')``.
         meta_keys (Sequence[str]): Keys of facts to keep.
     """
 
     def __init__(
         self,
         image_keys: dict[str, str] | None = None,
-        token_keys: Sequence[str] = ('tokens', 'mlm_tokens', 'mlm_labels'),
+        token_keys: Sequence[str] = _TOKEN_KEYS,
         meta_keys: Sequence[str] = _META_KEYS,
     ) -> None:
         self.image_keys = dict(image_keys or dict(image='img'))

@@ -1,6 +1,7 @@
 """Losses: pure functions and registered modules."""
 
-from .base import RetrievalFeatures, RetrievalLoss
+from .attribute_prompts import AttributePromptLoss
+from .base import CrossModalFeatures, RetrievalFeatures, RetrievalLoss
 from .contrastive import CMPMLoss, ITCLoss, SDMLoss
 from .fine_grained import (
     MaskedFeatureReasoning,
@@ -11,11 +12,16 @@ from .fine_grained import (
 from .functional import cmpm_loss, id_loss, itc_loss, sdm_loss
 from .identity import IDLoss
 from .masked_language import MLMLoss
+from .matching import CrossModalMLMLoss, ITMLoss, hard_negatives
 
 __all__ = [
+    'AttributePromptLoss',
     'CMPMLoss',
+    'CrossModalFeatures',
+    'CrossModalMLMLoss',
     'IDLoss',
     'ITCLoss',
+    'ITMLoss',
     'MLMLoss',
     'MaskedFeatureReasoning',
     'RetrievalFeatures',
@@ -25,6 +31,7 @@ __all__ = [
     'fda_loss',
     'fda_similarity',
     'feature_diversity_loss',
+    'hard_negatives',
     'id_loss',
     'itc_loss',
     'sdm_loss',

@@ -37,6 +37,72 @@ class RetrievalFeatures:
     mlm_labels: Tensor | None = None
 
 
+@dataclass
+class CrossModalFeatures(RetrievalFeatures):
+    """Features of B pairs, and what a cross encoder makes of them.
+
+    Attributes:
+        encoder (nn.Module): Offers ``encode_text``, ``fuse``, ``match`` and
+            ``predict_words``; see :class:`SwinBertEncoder`.
+        text_embeds (Tensor): States of the captions, of shape (B, L, Wt).
+        text_mask (Tensor): 1 where a token counts, of shape (B, L).
+        keys_values (list[tuple[Tensor, Tensor]]): What cross layers read of
+            the pictures, computed once for all losses.
+        mlm_tokens (Tensor, optional): Captions with hidden words, (B, L).
+        attributes (Tensor, optional): 0, 1 or -1 (unknown), of shape (B, A).
+    """
+
+    encoder: nn.Module | None = None
+    text_embeds: Tensor | None = None
+    text_mask: Tensor | None = None
+    keys_values: list[tuple[Tensor, Tensor]] | None = None
+    mlm_tokens: Tensor | None = None
+    attributes: Tensor | None = None
+
+
+def ids_of(features: RetrievalFeatures, kind: str, who: str) -> Tensor | None:
+    """Ids that tell what belongs together.
+
+    Args:
+        features (RetrievalFeatures): The batch.
+        kind (str): ``'pair'``, ``'image_id'`` or ``'pid'``.
+        who (str): Name of the loss, for the message.
+
+    Returns:
+        Tensor | None: Of shape (B, ); None for ``'pair'``.
+
+    Raises:
+        ValueError: If the batch has no such ids.
+    """
+    if kind == 'pid':
+        return features.pids
+    if kind == 'image_id' and features.image_ids is None:
+        raise ValueError(
+            f"{who}(positives='image_id') needs an image_id in every "
+            'training sample; this batch has samples without.'
+        )
+    return features.image_ids if kind == 'image_id' else None
+
+
+def check_positives(kind: str) -> str:
+    """Check what belongs together.
+
+    Args:
+        kind (str): ``'pair'``, ``'image_id'`` or ``'pid'``.
+
+    Returns:
+        str: The same.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if kind not in ('pair', 'image_id', 'pid'):
+        raise ValueError(
+            f"positives must be 'pair', 'image_id' or 'pid', got {kind!r}."
+        )
+    return kind
+
+
 class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     """A weighted loss on :class:`RetrievalFeatures`.
 
@@ -49,6 +115,10 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     across_processes: ClassVar[bool] = False
     #: Whether the loss needs the tokens of images and masked captions.
     needs_tokens: ClassVar[bool] = False
+    #: Whether the loss is also taken of an augmented caption, if there is one.
+    takes_augmented: ClassVar[bool] = False
+    #: Heads of a cross encoder that the loss trains: 'match', 'words'.
+    cross_heads: ClassVar[tuple[str, ...]] = ()
     #: Arguments a retriever fills from its encoder: argument -> attribute.
     encoder_args: ClassVar[dict[str, str]] = {}
 

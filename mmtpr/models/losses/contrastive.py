@@ -4,7 +4,12 @@ from torch import Tensor
 
 from mmtpr.registry import MODELS
 
-from .base import RetrievalFeatures, RetrievalLoss
+from .base import (
+    RetrievalFeatures,
+    RetrievalLoss,
+    check_positives,
+    ids_of,
+)
 from .functional import cmpm_loss, itc_loss, sdm_loss
 
 
@@ -17,6 +22,7 @@ class SDMLoss(RetrievalLoss):
     """
 
     across_processes = True
+    takes_augmented = True
 
     def loss(self, features: RetrievalFeatures) -> Tensor:
         """See :meth:`RetrievalLoss.loss`."""
@@ -41,15 +47,11 @@ class ITCLoss(RetrievalLoss):
     """
 
     across_processes = True
+    takes_augmented = True
 
     def __init__(self, weight: float = 1.0, positives: str = 'pair') -> None:
         super().__init__(weight)
-        if positives not in ('pair', 'image_id', 'pid'):
-            raise ValueError(
-                "positives must be 'pair', 'image_id' or 'pid', got "
-                f'{positives!r}.'
-            )
-        self.positives = positives
+        self.positives = check_positives(positives)
 
     def loss(self, features: RetrievalFeatures) -> Tensor:
         """See :meth:`RetrievalLoss.loss`."""
@@ -57,18 +59,8 @@ class ITCLoss(RetrievalLoss):
             features.image_feats,
             features.text_feats,
             features.logit_scale,
-            self._ids(features),
+            ids_of(features, self.positives, 'ITCLoss'),
         )
-
-    def _ids(self, features: RetrievalFeatures) -> Tensor | None:
-        if self.positives == 'pid':
-            return features.pids
-        if self.positives == 'image_id' and features.image_ids is None:
-            raise ValueError(
-                "ITCLoss(positives='image_id') needs an image_id in every "
-                'training sample; this batch has samples without.'
-            )
-        return features.image_ids if self.positives == 'image_id' else None
 
 
 @MODELS.register_module()
@@ -80,6 +72,7 @@ class CMPMLoss(RetrievalLoss):
     """
 
     across_processes = True
+    takes_augmented = True
 
     def loss(self, features: RetrievalFeatures) -> Tensor:
         """See :meth:`RetrievalLoss.loss`."""

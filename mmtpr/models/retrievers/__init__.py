@@ -2,12 +2,14 @@
 
 from .blip2_scorer import BLIP2Scorer
 from .composed_person_retriever import ComposedPersonRetriever
+from .cross_modal_person_retriever import CrossModalPersonRetriever
 from .gather import gather_features
 from .text_person_retriever import TextPersonRetriever
 
 __all__ = [
     'BLIP2Scorer',
     'ComposedPersonRetriever',
+    'CrossModalPersonRetriever',
     'TextPersonRetriever',
     'gather_features',
 ]

@@ -21,7 +21,8 @@ from .composed_batch import (
     rows_of_queries,
 )
 from .gather import gather_features
-from .text_person_retriever import TextPersonRetriever, _ids
+from .sample_fields import sample_ids
+from .text_person_retriever import TextPersonRetriever
 
 _INVERSION = ('text', 'vis')
 
@@ -188,7 +189,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
                 "'mmtpr.FAFAHead'), or losses for pairs, losses=dict(text="
                 "dict(type='mmtpr.SDMLoss'))."
             )
-        ids = _ids(data_samples, 'pid')
+        ids = sample_ids(data_samples, 'pid')
         if not self.gather:
             check_several_ids(ids)
         if self.head is None:

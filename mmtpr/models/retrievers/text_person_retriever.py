@@ -1,7 +1,7 @@
 """Text-based person retrieval with a dual encoder."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .gather import gather_features
+from .sample_fields import sample_ids
 
 _MAX_SCALE = 100.0
 
@@ -189,23 +190,29 @@ class TextPersonRetriever(BaseModel):
         Raises:
             ValueError: If no loss is configured or a sample is no pair.
         """
+        self._check_pairs(inputs, data_samples)
+        features = self._pair_features(inputs, data_samples)
+        return self._losses(features, self.losses)
+
+    def _losses(
+        self,
+        features: RetrievalFeatures,
+        losses: Mapping[str, RetrievalLoss],
+    ) -> dict[str, Tensor]:
+        wide = features
+        if self.gather and any(x.across_processes for x in losses.values()):
+            wide = gather_features(features)
+        return {
+            f'loss_{name}': loss(wide if loss.across_processes else features)
+            for name, loss in losses.items()
+        }
+
+    def _check_pairs(self, inputs, data_samples) -> None:
         if not self.losses:
             raise ValueError(
                 'Training needs losses: set losses=dict(sdm=dict(type='
                 "'mmtpr.SDMLoss'), ...) of the retriever."
             )
-        features = self._pair_features(inputs, data_samples)
-        wide = features
-        if self.gather and any(
-            loss.across_processes for loss in self.losses.values()
-        ):
-            wide = gather_features(features)
-        return {
-            f'loss_{name}': loss(wide if loss.across_processes else features)
-            for name, loss in self.losses.items()
-        }
-
-    def _pair_features(self, inputs, data_samples) -> RetrievalFeatures:
         number = len(data_samples)
         for name in ('image', 'tokens'):
             if len(inputs.get(name, ())) != number:
@@ -214,9 +221,11 @@ class TextPersonRetriever(BaseModel):
                     f'{number} samples of this batch only '
                     f'{len(inputs.get(name, ()))} have {name}.'
                 )
+
+    def _pair_features(self, inputs, data_samples) -> RetrievalFeatures:
         device = inputs['image'].device
-        pids = _ids(data_samples, 'pid')
-        image_ids = _ids(data_samples, 'image_id', required=False)
+        pids = sample_ids(data_samples, 'pid')
+        image_ids = sample_ids(data_samples, 'image_id', required=False)
         if image_ids is not None:
             image_ids = image_ids.to(device)
         image_feats, image_tokens, text_feats, mlm = self._encode(inputs)
@@ -268,7 +277,9 @@ class TextPersonRetriever(BaseModel):
         Raises:
             ValueError: If a sample has nothing to embed.
         """
-        encoded = self._features(inputs)
+        return self._put_features(inputs, data_samples, self._features(inputs))
+
+    def _put_features(self, inputs, data_samples, encoded: dict) -> list:
         rows = {
             kind: dict(zip(inputs[index].tolist(), encoded[kind], strict=True))
             for kind, index in (
@@ -299,19 +310,6 @@ def _build_loss(loss: dict | nn.Module, encoder: nn.Module) -> RetrievalLoss:
     for name, attribute in getattr(kind, 'encoder_args', {}).items():
         loss.setdefault(name, getattr(encoder, attribute))
     return MODELS.build(loss)
-
-
-def _ids(samples, name: str, required: bool = True) -> Tensor | None:
-    values = [sample.get(name) for sample in samples]
-    if all(value is not None for value in values):
-        return torch.tensor(values, dtype=torch.long)
-    if required:
-        sample = samples[values.index(None)]
-        raise ValueError(
-            f'Training needs a {name} in every sample; '
-            f'"{sample.get("img_path")}" has none.'
-        )
-    return None
 
 
 def _nothing_message(sample: RetrievalDataSample) -> str:

@@ -1,0 +1,214 @@
+"""Attributes as sentences: contrast, matching and hidden words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmtpr.registry import MODELS
+from mmtpr.utils.bert_tokenizer import build_bert_tokenizer
+from mmtpr.utils.word_masking import WordMasker
+
+from .base import CrossModalFeatures, RetrievalLoss
+from .functional import full_precision, upcast
+from .matching import cross_features, hidden_word_loss, pick
+
+_UNKNOWN = -1
+_IGNORE = -100
+
+
+@MODELS.register_module()
+class AttributePromptLoss(RetrievalLoss):
+    """Attribute prompts of APTM: mean of IAC, IAM and MAM.
+
+    Each binary attribute has a sentence for 0 and one for 1.
+
+    - IAC: for each picture and attribute, the cosine chooses between the two.
+    - IAM: a few sentences are drawn, and the cross encoder says of each
+      picture whether they fit.
+    - MAM: words of every sentence are hidden and told from a random picture
+      it fits; a sentence that fits none in the batch is left out.
+
+    Unknown attributes (-1) do not count.
+
+    Args:
+        prompts (Sequence[Sequence[str]]): Sentences for 0 and for 1, in the
+            order of the labels.
+        vocab (str): Vocabulary as of :class:`TokenizeBert`.
+        weight (float): Factor of the loss. Defaults to 0.8, as published.
+        num_matched (int): Sentences that IAM draws. Defaults to 5.
+        label_smoothing (float): Of IAC and IAM. Defaults to 0.
+        max_length (int): Tokens of a sentence at most. Defaults to 56.
+        masking (dict, optional): Arguments of
+            :class:`mmtpr.utils.word_masking.WordMasker`.
+
+    Raises:
+        ValueError: If prompts are no pairs, or a number is out of range.
+
+    Examples:
+        >>> losses = dict(
+        ...     attributes=dict(
+        ...         type='mmtpr.AttributePromptLoss',
+        ...         prompts=[('person without hat', 'person with hat')],
+        ...         vocab='bert-base-uncased'))
+    """
+
+    cross_heads = ('match', 'words')
+
+    def __init__(
+        self,
+        prompts: Sequence[Sequence[str]],
+        vocab: str = 'bert-base-uncased',
+        weight: float = 0.8,
+        num_matched: int = 5,
+        label_smoothing: float = 0.0,
+        max_length: int = 56,
+        masking: dict | None = None,
+    ) -> None:
+        super().__init__(weight)
+        wrong = [p for p in prompts if isinstance(p, str) or len(p) != 2]
+        if wrong or not prompts:
+            raise ValueError(
+                'prompts must be pairs of sentences, for 0 and for 1; got '
+                f'{wrong[0] if wrong else "none"!r}.'
+            )
+        if num_matched < 1 or not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f'num_matched={num_matched} must be at least 1 and '
+                f'label_smoothing={label_smoothing} in [0, 1).'
+            )
+        self.num_attributes = len(prompts)
+        self.num_matched = min(num_matched, 2 * len(prompts))
+        self.label_smoothing = label_smoothing
+        tokenizer = build_bert_tokenizer(str(vocab), max_length)
+        self.masker = WordMasker(tokenizer, **(masking or {}))
+        found = [tokenizer.encode(text) for pair in prompts for text in pair]
+        tokens = torch.tensor([item.ids for item in found])
+        mask = torch.tensor([item.attention_mask for item in found])
+        longest = int(mask.sum(dim=1).max())
+        self._numpy = tokens[:, :longest].numpy()
+        for name, value in (('tokens', tokens), ('mask', mask)):
+            self.register_buffer(name, value[:, :longest], persistent=False)
+
+    def loss(self, features: CrossModalFeatures) -> Tensor:
+        """See :meth:`RetrievalLoss.loss`.
+
+        Raises:
+            ValueError: If the batch has no attributes, or another number.
+        """
+        cross_features(features, 'AttributePromptLoss')
+        self._check(features.attributes)
+        encoder, labels = features.encoder, features.attributes
+        feats, embeds = encoder.encode_text(
+            self.tokens, self.mask, return_tokens=True
+        )
+        # Column 2a and 2a + 1: whether the sentence for 0 and for 1 fits.
+        fits = torch.stack([1 - labels, labels], dim=2)
+        fits = fits.masked_fill((labels == _UNKNOWN)[..., None], _UNKNOWN)
+        fits = fits.flatten(1)
+        return (
+            self.contrast(features, feats)
+            + self.matching(features, embeds, fits)
+            + self.hidden_words(features, fits)
+        ) / 3
+
+    def _check(self, labels: Tensor | None) -> None:
+        found = None if labels is None else labels.shape[1]
+        if found != self.num_attributes:
+            raise ValueError(
+                f'AttributePromptLoss has prompts for {self.num_attributes} '
+                f'attributes, the samples of this batch have '
+                f'{found or "none"}: they need a key "attributes" (the '
+                '"label" of MALS) of that length.'
+            )
+
+    def contrast(self, features: CrossModalFeatures, feats: Tensor) -> Tensor:
+        """IAC: choose between the two sentences of each attribute.
+
+        Args:
+            features (CrossModalFeatures): The batch.
+            feats (Tensor): Raw features of the sentences, of shape (2A, D).
+
+        Returns:
+            Tensor: Scalar.
+        """
+        with full_precision(feats.device):
+            image = F.normalize(upcast(features.image_feats), dim=1)
+            text = F.normalize(upcast(feats), dim=1)
+            logits = (features.logit_scale * image @ text.t()).unflatten(
+                1, (-1, 2)
+            )
+        return self._entropy(logits, features.attributes)
+
+    def matching(
+        self, features: CrossModalFeatures, embeds: Tensor, fits: Tensor
+    ) -> Tensor:
+        """IAM: whether some sentences fit each picture.
+
+        Args:
+            features (CrossModalFeatures): The batch.
+            embeds (Tensor): States of the sentences, of shape (2A, L, Wt).
+            fits (Tensor): 1, 0 or -1, of shape (B, 2A).
+
+        Returns:
+            Tensor: Scalar.
+        """
+        drawn = torch.randperm(len(embeds), device=embeds.device)
+        drawn = drawn[: self.num_matched]
+        number = len(fits)
+        texts = drawn.repeat(number)
+        images = torch.arange(number, device=embeds.device)
+        fused = features.encoder.fuse(
+            embeds[texts],
+            self.mask[texts],
+            pick(
+                features.keys_values,
+                images.repeat_interleave(self.num_matched),
+            ),
+        )
+        logits = features.encoder.match(fused).unflatten(0, (number, -1))
+        return self._entropy(logits, fits[:, drawn])
+
+    def _entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B, A, 2), (B, A) -> mean over pictures, then over attributes."""
+        with full_precision(logits.device):
+            losses = F.cross_entropy(
+                upcast(logits).flatten(0, 1),
+                labels.flatten(),
+                ignore_index=_UNKNOWN,
+                label_smoothing=self.label_smoothing,
+                reduction='none',
+            ).view_as(labels)
+            known = (labels != _UNKNOWN).sum(dim=0).clamp(min=1)
+            return (losses.sum(dim=0) / known).mean()
+
+    def hidden_words(
+        self, features: CrossModalFeatures, fits: Tensor
+    ) -> Tensor:
+        """MAM: hidden words of sentences, each with a picture it fits.
+
+        Args:
+            features (CrossModalFeatures): The batch.
+            fits (Tensor): 1, 0 or -1, of shape (B, 2A).
+
+        Returns:
+            Tensor: Scalar.
+        """
+        rng = np.random.default_rng(np.random.randint(2**31))
+        pairs = [self.masker(tokens, rng) for tokens in self._numpy]
+        tokens, labels = (
+            torch.from_numpy(np.stack(part)).to(fits.device)
+            for part in zip(*pairs, strict=True)
+        )
+        weights = (fits.t() == 1).float()
+        none = ~weights.any(dim=1, keepdim=True)
+        index = torch.multinomial(weights.masked_fill(none, 1.0), 1)[:, 0]
+        return hidden_word_loss(
+            features.encoder,
+            tokens,
+            labels.masked_fill(none, _IGNORE),
+            self.mask,
+            pick(features.keys_values, index),
+        )

@@ -1,0 +1,220 @@
+"""Losses of a cross encoder: matching of pairs, hidden words."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmtpr.registry import MODELS
+
+from .base import (
+    CrossModalFeatures,
+    RetrievalFeatures,
+    RetrievalLoss,
+    check_positives,
+    ids_of,
+)
+from .functional import full_precision, upcast
+
+_IGNORE = -100
+#: Added to the probabilities that negatives are drawn with.
+_FLOOR = 1e-5
+
+
+@torch.no_grad()
+def hard_negatives(
+    image_feats: Tensor,
+    text_feats: Tensor,
+    logit_scale: Tensor | float,
+    ids: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw a wrong picture for each caption and a wrong caption for each.
+
+    Likelier the more alike they are: by the softmax of the scaled cosines
+    plus 1e-5, never one with the same id. One call draws all.
+
+    Args:
+        image_feats (Tensor): Raw image features of shape (B, D).
+        text_feats (Tensor): Raw text features of shape (B, D).
+        logit_scale (Tensor | float): 1 / temperature.
+        ids (Tensor, optional): Of shape (B, ). Defaults to None: only row i
+            and column i belong together.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: Pictures for the captions and captions
+        for the pictures, long, and whether row i has any negative at all,
+        each of shape (B, ).
+    """
+    number = len(image_feats)
+    with full_precision(image_feats.device):
+        image = F.normalize(upcast(image_feats), dim=1)
+        text = F.normalize(upcast(text_feats), dim=1)
+        logits = logit_scale * image @ text.t()
+        if ids is None:
+            ids = torch.arange(number, device=logits.device)
+        same = ids[:, None] == ids[None, :]
+        weights = torch.stack([logits.t(), logits]).softmax(dim=2) + _FLOOR
+        weights = weights.masked_fill(same, 0.0)
+        # A row without negatives draws anything, which then does not count.
+        lonely = same.all(dim=1)
+        weights = weights.masked_fill(lonely[:, None], 1.0)
+        drawn = torch.multinomial(weights.flatten(0, 1), 1).view(2, number)
+    return drawn[0], drawn[1], ~lonely
+
+
+def cross_features(features: RetrievalFeatures, who: str) -> None:
+    """Check that a batch comes from a cross encoder.
+
+    Args:
+        features (RetrievalFeatures): The batch.
+        who (str): Name of the loss, for the message.
+
+    Raises:
+        TypeError: If it does not.
+    """
+    if not isinstance(features, CrossModalFeatures):
+        raise TypeError(
+            f'{who} needs a cross encoder: use it in '
+            'mmtpr.CrossModalPersonRetriever.'
+        )
+
+
+def pick(
+    keys_values: list[tuple[Tensor, Tensor]], index: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of some pictures.
+
+    Args:
+        keys_values (list[tuple[Tensor, Tensor]]): Of M pictures.
+        index (Tensor): Of shape (P, ), long.
+
+    Returns:
+        list[tuple[Tensor, Tensor]]: Of P pictures.
+    """
+    return [(keys[index], values[index]) for keys, values in keys_values]
+
+
+def hidden_word_loss(
+    encoder: nn.Module,
+    tokens: Tensor,
+    labels: Tensor,
+    mask: Tensor,
+    keys_values: list[tuple[Tensor, Tensor]],
+) -> Tensor:
+    """Cross-entropy of hidden words, told from the others and a picture.
+
+    Only hidden words meet the vocabulary, which saves most of the memory.
+
+    Args:
+        encoder (nn.Module): The cross encoder.
+        tokens (Tensor): Captions with hidden words, of shape (P, L).
+        labels (Tensor): True ids where hidden, else -100, of shape (P, L).
+        mask (Tensor): 1 where a token counts, of shape (P, L).
+        keys_values (list[tuple[Tensor, Tensor]]): Of P pictures.
+
+    Returns:
+        Tensor: Scalar, 0 if nothing is hidden.
+    """
+    _, states = encoder.encode_text(tokens, mask, return_tokens=True)
+    fused = encoder.fuse(states, mask, keys_values)
+    hidden = labels != _IGNORE
+    logits, labels = encoder.predict_words(fused[hidden]), labels[hidden]
+    with full_precision(logits.device):
+        total = F.cross_entropy(upcast(logits), labels, reduction='sum')
+    return total / max(len(labels), 1)
+
+
+@MODELS.register_module()
+class ITMLoss(RetrievalLoss):
+    """Image-text matching with hard negatives.
+
+    The cross encoder judges each pair, each caption with a wrong picture and
+    each picture with a wrong caption, see :func:`hard_negatives`; the mean
+    cross-entropy of the three. Negatives come from the batch of the process.
+
+    Args:
+        weight (float): Factor of the loss. Defaults to 1.0.
+        positives (str): What is no negative besides the pair itself: nothing
+            (``'pair'``), captions of the same picture (``'image_id'``) or of
+            the same person (``'pid'``). Defaults to ``'pid'``.
+        label_smoothing (float): Defaults to 0.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    takes_augmented = True
+    cross_heads = ('match',)
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        positives: str = 'pid',
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f'label_smoothing must be in [0, 1), got {label_smoothing}.'
+            )
+        self.positives = check_positives(positives)
+        self.label_smoothing = label_smoothing
+
+    def loss(self, features: CrossModalFeatures) -> Tensor:
+        """See :meth:`RetrievalLoss.loss`."""
+        cross_features(features, 'ITMLoss')
+        pictures, captions, counts = hard_negatives(
+            features.image_feats,
+            features.text_feats,
+            features.logit_scale,
+            ids_of(features, self.positives, 'ITMLoss'),
+        )
+        own = torch.arange(len(pictures), device=pictures.device)
+        images = torch.cat([own, pictures, own])
+        texts = torch.cat([own, own, captions])
+        fused = features.encoder.fuse(
+            features.text_embeds[texts],
+            features.text_mask[texts],
+            pick(features.keys_values, images),
+        )
+        wrong = torch.where(counts, 0, _IGNORE)
+        labels = torch.cat([torch.ones_like(own), wrong, wrong])
+        logits = features.encoder.match(fused)
+        with full_precision(logits.device):
+            return F.cross_entropy(
+                upcast(logits),
+                labels,
+                ignore_index=_IGNORE,
+                label_smoothing=self.label_smoothing,
+            )
+
+
+@MODELS.register_module()
+class CrossModalMLMLoss(RetrievalLoss):
+    """Masked language modelling by a cross encoder and its own word head.
+
+    Args:
+        weight (float): Factor of the loss. Defaults to 1.0.
+    """
+
+    cross_heads = ('words',)
+
+    def loss(self, features: CrossModalFeatures) -> Tensor:
+        """See :meth:`RetrievalLoss.loss`.
+
+        Raises:
+            ValueError: If the batch has no masked captions.
+        """
+        cross_features(features, 'CrossModalMLMLoss')
+        if features.mlm_labels is None:
+            raise ValueError(
+                'CrossModalMLMLoss needs captions with hidden words: add '
+                "dict(type='mmtpr.MaskBertTokens') after "
+                "'mmtpr.TokenizeBert' in the training pipeline."
+            )
+        return hidden_word_loss(
+            features.encoder,
+            features.mlm_tokens,
+            features.mlm_labels,
+            features.text_mask,
+            features.keys_values,
+        )

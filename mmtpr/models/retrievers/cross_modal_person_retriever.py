@@ -1,0 +1,305 @@
+"""Text-based person retrieval with a cross encoder's second look."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmtpr.models.losses import CrossModalFeatures
+from mmtpr.models.losses.matching import pick
+from mmtpr.registry import MODELS
+from mmtpr.structures import RetrievalDataSample
+
+from .sample_fields import sample_attributes, sample_ids
+from .text_person_retriever import TextPersonRetriever
+
+KeysValues = list[tuple[Tensor, Tensor]]
+_NEEDED = ('fuse', 'match', 'image_keys_values', 'temperature')
+
+
+@MODELS.register_module()
+class CrossModalPersonRetriever(TextPersonRetriever):
+    """Retrieval by cosine, with matching scores to re-rank by.
+
+    The model of APTM and Filtering-WoRA. Pictures are encoded once a step,
+    and so are the keys and values that cross layers read of them; all losses
+    share both. Where samples have ``eda_tokens``, losses that judge whole
+    captions are taken of these too, logged as ``loss_<name>_eda``.
+
+    Args:
+        encoder (dict | nn.Module): A cross encoder such as
+            ``mmtpr.SwinBertEncoder``, or an adapter model around one.
+        losses (dict[str, dict], optional): Name -> config of a
+            :class:`RetrievalLoss`; logged as ``loss_<name>``. Parts of the
+            encoder that none of them uses are frozen.
+        gather (bool): Whether losses over all pairs see the features of all
+            processes. Defaults to False.
+        augmented_weight (float): Factor of the losses of augmented captions.
+            Defaults to 0.8, as published.
+        keep_embeds (bool): Whether ``predict`` also puts what a cross encoder
+            reads on samples: ``text_embeds`` (L, Wt) and ``text_mask`` (L, )
+            on those with a caption to search by, ``image_embeds`` (N, Wi) on
+            those with a picture. Defaults to False.
+        data_preprocessor (dict | nn.Module, optional): The type defaults to
+            ``mmtpr.RetrievalDataPreprocessor``.
+        init_cfg (dict, optional): Initialization config.
+
+    Examples:
+        >>> model = dict(
+        ...     type='mmtpr.CrossModalPersonRetriever',
+        ...     encoder=dict(type='mmtpr.SwinBertEncoder'),
+        ...     losses=dict(
+        ...         itc=dict(type='mmtpr.ITCLoss', positives='pid'),
+        ...         itm=dict(type='mmtpr.ITMLoss'),
+        ...         mlm=dict(type='mmtpr.CrossModalMLMLoss')))
+    """
+
+    def __init__(
+        self,
+        encoder: dict | nn.Module,
+        losses: dict[str, dict] | None = None,
+        gather: bool = False,
+        augmented_weight: float = 0.8,
+        keep_embeds: bool = False,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            encoder,
+            losses,
+            temperature=None,
+            gather=gather,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.augmented_weight = augmented_weight
+        self.keep_embeds = keep_embeds
+        self._freeze_unused()
+
+    def _set_temperature(self, temperature: None, learn: bool) -> None:
+        absent = [name for name in _NEEDED if not hasattr(self.encoder, name)]
+        if absent:
+            raise TypeError(
+                f'{type(self.encoder).__name__} is no cross encoder: it has '
+                f'no {", ".join(absent)}. Use mmtpr.TextPersonRetriever for a '
+                'dual encoder.'
+            )
+
+    def _freeze_unused(self) -> None:
+        """A parameter that trains unused stops distributed training."""
+        heads = {h for loss in self.losses.values() for h in loss.cross_heads}
+        if not self.losses:
+            return
+        if 'match' not in heads:
+            self.encoder.itm_head.requires_grad_(False)
+        if 'words' not in heads:
+            words = self.encoder.bert.get_input_embeddings().weight
+            for parameter in self.encoder.bert.cls.parameters():
+                if parameter is not words:
+                    parameter.requires_grad_(False)
+        if not heads:
+            self.encoder.cross_layers.requires_grad_(False)
+
+    @property
+    def pad_token_id(self) -> int:
+        """Token id of padding."""
+        return self.encoder.pad_token_id
+
+    def scale(self) -> Tensor:
+        """Factor of the cosines.
+
+        Returns:
+            Tensor: 1 / temperature, the temperature kept in 0.001..0.5.
+        """
+        return 1 / self.encoder.temperature.clamp(0.001, 0.5)
+
+    def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode pictures.
+
+        Args:
+            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+
+        Returns:
+            tuple[Tensor, Tensor]: Features of shape (M, D), L2-normalised,
+            float32; tokens of shape (M, N, Wi).
+        """
+        features, embeds = self.encoder.encode_image(images, True)
+        return F.normalize(features.float(), dim=-1), embeds
+
+    def encode_text(
+        self, tokens: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encode captions.
+
+        Args:
+            tokens (Tensor): Token ids of shape (K, L).
+            mask (Tensor, optional): 1 where a token counts, (K, L). Defaults
+                to None: everything but padding.
+
+        Returns:
+            tuple[Tensor, Tensor]: Features of shape (K, D), L2-normalised,
+            float32; states of shape (K, L, Wt).
+        """
+        features, embeds = self.encoder.encode_text(tokens, mask, True)
+        return F.normalize(features.float(), dim=-1), embeds
+
+    def image_keys_values(self, image_embeds: Tensor) -> KeysValues:
+        """What cross layers read of pictures, once for any number of pairs.
+
+        Args:
+            image_embeds (Tensor): Tokens of shape (M, N, Wi).
+
+        Returns:
+            list[tuple[Tensor, Tensor]]: Keys and values for each cross layer,
+            of M rows.
+        """
+        return self.encoder.image_keys_values(image_embeds)
+
+    def itm_scores(
+        self,
+        text_embeds: Tensor,
+        text_mask: Tensor,
+        image_embeds: Tensor | None = None,
+        keys_values: KeysValues | None = None,
+        pairwise: bool = True,
+        chunk_size: int = 256,
+    ) -> Tensor:
+        """Score how well captions and pictures match.
+
+        Args:
+            text_embeds (Tensor): States of captions, of shape (K, L, Wt).
+            text_mask (Tensor): 1 where a token counts, of shape (K, L).
+            image_embeds (Tensor, optional): Tokens of shape (M, N, Wi).
+            keys_values (list[tuple[Tensor, Tensor]], optional): In their
+                place, see :meth:`image_keys_values`.
+            pairwise (bool): Whether the i-th caption meets the i-th picture,
+                K = M, or every caption every picture. Defaults to True.
+            chunk_size (int): Pairs at a time where every caption meets every
+                picture. Defaults to 256.
+
+        Returns:
+            Tensor: The logit of "match", float32, of shape (K, ), or (K, M)
+            with ``pairwise=False``.
+        """
+        if keys_values is None:
+            keys_values = self.image_keys_values(image_embeds)
+        if pairwise:
+            fused = self.encoder.fuse(text_embeds, text_mask, keys_values)
+            return self.encoder.match(fused)[:, 1].float()
+        number = len(keys_values[0][0])
+        pairs = torch.arange(
+            len(text_embeds) * number, device=text_embeds.device
+        )
+        scores = [
+            self.itm_scores(
+                text_embeds[some // number],
+                text_mask[some // number],
+                keys_values=pick(keys_values, some % number),
+            )
+            for some in pairs.split(chunk_size)
+        ]
+        return torch.cat(scores).view(-1, number)
+
+    def loss(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> dict[str, Tensor]:
+        """Compute all losses of a batch of pairs.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample]): Samples with pid,
+                picture and caption.
+
+        Returns:
+            dict[str, Tensor]: ``loss_<name>`` and ``loss_<name>_eda`` ->
+            scalar.
+
+        """
+        self._check_pairs(inputs, data_samples)
+        features = self._pair_features(inputs, data_samples)
+        losses = self._losses(features, self.losses)
+        tokens = inputs.get('eda_tokens')
+        if tokens is None:
+            return losses
+        mask = self.encoder.text_mask(tokens)
+        text, states = self.encoder.encode_text(tokens, mask, True)
+        features = replace(
+            features, text_feats=text, text_embeds=states, text_mask=mask
+        )
+        again = {n: x for n, x in self.losses.items() if x.takes_augmented}
+        for name, value in self._losses(features, again).items():
+            losses[f'{name}_eda'] = self.augmented_weight * value
+        return losses
+
+    def _pair_features(self, inputs, data_samples) -> CrossModalFeatures:
+        images, tokens = inputs['image'], inputs['tokens']
+        image, image_embeds = self.encoder.encode_image(images, True)
+        mask = self.encoder.text_mask(tokens)
+        text, text_embeds = self.encoder.encode_text(tokens, mask, True)
+        heads = any(loss.cross_heads for loss in self.losses.values())
+        image_ids = sample_ids(data_samples, 'image_id', required=False)
+        attributes = sample_attributes(data_samples)
+        device = images.device
+        return CrossModalFeatures(
+            image_feats=image,
+            text_feats=text,
+            pids=sample_ids(data_samples, 'pid').to(device),
+            logit_scale=self.scale(),
+            image_ids=None if image_ids is None else image_ids.to(device),
+            mlm_labels=inputs.get('mlm_labels'),
+            encoder=self.encoder,
+            text_embeds=text_embeds,
+            text_mask=mask,
+            keys_values=self.image_keys_values(image_embeds) if heads else [],
+            mlm_tokens=inputs.get('mlm_tokens'),
+            attributes=None if attributes is None else attributes.to(device),
+        )
+
+    def predict(
+        self,
+        inputs: dict[str, Tensor],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> list[RetrievalDataSample]:
+        """Put an embedding on every sample.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample]): Samples.
+
+        Returns:
+            list[RetrievalDataSample]: The samples; see ``keep_embeds``.
+
+        Raises:
+            ValueError: If a sample has nothing to embed.
+        """
+        if not self.keep_embeds:
+            return super().predict(inputs, data_samples)
+        encoded, embeds = {}, {}
+        if 'image' in inputs:
+            features, states = self.encode_image(inputs['image'])
+            encoded['image'] = features.unsqueeze(1)
+            for i, row in _rows(inputs['image_index'], states):
+                embeds.setdefault(i, {})['image_embeds'] = row
+        if 'tokens' in inputs:
+            mask = self.encoder.text_mask(inputs['tokens'])
+            encoded['text'], states = self.encode_text(inputs['tokens'], mask)
+            for i, *rows in _rows(inputs['tokens_index'], states, mask):
+                own = embeds.setdefault(i, {})
+                own['text_embeds'], own['text_mask'] = rows
+        samples = self._put_features(inputs, data_samples, encoded)
+        for i, sample in enumerate(samples):
+            kind = 'text' if sample.features.dim() == 1 else 'image'
+            for name, value in embeds[i].items():
+                if name.startswith(kind):
+                    # A view would carry the batch along.
+                    sample.set_data({name: value.clone()})
+        return samples
+
+
+def _rows(index: Tensor, *values: Tensor):
+    """Positions in the batch with the rows that belong to them."""
+    return zip(index.tolist(), *values, strict=True)
