@@ -51,7 +51,7 @@ class CaptionsAndPictures(BaseDataset):
         generator = torch.Generator().manual_seed(idx)
         image = None
         if info['role'] == 'query' and self.tokens:
-            tokens = torch.randint(1, 100, (20,), generator=generator)
+            tokens = torch.randint(1, 60, (20,), generator=generator)
             tokens[3 + idx % 18 :] = 0
             sample.tokens = tokens
         if info['role'] == 'gallery' and self.pictures:
@@ -97,7 +97,7 @@ def model_cfg():
 
 
 def noise(generator):
-    size = (3, 12, 6)
+    size = (3, 64, 32)
     return torch.randint(256, size, generator=generator).to(torch.uint8)
 
 
@@ -121,7 +121,9 @@ def loader(dataset, batch_size=8):
     )
 
 
-def runner_of(folder, stage, evaluator=None, data=None, loop=True, **kwargs):
+def runner_of(
+    folder, stage, evaluator=None, data=None, loop=True, model=None, **kwargs
+):
     """A runner that only tests or validates."""
     name = f'mmtpr.Rerank{stage.capitalize()}Loop'
     cfg = dict(type=name, topk=7, gallery_block=10, pair_batch=6)
@@ -135,7 +137,7 @@ def runner_of(folder, stage, evaluator=None, data=None, loop=True, **kwargs):
         evaluator=evaluator or ours,
     )
     return Runner(
-        model=model_cfg(),
+        model=model or model_cfg(),
         work_dir=str(folder / 'work_dir'),
         experiment_name=f'{stage}_{id(parts)}',
         **{f'{stage}_{name}': part for name, part in parts.items()},

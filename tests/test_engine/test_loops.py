@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmtpr.evaluation import FusedScores, attribute_metrics, rank_reranked
 from mmtpr.evaluation.metrics.ranking_file import read_ranking
+from mmtpr.testing import tiny_swin_bert_cfg
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -62,6 +63,24 @@ def test_numbers_against_one_query_at_a_time(tmp_path, stage):
     # Nothing is kept for the next time.
     again = getattr(runner, stage)()
     assert again == found
+
+
+@torch.no_grad()
+def test_swin_and_bert(tmp_path):
+    """The model of the papers."""
+    pytest.importorskip('transformers')
+    model = dict(
+        type='mmtpr.CrossModalPersonRetriever', encoder=tiny_swin_bert_cfg()
+    )
+    runner = runner_of(tmp_path, 'test', topk=7, model=model)
+    found = runner.test()
+    samples = runner.test_dataloader.dataset
+    scores = plain_scores(runner.model, samples, 7)
+    ids = [samples[i]['data_samples'].pid for i in range(len(samples))]
+    queries = worker.NUM_QUERIES
+    expected, _ = rank_reranked(scores, ids[:queries], ids[queries:])
+    expected = expected.metrics()
+    assert {k: found[k] for k in expected} == pytest.approx(expected)
 
 
 def test_no_candidates_beyond_the_gallery(tmp_path):
