@@ -8,9 +8,9 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from mmtpr.registry import DATASETS
+from mmtpr.utils.lazy import require
 
 from .annotations import read_records
-from .mat_file import read_mat
 from .splits import SPLITS
 
 # Page of the documentation, named by errors.
@@ -154,15 +154,15 @@ class PA100K(BaseDataset):
                 f'data_root and ann_file in the config. See {_GUIDE}.'
             )
         keys = (f'{self.split}_images_name', f'{self.split}_label')
-        found = read_mat(path, keys)
+        found = _load_mat(path, keys)
         absent = [key for key in keys if key not in found]
         if absent:
             raise ValueError(
                 f'"{path}" has no variable {" and ".join(absent)}, which the '
                 f'annotations of PA-100K have. See {_GUIDE}.'
             )
-        names = [_first_text(cell) for cell in found[keys[0]]]
-        labels = np.asarray(found[keys[1]])
+        names = [_text(cell) for cell in np.atleast_1d(found[keys[0]])]
+        labels = np.atleast_2d(found[keys[1]])
         if labels.ndim != 2 or len(labels) != len(names):
             raise ValueError(
                 f'"{path}" has {len(names)} names in {keys[0]}, but labels '
@@ -171,16 +171,25 @@ class PA100K(BaseDataset):
         return names, labels.astype(int).tolist()
 
 
-def _first_text(cell: Any) -> str:
-    """Name of a picture: text, or a cell that holds it."""
-    while isinstance(cell, list) and cell:
-        cell = cell[0]
+def _load_mat(path: str, names: tuple[str, ...]) -> dict[str, Any]:
+    loadmat = require('scipy.io', 'pa100k', 'An annotation in .mat').loadmat
+    try:
+        return loadmat(path, variable_names=names, simplify_cells=True)
+    except Exception as error:  # whatever scipy meets in a damaged file
+        raise ValueError(
+            f'"{path}" cannot be read as a MATLAB file of version 5 to 7 '
+            f'({error}). Download it again, or save it in MATLAB with -v7.'
+        ) from error
+
+
+def _text(cell: Any) -> str:
+    """Name of a picture."""
     if not isinstance(cell, str) or not cell:
         raise ValueError(
             f'The names of PA-100K pictures must be text, found {cell!r}. '
             f'See {_GUIDE}.'
         )
-    return cell
+    return str(cell)
 
 
 def _from_json(path: str) -> tuple[list[str], list[Sequence[int]]]:

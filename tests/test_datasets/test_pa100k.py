@@ -2,12 +2,11 @@
 
 import base64
 import json
-import struct
+from importlib.util import find_spec
 
 import pytest
 
 from mmtpr.datasets import PA100K
-from mmtpr.datasets.mat_file import read_mat
 from mmtpr.datasets.pa100k import PA100K_ATTRIBUTES
 
 #: Nine pictures in the layout of the owners, saved by scipy, compressed.
@@ -30,6 +29,11 @@ iPDfQReoW+hb6Dvod+gH6EPkE/Ma+wfwr7p7B/CvunsH9q/fsA3VNH7Q==
 """
 
 
+needs_scipy = pytest.mark.skipif(
+    not find_spec('scipy'), reason='.mat files need the extra [pa100k]'
+)
+
+
 @pytest.fixture
 def root(tmp_path):
     (tmp_path / 'release_data').mkdir()
@@ -37,6 +41,7 @@ def root(tmp_path):
     return tmp_path
 
 
+@needs_scipy
 def test_mat_file(root):
     data = PA100K(data_root=str(root), split='test')
     assert len(data) == 4
@@ -98,42 +103,20 @@ def test_absent_and_wrong_files(root):
         PA100K(data_root=str(root), data_prefix=dict(img_path='pictures'))
     with pytest.raises(ValueError, match="split='all'"):
         PA100K(data_root=str(root), split='all')
+
+
+@needs_scipy
+def test_wrong_mat_files(root):
     (root / 'x.mat').write_bytes(b'no matlab')
-    with pytest.raises(ValueError, match='no MATLAB file of version 5 to 7'):
+    with pytest.raises(ValueError, match='cannot be read as a MATLAB file'):
         PA100K('x.mat', str(root))
     whole = (root / 'annotation.mat').read_bytes()
     (root / 'x.mat').write_bytes(whole[:300])
-    with pytest.raises(ValueError, match='is damaged'):
+    with pytest.raises(ValueError, match='cannot be read as a MATLAB file'):
         PA100K('x.mat', str(root))
     (root / 'x.mat').write_bytes(b'MATLAB 7.3 MAT-file'.ljust(126) + b'IM')
-    with pytest.raises(ValueError, match=r'version 7\.3'):
+    with pytest.raises(ValueError, match='cannot be read as a MATLAB file'):
         PA100K('x.mat', str(root))
     (root / 'x.mat').write_bytes(whole[:128])
     with pytest.raises(ValueError, match='no variable train_images_name and'):
         PA100K('x.mat', str(root))
-
-
-def element(order, kind, body):
-    head = struct.pack(f'{order}II', kind, len(body))
-    return head + body + b'\0' * (-len(body) % 8)
-
-
-@pytest.mark.parametrize('order', ['<', '>'])
-def test_numbers_of_either_byte_order(tmp_path, order):
-    """Uncompressed, doubles stored as bytes, in MATLAB's column order."""
-    body = b''.join(
-        [
-            element(order, 6, struct.pack(f'{order}II', 6, 0)),
-            element(order, 5, struct.pack(f'{order}ii', 2, 3)),
-            struct.pack(f'{order}HH', 1, 1),
-            b'a\0\0\0',
-            element(order, 2, bytes([1, 2, 3, 4, 5, 6])),
-        ]
-    )
-    head = b'MATLAB 5.0'.ljust(124) + struct.pack(f'{order}H', 0x0100)
-    head += b'IM' if order == '<' else b'MI'
-    path = tmp_path / 'x.mat'
-    path.write_bytes(head + element(order, 14, body))
-    found = read_mat(str(path), ('a', 'b'))
-    assert list(found) == ['a']
-    assert found['a'].tolist() == [[1, 3, 5], [2, 4, 6]]

@@ -29,6 +29,7 @@ SOURCES = (
 MIM = 'mmtpr/.mim'
 # What the tests bring too, so that none of BLIP-2 is skipped.
 BLIP2 = {'transformers'}
+TESTS = {'pytest', 'pytest-timeout', 'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
 
 pytestmark = pytest.mark.skipif(
@@ -126,6 +127,7 @@ def test_metadata_head(metadata):
         'openmmlab',
         'onedl',
         'blip2',
+        'pa100k',
         'tests',
         'docs',
         'lint',
@@ -152,7 +154,8 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('openmmlab', {'mmengine', 'mmcv-lite', 'mmpretrain', 'setuptools'}),
         ('onedl', {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain'}),
         ('blip2', BLIP2),
-        ('tests', {'pytest', 'pytest-timeout', 'tensorboard', *BLIP2}),
+        ('pa100k', {'scipy'}),
+        ('tests', {*TESTS, *BLIP2}),
     ],
 )
 def test_extras(metadata, extra, wanted):

@@ -11,6 +11,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtpr.utils.lazy import require
+
+_BERT = 'transformers.models.bert.modeling_bert'
 #: Added to the attention logits of padding, as in BERT's first release.
 _HIDDEN = -10000.0
 
@@ -25,8 +28,7 @@ class ImageCrossAttention(nn.Module):
 
     def __init__(self, config: Any, image_width: int) -> None:
         super().__init__()
-        from transformers.models.bert.modeling_bert import BertSelfOutput
-
+        bert = require(_BERT, 'blip2', 'BERT')
         width = config.hidden_size
         self.heads = config.num_attention_heads
         self.dropout = config.attention_probs_dropout_prob
@@ -37,7 +39,7 @@ class ImageCrossAttention(nn.Module):
                 value=nn.Linear(image_width, width),
             )
         )
-        self.output = BertSelfOutput(config)
+        self.output = bert.BertSelfOutput(config)
         for module in (*self.self.values(), self.output.dense):
             nn.init.normal_(module.weight, std=config.initializer_range)
             nn.init.zeros_(module.bias)
