@@ -1,4 +1,4 @@
-"""Find persons in a folder of pictures by a sentence."""
+"""Find persons in a folder of pictures, by a sentence or with a photo."""
 
 import os
 import re
@@ -24,11 +24,17 @@ from mmtpr.visualization import RetrievalVisualizer
 
 from .embedding import embed_gallery
 from .gallery_index import GalleryIndex, files_fingerprint, list_images
+from .queries import Query, hide_references, list_queries, sample_of
+from .results import rank_paths, report_cut, to_draw
 
 
 @INFERENCERS.register_module()
 class PersonRetrievalInferencer(BaseInferencer):
-    """Rank the pictures of a gallery for sentences.
+    """Rank the pictures of a gallery for queries.
+
+    A query is a sentence; of a :class:`ComposedPersonRetriever` it is a
+    reference picture with a sentence that says what is to be different,
+    ``dict(img_path='photo.jpg', caption='now in a red jacket')``.
 
     The gallery is embedded once, when the inferencer is made. Pictures that
     cannot be read are named in the log, left out and kept in
@@ -60,9 +66,13 @@ class PersonRetrievalInferencer(BaseInferencer):
         ...     'configs/wora_cuhk.py', 'wora_cuhk.pth', gallery='photos/')
         >>> found = inferencer('a woman in a red coat', topk=10)
         >>> found['predictions'][0]['paths']
+        >>> inferencer = PersonRetrievalInferencer(
+        ...     'configs/fafa_clip_syncpr_itcpr.py', 'fafa.pth', 'photos/')
+        >>> query = dict(img_path='her.jpg', caption='now in a red coat')
+        >>> inferencer(query, exclude_reference=True)
     """
 
-    forward_kwargs = {'topk'}
+    forward_kwargs = {'topk', 'exclude_reference'}
     visualize_kwargs = {'show', 'wait_time', 'out_dir'}
 
     def __init__(
@@ -85,7 +95,7 @@ class PersonRetrievalInferencer(BaseInferencer):
 
     def __call__(
         self,
-        inputs: str | Sequence[str],
+        inputs: Query | Sequence[Query],
         return_datasamples: bool = False,
         batch_size: int = 64,
         **kwargs,
@@ -93,21 +103,26 @@ class PersonRetrievalInferencer(BaseInferencer):
         """Rank the gallery.
 
         Args:
-            inputs (str | Sequence[str]): One sentence or several.
+            inputs (str | dict | Sequence): One query or several: sentences,
+                or dicts of ``img_path`` and ``caption``.
             return_datasamples (bool): Must be False; a ranking is no data
                 sample.
-            batch_size (int): Sentences embedded at a time. Defaults to 64.
+            batch_size (int): Queries embedded at a time. Defaults to 64.
             **kwargs: ``topk`` (int, pictures to name, defaults to 10),
-                ``show`` (bool), ``wait_time`` (float, seconds), ``out_dir``
-                (str, folder for one PNG a sentence).
+                ``exclude_reference`` (bool, whether a query's own picture is
+                left out), ``show`` (bool), ``wait_time`` (float, seconds),
+                ``out_dir`` (str, folder for one PNG a query).
 
         Returns:
             dict: ``predictions``, one ``dict(query=..., paths=[...],
-            scores=[...])`` a sentence, best first; ``visualization``, one RGB
-            array a sentence if one was asked for, else None.
+            scores=[...])`` a query, best first, with its ``reference`` where
+            there is one; ``visualization``, one RGB array a query if one was
+            asked for, else None.
 
         Raises:
-            ValueError: If a sentence is empty or an argument unknown.
+            FileNotFoundError: If a reference picture is absent.
+            ValueError: If a query is not of the model's form, a sentence is
+                empty or an argument unknown.
         """
         if return_datasamples:
             raise ValueError(
@@ -116,15 +131,19 @@ class PersonRetrievalInferencer(BaseInferencer):
             )
         return super().__call__(inputs, False, batch_size, **kwargs)
 
-    def forward(self, inputs: dict, topk: int = 10) -> list[dict]:
-        """Embed sentences and rank.
+    def forward(
+        self, inputs: dict, topk: int = 10, exclude_reference: bool = False
+    ) -> list[dict]:
+        """Embed queries and rank.
 
         Args:
             inputs (dict): Collated samples.
             topk (int): Pictures to name. Defaults to 10.
+            exclude_reference (bool): Whether a query's own picture is left
+                out of its ranking. Defaults to False.
 
         Returns:
-            list[dict]: One prediction a sentence.
+            list[dict]: One prediction a query.
 
         Raises:
             ValueError: If ``topk`` is not positive.
@@ -136,20 +155,18 @@ class PersonRetrievalInferencer(BaseInferencer):
         scores = topk_similarity(
             query.float().cpu(), self.index.features, self.topk_tokens
         )
-        best = scores.topk(min(topk, scores.shape[1]))
-        columns = best.indices.tolist(), best.values.tolist()
+        references = [sample.get('img_path') for sample in samples]
+        if exclude_reference:
+            hide_references(scores, references, self.index.paths)
+        report_cut(samples)
         return [
-            dict(
-                query=sample.caption,
-                paths=[self.index.paths[place] for place in places],
-                scores=values,
-            )
-            for sample, places, values in zip(samples, *columns, strict=True)
+            rank_paths(sample, row, self.index.paths, topk)
+            for sample, row in zip(samples, scores, strict=True)
         ]
 
     def visualize(
         self,
-        inputs: list[str],
+        inputs: list[Query],
         preds: list[dict],
         show: bool = False,
         wait_time: float = 0,
@@ -158,7 +175,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         """Draw predictions.
 
         Args:
-            inputs (list[str]): The sentences.
+            inputs (list[str | dict]): The queries.
             preds (list[dict]): Their predictions.
             show (bool): Whether to open windows. Defaults to False.
             wait_time (float): Seconds a window stays. Defaults to 0, until a
@@ -174,13 +191,11 @@ class PersonRetrievalInferencer(BaseInferencer):
         for number, prediction in enumerate(preds):
             name = f'{number:03d}_{_slug(prediction["query"])}'
             file = Path(out_dir, f'{name}.png') if out_dir else None
-            pairs = zip(prediction['paths'], prediction['scores'], strict=True)
-            items = [dict(img_path=path, score=score) for path, score in pairs]
             drawn.append(
                 self.visualizer.add_ranking(
                     name,
-                    [dict(caption=prediction['query'], ranking=items)],
-                    topk=len(items),
+                    [to_draw(prediction)],
+                    topk=len(prediction['paths']),
                     out_file=file,
                     show=show,
                     wait_time=wait_time,
@@ -206,15 +221,8 @@ class PersonRetrievalInferencer(BaseInferencer):
         """
         return dict(predictions=preds, visualization=visualization)
 
-    def _inputs_to_list(self, inputs: str | Sequence[str]) -> list[str]:
-        """A sentence is never a path, even if a folder has that name."""
-        queries = [inputs] if isinstance(inputs, str) else list(inputs)
-        for query in queries:
-            if not isinstance(query, str) or not query.strip():
-                raise ValueError(
-                    f'A query is a sentence with words, got {query!r}.'
-                )
-        return queries
+    def _inputs_to_list(self, inputs: Query | Sequence[Query]) -> list[Query]:
+        return list_queries(inputs, hasattr(self.model, 'extract_query_feat'))
 
     def _init_model(
         self, cfg: Config, weights: str | None, device: str
@@ -229,9 +237,8 @@ class PersonRetrievalInferencer(BaseInferencer):
         self._transforms = find_pipeline(_as_config(cfg))
         pipeline = build_pipeline(self._transforms)
 
-        def prepare(caption: str) -> dict:
-            sample = dict(role='query', caption=caption, pid=-1, image_id=-1)
-            return pipeline(sample)
+        def prepare(query: Query) -> dict:
+            return pipeline(sample_of(query))
 
         self._pipeline = pipeline
         return prepare
