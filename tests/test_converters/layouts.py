@@ -129,3 +129,88 @@ def swin(
             shapes |= norm(f'{merge}.norm', 4 * width)
             width, sides = 2 * width, [side // 2 for side in sides]
     return shapes | norm('norm', width)
+
+
+def bert_attention(name, width, source):
+    return {
+        **linear(f'{name}.self.query', width, width),
+        **linear(f'{name}.self.key', source, width),
+        **linear(f'{name}.self.value', source, width),
+        **linear(f'{name}.output.dense', width, width),
+        **norm(f'{name}.output.LayerNorm', width),
+    }
+
+
+def bert(
+    width=768,
+    hidden=3072,
+    layers=12,
+    fusion=6,
+    image=1024,
+    words=30522,
+    positions=512,
+):
+    """BERT with masked words, its upper layers reading pictures."""
+    places, head = 'bert.embeddings', 'cls.predictions'
+    shapes = {
+        f'{places}.position_ids': (1, positions),
+        f'{places}.word_embeddings.weight': (words, width),
+        f'{places}.position_embeddings.weight': (positions, width),
+        f'{places}.token_type_embeddings.weight': (2, width),
+        **norm(f'{places}.LayerNorm', width),
+        f'{head}.bias': (words,),
+        **linear(f'{head}.transform.dense', width, width),
+        **norm(f'{head}.transform.LayerNorm', width),
+        **linear(f'{head}.decoder', width, words),
+    }
+    for i in range(layers):
+        name = f'bert.encoder.layer.{i}'
+        shapes |= bert_attention(f'{name}.attention', width, width)
+        if i >= fusion:
+            shapes |= bert_attention(f'{name}.crossattention', width, image)
+        shapes |= {
+            **linear(f'{name}.intermediate.dense', width, hidden),
+            **linear(f'{name}.output.dense', hidden, width),
+            **norm(f'{name}.output.LayerNorm', width),
+        }
+    return shapes
+
+
+def aptm(swin_cfg=None, bert_cfg=None, embed=256):
+    """APTM of Swin-B at 384 x 128 and BERT-base."""
+    swin_cfg = swin_cfg or dict(windows=(8, 8, 8, 4), size=(384, 128))
+    image, text = swin(**swin_cfg), bert(**(bert_cfg or {}))
+    wide = image['norm.bias'][0]
+    width = text['bert.embeddings.LayerNorm.bias'][0]
+    return {
+        'temp': (),
+        **prefixed(image, 'vision_encoder.'),
+        **prefixed(text, 'text_encoder.'),
+        **linear('vision_proj', wide, embed),
+        **linear('text_proj', width, embed),
+        **linear('itm_head.0', width, 2 * width),
+        **norm('itm_head.1', 2 * width),
+        **linear('itm_head.3', 2 * width, 2),
+    }
+
+
+def with_wora(shapes, rank=8):
+    """Filtering-WoRA: every linear layer of the image tower is adapted."""
+    adapted = {}
+    for key, shape in shapes.items():
+        name, _, leaf = key.rpartition('.')
+        inside = key.startswith('vision_encoder.layers.')
+        linear_ = len(shapes.get(f'{name}.weight', ())) == 2
+        if not (inside and linear_):
+            adapted[key] = shape
+            continue
+        adapted[f'{name}.linear.{leaf}'] = shape
+        if leaf == 'weight':
+            adapted |= {
+                f'{name}.m': (1, shape[1]),
+                f'{name}.lora.A': (shape[1], rank),
+                f'{name}.lora.B': (rank, shape[0]),
+                f'{name}.lora.alpha': (),
+                f'{name}.lora.beta': (),
+            }
+    return adapted

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mmtpr.converters.bert import BERT_INPUTS, BERT_OUTPUT
 from mmtpr.converters.keymap import Converted, KeyMap, Rule, same_names
 
 _BERT = 'Qformer.bert.embeddings.'
@@ -24,23 +25,19 @@ _MFR = 'predictor.'
 
 def _qformer_rules() -> list[Rule]:
     theirs, ours = _LAYER
-    attention = [
-        rule
-        for kind in ('attention', 'crossattention')
-        for rule in (
-            Rule(
-                f'{theirs}{kind}.self.{{rest}}',
-                f'{ours}{kind}.attention.{{rest}}',
-            ),
-            Rule(
-                f'{theirs}{kind}.output.{{rest}}',
-                f'{ours}{kind}.output.{{rest}}',
-            ),
-        )
+    kinds = ('attention', 'crossattention')
+    halves = ('', '_query')
+    inputs = [
+        Rule(f'{theirs}{kind}.self.{name}', f'{ours}{kind}.attention.{name}')
+        for kind in kinds
+        for name in BERT_INPUTS
     ]
-    parts = ('intermediate', 'output', 'intermediate_query', 'output_query')
-    return attention + same_names(
-        *(f'{part}.{{rest}}' for part in parts), source=theirs, target=ours
+    return inputs + same_names(
+        *(f'{kind}.output.{name}' for kind in kinds for name in BERT_OUTPUT),
+        *(f'intermediate{half}.dense.{{p}}' for half in halves),
+        *(f'output{half}.{name}' for half in halves for name in BERT_OUTPUT),
+        source=theirs,
+        target=ours,
     )
 
 
@@ -77,7 +74,7 @@ LAVIS_MAP = KeyMap(
         *_qformer_rules(),
         Rule('vision_proj.{p}', 'vision_projection.{p}'),
         Rule('text_proj.{p}', 'text_projection.{p}'),
-        Rule('mlm_predictor.predictor.{rest}', f'{_MFR}{{rest}}'),
+        Rule('mlm_predictor.predictor.{i}.{p}', f'{_MFR}{{i}}.{{p}}'),
     ],
     {
         _POSITIONS: 'the numbers 0, 1, 2, ..., which the model has by itself',

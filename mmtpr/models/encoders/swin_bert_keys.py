@@ -4,7 +4,14 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmtpr.converters.keymap import KeyMap, Rule, prefixed, same_names
+from mmtpr.converters.bert import BERT_EMBEDDINGS, BERT_LAYER, BERT_WORDS
+from mmtpr.converters.keymap import (
+    Converted,
+    KeyMap,
+    Rule,
+    prefixed,
+    same_names,
+)
 from mmtpr.converters.swin import (
     SWIN_IGNORED,
     number_of_stages,
@@ -20,6 +27,67 @@ _IGNORED = {
         'the numbers 0, 1, 2, ..., which the model has by itself'
     ),
 }
+
+
+_ENCODER = 'encoder.'
+_WRAPPED = f'{_ENCODER}module.'
+_LOSSES = 'losses.'
+
+
+def import_aptm(
+    state: Mapping[str, Tensor], ignore: str | None = None
+) -> Converted:
+    """Rename a release's file into a ``mmtpr.CrossModalPersonRetriever``.
+
+    With adapters the encoder is that of a ``mmtpr.WoRAModel``.
+
+    Args:
+        state (Mapping[str, Tensor]): Names of APTM or Filtering-WoRA.
+        ignore (str, optional): Regular expression of further whole names to
+            leave out.
+
+    Returns:
+        Converted: Names of the retriever.
+
+    Raises:
+        ValueError: If a key is known to no rule.
+    """
+    done = aptm_map(state)(state, ignore)
+    adapted = any(key.endswith('.lora_A') for key in done.state)
+    prefix = _WRAPPED if adapted else _ENCODER
+    done.state = {prefix + key: value for key, value in done.state.items()}
+    return done
+
+
+def export_aptm(
+    state: Mapping[str, Tensor], ignore: str | None = None
+) -> Converted:
+    """The way back of :func:`import_aptm`.
+
+    Args:
+        state (Mapping[str, Tensor]): State dict of a retriever.
+        ignore (str, optional): Regular expression of further whole names to
+            leave out.
+
+    Returns:
+        Converted: Names of APTM or Filtering-WoRA.
+
+    Raises:
+        ValueError: If a key is known to no rule.
+    """
+    losses = [key for key in state if key.startswith(_LOSSES)]
+    names = {
+        key: key.removeprefix(
+            _WRAPPED if key.startswith(_WRAPPED) else _ENCODER
+        )
+        for key in state
+        if key not in losses
+    }
+    inner = {name: state[key] for key, name in names.items()}
+    done = aptm_map(inner).inverse()(inner, ignore)
+    reason = 'a part of a loss, which the release has not'
+    done.ignored |= dict.fromkeys(losses, reason)
+    return done
 
 
 def aptm_map(state: Mapping[str, Tensor]) -> KeyMap:
@@ -46,14 +114,15 @@ def aptm_map(state: Mapping[str, Tensor]) -> KeyMap:
                 [*_adapter_rules(), *swin_rules(stages)], _VISION, 'vision.'
             ),
             *same_names(
-                'bert.{rest}',
-                'cls.{rest}',
+                *(f'bert.embeddings.{name}' for name in BERT_EMBEDDINGS),
+                *(f'bert.encoder.layer.{{i}}.{name}' for name in BERT_LAYER),
+                *(f'cls.{name}' for name in BERT_WORDS),
                 source='text_encoder.',
                 target='bert.',
             ),
             Rule('vision_proj.{p}', 'image_projection.{p}'),
             Rule('text_proj.{p}', 'text_projection.{p}'),
-            *same_names('itm_head.{rest}'),
+            *same_names('itm_head.{i}.{p}'),
             Rule('temp', 'temperature'),
         ],
         _IGNORED,

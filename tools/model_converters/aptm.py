@@ -1,0 +1,67 @@
+#!/usr/bin/env python
+r"""Turn a checkpoint of APTM or Filtering-WoRA into one of mmtpr, or back.
+
+    python tools/model_converters/aptm.py checkpoint_best.pth aptm.pth
+    python tools/model_converters/aptm.py epoch_30.pth best.pth --export
+
+OUT is of a mmtpr.CrossModalPersonRetriever. Without adapters it loads as a
+whole (load_from, tools/test.py) and as pretrained of mmtpr.SwinBertEncoder.
+A file of Filtering-WoRA keeps its adapters: load it into a config whose
+encoder is a mmtpr.WoRAModel around mmtpr.SwinBertEncoder with targets
+vision\..*, or merge them (tools/model_converters/merge_adapters.py).
+The releases load what --export writes with strict=False, as they always do:
+masks and positions, which a model computes, are not in it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
+    sys.path.insert(0, str(ROOT))
+
+from mmtpr.converters import expect, read_checkpoint  # noqa: E402
+from mmtpr.converters.command import (  # noqa: E402
+    Conversion,
+    conversion_parser,
+    run_conversion,
+)
+from mmtpr.models.encoders.swin_bert_keys import (  # noqa: E402
+    export_aptm,
+    import_aptm,
+)
+from mmtpr.utils import launch  # noqa: E402
+
+THEIRS = 'APTM or X-VLM', 'Filtering-WoRA'
+OURS = 'mmtpr cross-modal retrieval', 'mmtpr with adapters'
+
+
+def convert(args: argparse.Namespace) -> Conversion:
+    """Read and rename."""
+    file = read_checkpoint(args.source)
+    expect(file.state, *(OURS if args.export else THEIRS), where=args.source)
+    rename = export_aptm if args.export else import_aptm
+    done = rename(file.state, args.ignore)
+    adapters = sum(
+        name.endswith(('.lora_A', '.lora.A')) for name in done.state
+    )
+    summary = f'{len(done.state)} tensors, {adapters} adapted layers'
+    ignored = file.beside | done.ignored
+    if args.export:
+        content = dict(model=done.state)
+        return Conversion(content, file.state, summary, ignored)
+    return Conversion.of_ours(done.state, summary, ignored)
+
+
+def main() -> None:
+    """Convert."""
+    parser = conversion_parser(__doc__, 'checkpoint of APTM, Filtering-WoRA')
+    args = parser.parse_args()
+    with launch.short_errors():
+        lines = run_conversion(args, convert)
+    print('\n'.join(lines))
+
+
+if __name__ == '__main__':
+    main()
