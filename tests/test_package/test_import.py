@@ -129,8 +129,15 @@ def test_other_breakage_shows_its_error(fake_mmpretrain):
         require_mmpretrain('The config')
 
 
+def hide_mmpretrain(monkeypatch):
+    """Submodules too: another test may have imported them."""
+    names = [name for name in sys.modules if name.startswith('mmpretrain.')]
+    for name in ('mmpretrain', 'mmpretrain.models', *names):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
 def test_absent_mmpretrain_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+    hide_mmpretrain(monkeypatch)
     cfg = dict(
         backbone=[dict(type='mmtpr.X', module=dict(type='mmpretrain.ResNet'))]
     )
@@ -145,7 +152,7 @@ def test_absent_mmpretrain_names_the_extra(monkeypatch):
 def test_adapter_model_says_what_is_wrong(monkeypatch):
     from mmtpr.registry import MODELS
 
-    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+    hide_mmpretrain(monkeypatch)
     cfg = dict(
         type='mmtpr.WoRAModel',
         module=dict(type='mmpretrain.ResNet', depth=18),
@@ -156,5 +163,5 @@ def test_adapter_model_says_what_is_wrong(monkeypatch):
 
 
 def test_other_types_do_not_need_mmpretrain(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+    hide_mmpretrain(monkeypatch)
     check_mmpretrain_types(dict(type='mmtpr.A', inner=[dict(type=int), 3]))
