@@ -15,6 +15,9 @@ from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import (
+    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+)
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
@@ -63,6 +66,13 @@ HOOKS = Registry(
 LOOPS = Registry(
     'loop', parent=MMENGINE_LOOPS, scope='mmtpr', locations=['mmtpr.engine']
 )
+#: Constructors of optimizer wrappers: which parameter learns how.
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='mmtpr',
+    locations=['mmtpr.engine'],
+)
 #: Visualizers.
 VISUALIZERS = Registry(
     'visualizer',
@@ -87,7 +97,6 @@ _EMPTY = [
         _mmengine.FUNCTIONS,
         _mmengine.LOG_PROCESSORS,
         _mmengine.MODEL_WRAPPERS,
-        _mmengine.OPTIM_WRAPPER_CONSTRUCTORS,
         _mmengine.OPTIM_WRAPPERS,
         _mmengine.OPTIMIZERS,
         _mmengine.PARAM_SCHEDULERS,

@@ -1,4 +1,4 @@
-"""Hooks of the runner, and loops where the stock ones do not suffice."""
+"""Hooks, and loops and optimizers where the stock ones do not suffice."""
 
 from .hooks import (
     AdapterCheckpointHook,
@@ -14,6 +14,7 @@ from .loops import (
     RerankTestLoop,
     RerankValLoop,
 )
+from .no_decay_constructor import NoDecayOptimWrapperConstructor
 
 __all__ = [
     'AdapterCheckpointHook',
@@ -21,6 +22,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'AttributeTestLoop',
     'AttributeValLoop',
+    'NoDecayOptimWrapperConstructor',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
     'RerankTestLoop',

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .tiny_blip2 import shrink_blip2
+from .tiny_blip2 import shrink_blip2, write_tiny_vocab
 from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
 from .tiny_swin_bert import shrink_swin_bert
 
@@ -109,6 +109,8 @@ def _shrink_node(node: dict, data_root: str, size: tuple[int, int]) -> None:
         )
     elif kind in ('BLIP2Encoder', 'TokenizeBert'):
         shrink_blip2(node, data_root, size)
+    elif kind in ('MaskBertTokens', 'AttributePromptLoss'):
+        node.update(vocab=write_tiny_vocab(Path(data_root) / 'tiny_vocab.txt'))
     elif kind == 'SwinBertEncoder':
         shrink_swin_bert(node, size)
     elif kind == 'MLMLoss':

@@ -82,6 +82,7 @@ def test_the_promised_registries_are_there():
         'METRICS',
         'HOOKS',
         'LOOPS',
+        'OPTIM_WRAPPER_CONSTRUCTORS',
         'VISUALIZERS',
         'INFERENCERS',
     }
