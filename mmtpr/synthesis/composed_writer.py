@@ -1,21 +1,17 @@
 """Writing synthetic triplets, validation and test sets to disk."""
 
 import itertools
-import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .composed import itcpr_layout, syncpr_layout
+from .folders import write_json, write_once
 from .identities import sample_identities
 from .world import ProceduralWorld
-from .writer import _check_existing, _write_json, draw_all
+from .writer import draw_all
 
 _FORMAT = 2  # raise when the same settings give other files
 _STREAM = 24  # makes other people than those of `write_toy_data`
@@ -73,36 +69,12 @@ def write_composed_toy_data(
     Raises:
         FileExistsError: If ``out`` exists and holds something else.
     """
-    out = Path(out)
-    wanted = json.loads(json.dumps(dict(asdict(settings), format=_FORMAT)))
-    if out.exists():
-        _check_existing(out, wanted)
-        return False
-    with new_folder(out) as folder:
-        _write_splits(folder, settings, processes)
-        _write_json(folder / 'settings.json', wanted)
-    return True
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """Fill a folder that appears whole or not at all.
-
-    Args:
-        out (Path): The folder, not there yet.
-
-    Yields:
-        Path: A folder beside it, renamed at the end and removed on errors.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f'.{out.name}.'))
-    try:
-        os.chmod(folder, 0o755)
-        yield folder
-        os.rename(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return write_once(
+        out,
+        settings,
+        _FORMAT,
+        lambda folder: _write_splits(folder, settings, processes),
+    )
 
 
 def _write_splits(
@@ -119,11 +91,11 @@ def _write_splits(
         start += size
         if split == 'train':
             records, shots = syncpr_layout(world, chosen, settings.views)
-            _write_json(folder / split / 'SynCPR.json', records)
+            write_json(folder / split / 'SynCPR.json', records)
         else:
             queries, gallery, shots = itcpr_layout(
                 world, chosen, numbers, settings.changes, settings.views
             )
-            _write_json(folder / split / 'query.json', queries)
-            _write_json(folder / split / 'gallery.json', gallery)
+            write_json(folder / split / 'query.json', queries)
+            write_json(folder / split / 'gallery.json', gallery)
         draw_all(world, shots, folder / split, processes)

@@ -1,19 +1,15 @@
 """Writing a whole synthetic world to disk."""
 
-import json
 import multiprocessing
 import os
-import shutil
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
-from mmtpr.utils import read_json
-
 from .base import PedestrianGenerator
 from .changes import SAMPLE_SENTENCES
+from .folders import write_json, write_once
 from .identities import (
     LABEL_NAMES,
     distinctly_dressed,
@@ -88,15 +84,8 @@ def write_toy_data(
     Raises:
         FileExistsError: If ``out`` exists and holds something else.
     """
-    out = Path(out)
-    wanted = json.loads(json.dumps(dict(asdict(settings), format=_FORMAT)))
-    if out.exists():
-        _check_existing(out, wanted)
-        return False
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f'.{out.name}.'))
-    try:
-        os.chmod(folder, 0o755)
+
+    def fill(folder: Path) -> None:
         splits = _people(settings)
         noisy = splits.pop('pretrain')
         texts = _write_target(folder / 'target', splits, settings, processes)
@@ -105,27 +94,8 @@ def write_toy_data(
         )
         texts += SAMPLE_SENTENCES
         write_vocabulary(texts, folder / 'vocabulary.txt.gz')
-        _write_json(folder / 'settings.json', wanted)
-        os.rename(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return True
 
-
-def _check_existing(out: Path, wanted: dict) -> None:
-    path = out / 'settings.json'
-    found = read_json(path) if path.is_file() else None
-    if found == wanted:
-        return
-    keys = sorted(wanted) if found is None else sorted({*found, *wanted})
-    differ = [
-        k for k in keys if found is None or found.get(k) != wanted.get(k)
-    ]
-    what = 'is no toy data' if found is None else f'differs in {differ}'
-    raise FileExistsError(
-        f'"{out}" exists and {what}. Remove it or name another folder.'
-    )
+    return write_once(out, settings, _FORMAT, fill)
 
 
 def _people(settings: ToySettings) -> dict[str, list]:
@@ -154,7 +124,7 @@ def _write_target(
         world, splits, settings.views, settings.captions
     )
     draw_all(world, shots, folder, processes)
-    _write_json(folder / 'reid_raw.json', records)
+    write_json(folder / 'reid_raw.json', records)
     return [text for record in records for text in record['captions']]
 
 
@@ -174,9 +144,9 @@ def _write_pretrain(
     draw_all(world, shots, folder, processes)
     for shard, start in enumerate(range(0, len(records), 2000)):
         part = records[start : start + 2000]
-        _write_json(folder / f'gene_attrs/g_{shard:03d}.json', part)
-    _write_json(folder / 'label_names.json', LABEL_NAMES)
-    _write_json(folder / 'truth.json', dict(names=PAIR_KINDS, kinds=truth))
+        write_json(folder / f'gene_attrs/g_{shard:03d}.json', part)
+    write_json(folder / 'label_names.json', LABEL_NAMES)
+    write_json(folder / 'truth.json', dict(names=PAIR_KINDS, kinds=truth))
     return [record['caption'] for record in records]
 
 
@@ -223,9 +193,3 @@ def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> None:
         ]
         if not cv2.imwrite(path, picture[..., ::-1], flags):
             raise OSError(f'The picture "{path}" cannot be written.')
-
-
-def _write_json(path: Path, content) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as file:
-        json.dump(content, file, indent=1)
