@@ -104,6 +104,18 @@ class Demo:
             raise SystemExit(f'This step failed; its output is in {log}.')
         print(f'  ({self.seconds[step.name]:.0f} s)', flush=True)
 
+    def finish(self, text: str) -> None:
+        """Write and print the results.
+
+        Args:
+            text (str): Their tables.
+        """
+        with atomic_write(self.out / 'table.md', 'w') as file:
+            file.write(text + '\n')
+        with atomic_write(self.out / 'seconds.json', 'w') as file:
+            json.dump(self.seconds, file, indent=2)
+        print(f'\n{text}\n\nRanked lists: {self.out / "ranking.png"}')
+
 
 def shorten(line: str) -> str:
     """Drop what makes the lines of a log long.
@@ -322,14 +334,17 @@ def times(seconds: dict[str, float]) -> str:
     return f'Seconds: {sum(seconds.values()):.0f} ({parts}).'
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(description: str) -> argparse.Namespace:
     """Parse the command line.
+
+    Args:
+        description (str): What the program does.
 
     Returns:
         Namespace: The arguments.
     """
     parser = argparse.ArgumentParser(
-        description=__doc__,
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--seed', type=int, default=0, help='of the data')
@@ -338,19 +353,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Run the demo."""
-    args = parse_args()
+    args = parse_args(__doc__)
     os.chdir(ROOT)
     demo = Demo()
     for step in stages(args.seed):
         demo.run(step)
     for step in last_steps():
         demo.run(step)
-    text = summary(demo.out, demo.seconds)
-    with atomic_write(demo.out / 'table.md', 'w') as file:
-        file.write(text + '\n')
-    with atomic_write(demo.out / 'seconds.json', 'w') as file:
-        json.dump(demo.seconds, file, indent=2)
-    print(f'\n{text}\n\nRanked lists: {demo.out / "ranking.png"}')
+    demo.finish(summary(demo.out, demo.seconds))
 
 
 if __name__ == '__main__':

@@ -11,8 +11,6 @@ is made first:
 Data go to data/toy and data/toy_composed; weights and logs go to work_dirs.
 """
 
-import argparse
-import json
 import os
 from pathlib import Path
 
@@ -22,12 +20,13 @@ from demo import (  # first: it makes the package known
     Demo,
     Step,
     best_checkpoint,
+    parse_args,
     stages,
     times,
     weights,
 )
 
-from mmtpr.utils import atomic_write, read_json
+from mmtpr.utils import read_json
 
 OUT = Path('work_dirs/demo_composed')
 TEXT, VIS = 'configs/toy/word4per_toy.py', 'configs/toy/word4per_vis_toy.py'
@@ -180,35 +179,16 @@ def summary(out: Path, seconds: dict[str, float]) -> str:
     return '\n'.join(lines)
 
 
-def parse_args() -> argparse.Namespace:
-    """Parse the command line.
-
-    Returns:
-        Namespace: The arguments.
-    """
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the data')
-    return parser.parse_args()
-
-
 def main() -> None:
     """Run the demo."""
-    args = parse_args()
+    args = parse_args(__doc__)
     os.chdir(ROOT)
     demo = Demo(out=OUT)
     for step in [*missing_stages(args.seed), *training_steps(args.seed)]:
         demo.run(step)
     for step in testing_steps():
         demo.run(step)
-    text = summary(demo.out, demo.seconds)
-    with atomic_write(demo.out / 'table.md', 'w') as file:
-        file.write(text + '\n')
-    with atomic_write(demo.out / 'seconds.json', 'w') as file:
-        json.dump(demo.seconds, file, indent=2)
-    print(f'\n{text}\n\nRanked lists: {demo.out / "ranking.png"}')
+    demo.finish(summary(demo.out, demo.seconds))
 
 
 if __name__ == '__main__':
