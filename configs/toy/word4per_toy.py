@@ -11,7 +11,7 @@ target_train = _base_.target_train
 target_train.pipeline = _base_.test_pipeline
 encoder = _base_.encoder
 encoder.pretrained = _base_.filtered_weights
-tinet = dict(type='mmtpr.TINet', hidden_dim=256)
+tinet = dict(type='mmtpr.TINet', hidden_dim=256, num_words=4)
 
 train_dataloader = dict(
     batch_size=128,
