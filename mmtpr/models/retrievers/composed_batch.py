@@ -38,6 +38,24 @@ def check_parts(head, losses, allowed: Sequence[str]) -> None:
         )
 
 
+def check_trains(head, losses) -> None:
+    """Check that there is something to train by.
+
+    Args:
+        head (nn.Module, optional): Losses on triplets.
+        losses (nn.ModuleDict): Losses on pairs, by name.
+
+    Raises:
+        ValueError: If there is neither.
+    """
+    if head is None and not losses:
+        raise ValueError(
+            'Training needs a head for triplets, head=dict(type='
+            "'mmtpr.FAFAHead'), or losses for pairs, losses=dict(text="
+            "dict(type='mmtpr.SDMLoss'))."
+        )
+
+
 def check_present(
     inputs: dict[str, Tensor], names: Sequence[str], number: int
 ) -> None:
@@ -135,16 +153,55 @@ def _index(inputs: dict[str, Tensor], name: str) -> list[int]:
     return list(range(len(inputs[name]))) if index is None else index.tolist()
 
 
-def incomplete_message(sample: RetrievalDataSample) -> str:
-    """Say what a sample lacks.
+def query_rows(
+    inputs: dict[str, Tensor], samples: Sequence[RetrievalDataSample]
+) -> tuple[list[int], list[int], list[RetrievalDataSample]]:
+    """Find the queries of a test batch.
 
     Args:
-        sample (RetrievalDataSample): A query without picture or caption, or
-            a gallery item without picture.
+        inputs (dict): Output of the data preprocessor.
+        samples (Sequence[RetrievalDataSample]): The batch.
 
     Returns:
-        str: The message.
+        tuple: Rows of ``image``, rows of ``tokens``, and the queries.
+
+    Raises:
+        ValueError: If one lacks picture or caption.
     """
+    is_query = [sample.get('role') == 'query' for sample in samples]
+    images, tokens, found = rows_of_queries(inputs, is_query)
+    queries = [i for i, wanted in enumerate(is_query) if wanted]
+    if found != queries:
+        lost = min(set(queries) - set(found))
+        raise ValueError(_incomplete_message(samples[lost]))
+    return images, tokens, [samples[i] for i in queries]
+
+
+def gallery_rows(
+    inputs: dict[str, Tensor], samples: Sequence[RetrievalDataSample]
+) -> tuple[list[int], list[RetrievalDataSample]]:
+    """Find the gallery items of a test batch: whatever is no query.
+
+    Args:
+        inputs (dict): Output of the data preprocessor.
+        samples (Sequence[RetrievalDataSample]): The batch.
+
+    Returns:
+        tuple: Rows of ``image``, and the items.
+
+    Raises:
+        ValueError: If one lacks its picture.
+    """
+    items = {i for i, s in enumerate(samples) if s.get('role') != 'query'}
+    index = inputs['image_index'].tolist() if 'image' in inputs else []
+    rows = [row for row, i in enumerate(index) if i in items]
+    if len(rows) != len(items):
+        lost = min(items - set(index))
+        raise ValueError(_incomplete_message(samples[lost]))
+    return rows, [samples[index[row]] for row in rows]
+
+
+def _incomplete_message(sample: RetrievalDataSample) -> str:
     if sample.get('role') != 'query':
         return (
             f'The gallery item "{sample.get("img_path")}" has no picture: add '

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmtpr.models.losses import RetrievalFeatures
 from mmtpr.models.necks import fuse_features
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
@@ -15,12 +14,15 @@ from .composed_batch import (
     check_parts,
     check_present,
     check_several_ids,
+    check_trains,
     count_cut,
+    gallery_rows,
     gather_triplets,
-    incomplete_message,
+    query_rows,
     rows_of_queries,
 )
-from .gather import gather_features
+from .inversion import inversion_losses
+from .predictions import put_rows
 from .sample_fields import sample_ids
 from .text_person_retriever import TextPersonRetriever
 
@@ -183,12 +185,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         Raises:
             ValueError: If something is missing, or all ids are equal.
         """
-        if self.head is None and not self.losses:
-            raise ValueError(
-                'Training needs a head for triplets, head=dict(type='
-                "'mmtpr.FAFAHead'), or losses for pairs, losses=dict(text="
-                "dict(type='mmtpr.SDMLoss'))."
-            )
+        check_trains(self.head, self.losses)
         ids = sample_ids(data_samples, 'pid')
         if not self.gather:
             check_several_ids(ids)
@@ -222,29 +219,14 @@ class ComposedPersonRetriever(TextPersonRetriever):
         text = None
         if 'text' in self.losses:
             text = self._frozen_feature(inputs, 'text', len(ids))
-        prompts = self.query.prompts(self.encoder, image)
-        goals = dict(text=text, vis=image)
-        return {
-            f'loss_{name}': sum(
-                self._match(loss, prompt, goals[name], ids.to(image.device))
-                for prompt in prompts
-            )
-            / len(prompts)
-            for name, loss in self.losses.items()
-        }
-
-    def _match(self, loss: nn.Module, prompt: Tensor, goal: Tensor, ids):
-        features = RetrievalFeatures(
-            image_feats=prompt,
-            text_feats=goal.to(prompt.dtype),
-            pids=ids,
-            logit_scale=self.scale(),
+        return inversion_losses(
+            self.losses,
+            self.query.prompts(self.encoder, image),
+            dict(text=text, vis=image),
+            ids.to(image.device),
+            self.scale(),
+            self.gather,
         )
-        if self.gather and loss.across_processes:
-            features = gather_features(features)
-        if self.gather:
-            check_several_ids(features.pids)
-        return loss(features)
 
     def _frozen_feature(self, inputs: dict, kind: str, number: int) -> Tensor:
         """A cached feature, or the encoder's, without gradient if frozen."""
@@ -281,19 +263,16 @@ class ComposedPersonRetriever(TextPersonRetriever):
         Raises:
             ValueError: If a sample lacks picture or caption.
         """
-        is_query = [s.get('role') == 'query' for s in data_samples]
-        image_rows, token_rows, found = rows_of_queries(inputs, is_query)
-        queries = [i for i, wanted in enumerate(is_query) if wanted]
-        if found != queries:
-            lost = min(set(queries) - set(found))
-            raise ValueError(incomplete_message(data_samples[lost]))
+        image_rows, token_rows, queries = query_rows(inputs, data_samples)
         if queries:
             self._predict_queries(
                 inputs['image'][image_rows],
                 inputs['tokens'][token_rows],
-                [data_samples[i] for i in queries],
+                queries,
             )
-        self._predict_gallery(inputs, data_samples, is_query)
+        image_rows, items = gallery_rows(inputs, data_samples)
+        if items:
+            self._predict_gallery(inputs['image'][image_rows], items)
         return list(data_samples)
 
     def _predict_queries(self, images, tokens, samples) -> None:
@@ -302,35 +281,20 @@ class ComposedPersonRetriever(TextPersonRetriever):
         if self.baselines:
             rows['text'] = self.encoder.encode_text(tokens)
             rows['sum'] = fuse_features([rows['image'], rows['text']])
-        _put(samples, 'features', _normalized(query.feats))
-        for name, feats in rows.items():
-            _put(samples, f'features_{name}', _normalized(feats))
+        fields = {f'features_{name}': feats for name, feats in rows.items()}
+        fields['features'] = query.feats
+        put_rows(samples, {k: _normalized(v) for k, v in fields.items()})
         if query.cut is not None:
             for sample, cut in zip(samples, query.cut.tolist(), strict=True):
                 sample.set_metainfo(dict(caption_cut=cut))
 
-    def _predict_gallery(self, inputs, data_samples, is_query) -> None:
-        index = inputs['image_index'].tolist() if 'image' in inputs else []
-        rows = [r for r, i in enumerate(index) if not is_query[i]]
-        if len(rows) != is_query.count(False):
-            lost = {i for i, flag in enumerate(is_query) if not flag}
-            sample = data_samples[min(lost - set(index))]
-            raise ValueError(incomplete_message(sample))
-        if not rows:
-            return
-        target = self.target(self.encoder, inputs['image'][rows])
-        samples = [data_samples[index[row]] for row in rows]
-        _put(samples, 'features', _normalized(target.tokens))
+    def _predict_gallery(self, images, samples) -> None:
+        target = self.target(self.encoder, images)
+        fields = dict(features=_normalized(target.tokens))
         if target.pooled is not None:
-            pooled = _normalized(target.pooled)[:, None]
-            _put(samples, 'features_pooled', pooled)
+            fields['features_pooled'] = _normalized(target.pooled)[:, None]
+        put_rows(samples, fields)
 
 
 def _normalized(features: Tensor) -> Tensor:
     return F.normalize(features.float(), dim=-1)
-
-
-def _put(samples: list, name: str, features: Tensor) -> None:
-    """Give each sample a row of its own: a view would carry the batch."""
-    for sample, row in zip(samples, features, strict=True):
-        setattr(sample, name, row.clone())

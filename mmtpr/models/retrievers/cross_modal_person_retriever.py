@@ -12,6 +12,7 @@ from mmtpr.models.losses.matching import pick
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
+from .predictions import put_by_kind
 from .sample_fields import sample_attributes, sample_ids
 from .text_person_retriever import TextPersonRetriever
 
@@ -278,28 +279,17 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         """
         if not self.keep_embeds:
             return super().predict(inputs, data_samples)
-        encoded, embeds = {}, {}
+        encoded = {}
         if 'image' in inputs:
             features, states = self.encode_image(inputs['image'])
-            encoded['image'] = features.unsqueeze(1)
-            for i, row in _rows(inputs['image_index'], states):
-                embeds.setdefault(i, {})['image_embeds'] = row
+            encoded['image'] = dict(
+                features=features.unsqueeze(1), image_embeds=states
+            )
         if 'tokens' in inputs:
             mask = self.encoder.text_mask(inputs['tokens'])
-            encoded['text'], states = self.encode_text(inputs['tokens'], mask)
-            for i, *rows in _rows(inputs['tokens_index'], states, mask):
-                own = embeds.setdefault(i, {})
-                own['text_embeds'], own['text_mask'] = rows
-        samples = self._put_features(inputs, data_samples, encoded)
-        for i, sample in enumerate(samples):
-            kind = 'text' if sample.features.dim() == 1 else 'image'
-            for name, value in embeds[i].items():
-                if name.startswith(kind):
-                    # A view would carry the batch along.
-                    sample.set_data({name: value.clone()})
-        return samples
-
-
-def _rows(index: Tensor, *values: Tensor):
-    """Positions in the batch with the rows that belong to them."""
-    return zip(index.tolist(), *values, strict=True)
+            features, states = self.encode_text(inputs['tokens'], mask)
+            encoded['text'] = dict(
+                features=features, text_embeds=states, text_mask=mask
+            )
+        put_by_kind(data_samples, inputs, encoded)
+        return list(data_samples)

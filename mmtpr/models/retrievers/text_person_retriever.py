@@ -13,6 +13,7 @@ from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .gather import gather_features
+from .predictions import put_by_kind
 from .sample_fields import sample_ids
 
 _MAX_SCALE = 100.0
@@ -277,26 +278,11 @@ class TextPersonRetriever(BaseModel):
         Raises:
             ValueError: If a sample has nothing to embed.
         """
-        return self._put_features(inputs, data_samples, self._features(inputs))
-
-    def _put_features(self, inputs, data_samples, encoded: dict) -> list:
-        rows = {
-            kind: dict(zip(inputs[index].tolist(), encoded[kind], strict=True))
-            for kind, index in (
-                ('image', 'image_index'),
-                ('text', 'tokens_index'),
-            )
-            if kind in encoded
+        encoded = {
+            kind: dict(features=features)
+            for kind, features in self._features(inputs).items()
         }
-        images, texts = rows.get('image', {}), rows.get('text', {})
-        for position, sample in enumerate(data_samples):
-            is_query = sample.get('role') == 'query'
-            first, second = (texts, {}) if is_query else (images, texts)
-            found = first.get(position, second.get(position))
-            if found is None:
-                raise ValueError(_nothing_message(sample))
-            # A row of its own: a view would carry the batch along.
-            sample.features = found.clone()
+        put_by_kind(data_samples, inputs, encoded)
         return list(data_samples)
 
 
@@ -310,15 +296,3 @@ def _build_loss(loss: dict | nn.Module, encoder: nn.Module) -> RetrievalLoss:
     for name, attribute in getattr(kind, 'encoder_args', {}).items():
         loss.setdefault(name, getattr(encoder, attribute))
     return MODELS.build(loss)
-
-
-def _nothing_message(sample: RetrievalDataSample) -> str:
-    if sample.get('role') == 'query':
-        return (
-            f'The query "{sample.get("caption")}" has no tokens: add '
-            "'mmtpr.TokenizeCaption' to the test pipeline."
-        )
-    return (
-        f'The sample "{sample.get("img_path")}" has neither picture nor '
-        'tokens: add an image loader to the pipeline.'
-    )
