@@ -7,6 +7,7 @@ from .hooks import (
     PlainCheckpointHook,
     ReproducibleRandomnessHook,
     StopOnNonFiniteLossHook,
+    StrictLoadHook,
 )
 from .loops import (
     AttributeTestLoop,
@@ -28,4 +29,5 @@ __all__ = [
     'RerankTestLoop',
     'RerankValLoop',
     'StopOnNonFiniteLossHook',
+    'StrictLoadHook',
 ]

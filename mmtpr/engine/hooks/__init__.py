@@ -6,6 +6,7 @@ from .atomic_checkpoint import AtomicCheckpointHook
 from .finite_loss import StopOnNonFiniteLossHook
 from .plain_checkpoint import PlainCheckpointHook
 from .randomness import ReproducibleRandomnessHook
+from .strict_load import StrictLoadHook
 
 __all__ = [
     'AdapterCheckpointHook',
@@ -14,4 +15,5 @@ __all__ = [
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
     'StopOnNonFiniteLossHook',
+    'StrictLoadHook',
 ]
