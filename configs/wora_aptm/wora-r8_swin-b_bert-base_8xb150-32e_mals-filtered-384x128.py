@@ -1,7 +1,12 @@
 # Filtering-WoRA's pre-training: MALS filtered against captions of CUHK-PEDES,
 # WoRA on the image tower. The paper keeps the "top 50" of 10,000; this follows
 # the release, which keeps ranks 1 to 49.
-_base_ = ['../aptm/aptm_swin-b_bert-base_8xb150-32e_mals-384x128.py']
+_base_ = [
+    '../_base_/datasets/mals_bert.py',
+    '../_base_/models/swin_bert_wora.py',
+    '../_base_/schedules/adamw_32e_aptm.py',
+    '../_base_/default_runtime.py',
+]
 
 # Scores of BLIP-2: tools/filtering/score_relevance.py; see the README here.
 train_dataloader = dict(
@@ -15,12 +20,6 @@ train_dataloader = dict(
 # Pretrained weights go in before the adapters. The release wraps first and
 # loads after, so that its wrapped layers keep random weights.
 model = dict(
-    encoder=dict(
-        _delete_=True,
-        type='mmtpr.WoRAModel',
-        module=dict(**_base_.encoder, **_base_.imagenet_bert),
-        rank=8,
-        alpha=8.0,
-        beta=1.0,
-        targets=_base_.image_linears,
-        trainable=_base_.trainable))
+    encoder=dict(module=_base_.imagenet_bert),
+    losses=dict(attributes=_base_.attribute_loss),
+    data_preprocessor=_base_.normalisation)

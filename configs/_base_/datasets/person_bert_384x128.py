@@ -1,6 +1,7 @@
 # Pictures at 384 x 128 (height x width) and 56 BERT tokens, as APTM trains.
-# mmcv gives scales as (width, height). A config on top sets mean and std of
-# its data, and the mean as what erased rectangles are filled with.
+# mmcv gives scales as (width, height). The files of data sets on top have mean
+# and std of their pictures, and the mean as what erased rectangles are filled
+# with.
 _base_ = ['./loaders.py']
 
 vocab = 'bert-base-uncased'  # or the path of a vocab.txt
@@ -65,6 +66,8 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmtpr.ImageTransforms', transforms=load), tokenize, pack
 ]
+
+train_dataloader = dict(batch_size=120)  # on each of 8 GPUs
 
 # The best 128 by cosine are judged by the cross encoder.
 val_cfg = dict(type='mmtpr.RerankValLoop', topk=128)
