@@ -54,6 +54,7 @@ class UpcastLayerNorm(nn.LayerNorm):
 def blip2_config(
     model: str | PathLike | dict | None = None,
     pretrained: str | PathLike | None = None,
+    dropout: float | None = None,
 ) -> Any:
     """Make the config of transformers.
 
@@ -64,6 +65,8 @@ def blip2_config(
             ``image_text_hidden_size``. Defaults to None: that of
             ``pretrained`` if it has one, else ViT-g.
         pretrained (str | PathLike, optional): Where the weights come from.
+        dropout (float, optional): Of the Q-Former. Defaults to None, what
+            the model says.
 
     Returns:
         transformers.Blip2Config: The config.
@@ -72,14 +75,21 @@ def blip2_config(
         ImportError: If transformers is absent.
         ValueError: If a dict has unknown keys or a name cannot be had.
     """
+    config = _config(model, pretrained)
+    config.qformer_config.use_qformer_text_input = True
+    if dropout is not None:
+        config.qformer_config.hidden_dropout_prob = dropout
+        config.qformer_config.attention_probs_dropout_prob = dropout
+    return config
+
+
+def _config(model, pretrained) -> Any:
     transformers = require('transformers', 'blip2', PURPOSE)
     if model is None:
         own = pretrained is not None and not is_file_name(pretrained)
         model = pretrained if own else 'vit-g'
     if not isinstance(model, dict) and str(model) != 'vit-g':
-        config = from_hub(transformers.Blip2Config, model)
-        config.qformer_config.use_qformer_text_input = True
-        return config
+        return from_hub(transformers.Blip2Config, model)
     config = copy.deepcopy(VIT_G)
     changes = {} if isinstance(model, str) else dict(model)
     unknown = set(changes) - set(config)
@@ -93,8 +103,34 @@ def blip2_config(
             config[key].update(value)
         else:
             config[key] = value
-    config['qformer_config']['use_qformer_text_input'] = True
     return transformers.Blip2Config(**config)
+
+
+def picture_size(
+    config: Any, image_size: tuple[int, int] | int | None
+) -> tuple[int, int]:
+    """Settle the size of pictures.
+
+    Args:
+        config (transformers.Blip2Config): See :func:`blip2_config`.
+        image_size (tuple[int, int] | int, optional): What is asked for; None
+            for that of the model.
+
+    Returns:
+        tuple[int, int]: Height and width.
+
+    Raises:
+        ValueError: If it cannot be cut into patches.
+    """
+    vision = config.vision_config
+    size = vision.image_size if image_size is None else image_size
+    size = (size, size) if isinstance(size, int) else (*size,)
+    if any(side % vision.patch_size for side in size):
+        raise ValueError(
+            f'image_size {size} is no multiple of the patch size '
+            f'{vision.patch_size}.'
+        )
+    return size
 
 
 def create_blip2(config: Any, ln_vision_eps: float) -> nn.Module:

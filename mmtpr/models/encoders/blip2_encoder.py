@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
 
-from .blip2_build import blip2_config, create_blip2, is_file_name
+from .blip2_build import blip2_config, picture_size
 from .blip2_parts import freeze, rest_frozen, set_grad_checkpointing
-from .blip2_weights import load_from_file, load_from_hub
+from .blip2_weights import create_with_weights
+from .input_checks import check_bert_length, check_image_size
 
 
 @MODELS.register_module()
@@ -82,17 +83,10 @@ class BLIP2Encoder(nn.Module):
         ln_vision_eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        config = blip2_config(model, pretrained)
-        if dropout is not None:
-            config.qformer_config.hidden_dropout_prob = dropout
-            config.qformer_config.attention_probs_dropout_prob = dropout
-        own = None
-        if pretrained is None or is_file_name(pretrained):
-            self.blip2 = create_blip2(config, ln_vision_eps)
-            if pretrained is not None:
-                own = load_from_file(self.blip2, pretrained)
-        else:
-            self.blip2 = load_from_hub(config, pretrained, ln_vision_eps)
+        config = blip2_config(model, pretrained, dropout)
+        self.blip2, own = create_with_weights(
+            config, pretrained, ln_vision_eps
+        )
         start = torch.tensor(float(temperature)) if own is None else own
         self.temperature = nn.Parameter(start.clone(), learn_temperature)
         self._describe(config, image_size)
@@ -107,16 +101,9 @@ class BLIP2Encoder(nn.Module):
         self.num_queries = config.num_query_tokens
         self.vocab_size = config.qformer_config.vocab_size
         self.context_length = config.qformer_config.max_position_embeddings
+        self.image_size = picture_size(config, image_size)
         native = config.vision_config.image_size
-        size = native if image_size is None else image_size
-        self.image_size = (size, size) if isinstance(size, int) else (*size,)
         self._resize_positions = self.image_size != (native, native)
-        patch = config.vision_config.patch_size
-        if any(side % patch for side in self.image_size):
-            raise ValueError(
-                f'image_size {self.image_size} is no multiple of the patch '
-                f'size {patch}.'
-            )
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Switch recomputation of activations on or off.
@@ -152,14 +139,7 @@ class BLIP2Encoder(nn.Module):
         Raises:
             ValueError: If the pictures have not the encoder's size.
         """
-        if tuple(images.shape[-2:]) != self.image_size:
-            height, width = self.image_size
-            raise ValueError(
-                f'The encoder takes pictures of {height}x{width} (height x '
-                f'width), got {images.shape[-2]}x{images.shape[-1]}. Set '
-                f'Resize(scale=({width}, {height})) in the pipeline or '
-                'image_size of the encoder.'
-            )
+        check_image_size(images, self.image_size)
         output = self.blip2.vision_model(
             pixel_values=images,
             interpolate_pos_encoding=self._resize_positions,
@@ -211,12 +191,7 @@ class BLIP2Encoder(nn.Module):
         return self.blip2.query_tokens.expand(number, -1, -1)
 
     def _mask(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        if tokens.shape[1] > self.context_length:
-            raise ValueError(
-                f'The encoder takes at most {self.context_length} text '
-                f'tokens, got {tokens.shape[1]}. Set max_length of '
-                'mmtpr.TokenizeBert.'
-            )
+        check_bert_length(tokens, self.context_length)
         return (tokens != self.pad_token_id).long() if mask is None else mask
 
     def encode_query(
@@ -273,11 +248,10 @@ class BLIP2Encoder(nn.Module):
         Returns:
             Tensor: Of shape (K, D), L2-normalised, float32.
         """
-        mask = self._mask(tokens, mask)
         hidden = self.blip2.qformer(
+            attention_mask=self._mask(tokens, mask),
             query_embeds=self.blip2.embeddings(input_ids=tokens),
             query_length=0,
-            attention_mask=mask,
         ).last_hidden_state
         return _normalized(self.blip2.text_projection(hidden[:, 0]))
 

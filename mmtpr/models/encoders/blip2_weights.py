@@ -12,8 +12,41 @@ from mmtpr.converters import identify
 from mmtpr.utils import require
 from mmtpr.utils.weight_files import read_weight_file
 
-from .blip2_build import PURPOSE, from_hub, set_ln_vision
+from .blip2_build import (
+    PURPOSE,
+    create_blip2,
+    from_hub,
+    is_file_name,
+    set_ln_vision,
+)
 from .blip2_keys import convert_lavis, is_lavis
+
+
+def create_with_weights(
+    config: Any, pretrained: str | PathLike | None, ln_vision_eps: float
+) -> tuple[nn.Module, Tensor | None]:
+    """Create the model with weights of any source.
+
+    Args:
+        config (transformers.Blip2Config): See :func:`blip2_config`.
+        pretrained (str | PathLike, optional): Hub name, folder or file; None
+            for random weights.
+        ln_vision_eps (float): Epsilon of the norm over the image tower.
+
+    Returns:
+        tuple[nn.Module, Tensor | None]: The model, and the temperature if
+        the weights bring one.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the weights cannot be had or do not fit.
+    """
+    if pretrained is not None and not is_file_name(pretrained):
+        return load_from_hub(config, pretrained, ln_vision_eps), None
+    blip2 = create_blip2(config, ln_vision_eps)
+    if pretrained is None:
+        return blip2, None
+    return blip2, load_from_file(blip2, pretrained)
 
 
 def load_from_hub(

@@ -12,20 +12,11 @@ from mmtpr.registry import MODELS
 
 from . import tokens as towers
 from .build import create_clip, model_config, set_activation, set_image_size
+from .clip_parts import freeze, rest_frozen
 from .clip_weights import find_weights, fits, load_clip_weights
+from .input_checks import check_image_size
 from .pos_embed import set_resnet_size
 from .pseudo_words import encode_with_words, token_embedding
-
-_TEXT_PARTS = (
-    'text',
-    'transformer',
-    'token_embedding',
-    'positional_embedding',
-    'ln_final',
-    'text_projection',
-)
-#: Part of a CLIP -> attributes of the open_clip model.
-_PARTS = {'visual': ('visual',), 'text': _TEXT_PARTS}
 
 
 @MODELS.register_module()
@@ -102,8 +93,7 @@ class OpenCLIPEncoder(nn.Module):
         self.clip = create_clip(config)
         self._load(size, weights, (interpolation, antialias, pretrained_size))
         self._describe(config['embed_dim'], token_projection)
-        self.frozen = _check_parts(frozen)
-        self._freeze()
+        self.frozen = freeze(self.clip, frozen)
         if grad_checkpointing:
             self.clip.set_grad_checkpointing(True)
 
@@ -167,23 +157,8 @@ class OpenCLIPEncoder(nn.Module):
             OpenCLIPEncoder: Itself.
         """
         super().train(mode)
-        for module in self._frozen_parts():
-            if isinstance(module, nn.Module):
-                module.eval()
+        rest_frozen(self.clip, self.frozen)
         return self
-
-    def _frozen_parts(self) -> list:
-        names = [name for part in self.frozen for name in _PARTS[part]]
-        parts = [getattr(self.clip, name, None) for name in names]
-        return [part for part in parts if part is not None]
-
-    def _freeze(self) -> None:
-        for part in self._frozen_parts():
-            part.requires_grad_(False)
-        # CoCa's captions and SigLIP's bias take no part in retrieval.
-        for name in ('text_decoder', 'logit_bias'):
-            if getattr(self.clip, name, None) is not None:
-                getattr(self.clip, name).requires_grad_(False)
 
     def encode_image(
         self, images: Tensor, return_tokens: bool = False
@@ -202,14 +177,7 @@ class OpenCLIPEncoder(nn.Module):
             ValueError: If the pictures have not the encoder's size.
             TypeError: If tokens are asked of a tower that has none.
         """
-        if tuple(images.shape[-2:]) != self.image_size:
-            height, width = self.image_size
-            raise ValueError(
-                f'The encoder takes pictures of {height}x{width} (height x '
-                f'width), got {images.shape[-2]}x{images.shape[-1]}. Set '
-                f'Resize(scale=({width}, {height})) in the pipeline or '
-                'image_size of the encoder.'
-            )
+        check_image_size(images, self.image_size)
         if return_tokens:
             return towers.image_tokens(
                 self.clip.visual, images, self._project_image
@@ -297,13 +265,3 @@ class OpenCLIPEncoder(nn.Module):
             None if images is None else self.encode_image(images),
             None if tokens is None else self.encode_text(tokens),
         )
-
-
-def _check_parts(frozen: Sequence[str]) -> tuple[str, ...]:
-    frozen = (frozen,) if isinstance(frozen, str) else tuple(frozen)
-    unknown = [part for part in frozen if part not in _PARTS]
-    if unknown:
-        raise ValueError(
-            f'frozen takes {sorted(_PARTS)}, got {", ".join(unknown)}.'
-        )
-    return frozen

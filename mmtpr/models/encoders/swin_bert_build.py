@@ -1,6 +1,6 @@
 """Swin of mmpretrain and BERT of transformers: sizes and construction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -186,22 +186,3 @@ def build_matching_head(width: int) -> nn.Sequential:
         nn.GELU(),
         nn.Linear(2 * width, 2),
     )
-
-
-def check_image_size(images: torch.Tensor, size: Sequence[int]) -> None:
-    """Check the size of pictures.
-
-    Args:
-        images (Tensor): Of shape (M, 3, H, W).
-        size (Sequence[int]): Height and width wanted.
-
-    Raises:
-        ValueError: If they differ.
-    """
-    if tuple(images.shape[-2:]) != tuple(size):
-        raise ValueError(
-            f'The encoder takes pictures of {size[0]}x{size[1]} (height x '
-            f'width), got {images.shape[-2]}x{images.shape[-1]}. Set '
-            f'Resize(scale=({size[1]}, {size[0]})) in the pipeline or '
-            'image_size of the encoder.'
-        )

@@ -11,11 +11,11 @@ from torch.utils.checkpoint import checkpoint
 from mmtpr.registry import MODELS
 
 from .bert_layers import attention_bias, cross_layer, text_layer
+from .input_checks import check_bert_length, check_image_size
 from .swin_bert_build import (
     build_bert,
     build_matching_head,
     build_swin,
-    check_image_size,
     run_swin,
 )
 from .swin_bert_weights import load_bert, load_swin, load_whole
@@ -182,12 +182,7 @@ class SwinBertEncoder(nn.Module):
         Raises:
             ValueError: If the captions are longer than BERT's positions.
         """
-        if tokens.shape[1] > self.context_length:
-            raise ValueError(
-                f'The encoder takes at most {self.context_length} text '
-                f'tokens, got {tokens.shape[1]}. Set max_length of '
-                'mmtpr.TokenizeBert.'
-            )
+        check_bert_length(tokens, self.context_length)
         mask = self.text_mask(tokens) if mask is None else mask
         hidden = self.bert.bert.embeddings(input_ids=tokens)
         bias = attention_bias(mask, hidden.dtype)
