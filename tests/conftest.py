@@ -1,13 +1,7 @@
 """Fixtures shared by all tests."""
 
-import contextlib
 import os
 from pathlib import Path
-
-# torch.compile builds with setuptools, which refuses to be imported after the
-# standard library's distutils; mmengine imports that one.
-with contextlib.suppress(ImportError):
-    import setuptools  # noqa: F401
 
 import pytest
 import torch

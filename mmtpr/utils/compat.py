@@ -1,5 +1,7 @@
 """Shims for the mmengine stacks in use, each with its end of life."""
 
+import contextlib
+import sys
 import warnings
 from functools import wraps
 from importlib import import_module
@@ -51,6 +53,20 @@ def register_package() -> None:
     from mmengine.config.utils import MODULE2PACKAGE
 
     MODULE2PACKAGE.setdefault('mmtpr', 'mmtpr')
+
+
+def import_setuptools_first() -> None:
+    """Import setuptools before a runner imports distutils.
+
+    ``torch.compile`` builds with setuptools, which does not want to come after
+    the standard library's distutils; mmengine's report on the environment,
+    which every runner writes, imports that one.
+
+    End of life: with Python 3.11, the last to bring distutils.
+    """
+    if 'distutils' not in sys.modules:
+        with contextlib.suppress(ImportError):
+            import_module('setuptools')
 
 
 def format_configs_once() -> None:

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-CODE = """
+import pytest
+
+REGISTERED = """
 import torch, mmtpr
 from mmengine.config import config
 from mmengine.logging import HistoryBuffer
@@ -19,13 +21,37 @@ backend = get_file_backend(backend_args=dict(backend='mmtpr.atomic'))
 print(type(backend).__name__)
 """
 
+# Some installations, editable ones for example, lack the shim that makes every
+# import of distutils one of setuptools.
+REPORTED = """
+import sys
+import _distutils_hack
+_distutils_hack.remove_shim()
+import mmtpr
+from mmengine.utils.dl_utils import collect_env
+collect_env()  # every runner does
+print(sys.modules['distutils'].__name__, sys.modules['distutils'].__file__)
+"""
 
-def test_allow_list_and_backend():
+
+def last_line(code):
     done = subprocess.run(
-        [sys.executable, '-c', CODE],
+        [sys.executable, '-c', code],
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == 'AtomicLocalBackend'
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_allow_list_and_backend():
+    assert last_line(REGISTERED) == 'AtomicLocalBackend'
+
+
+def test_runners_report_with_the_distutils_of_setuptools():
+    """Else setuptools, and so torch.compile, may fail to import later."""
+    pytest.importorskip('_distutils_hack', reason='setuptools is absent')
+    name, path = last_line(REPORTED).split(maxsplit=1)
+    assert name == 'distutils'
+    assert Path(path).parts[-3:-1] == ('setuptools', '_distutils')
