@@ -1,0 +1,90 @@
+"""Joining and leaving a run of several processes."""
+
+import datetime
+import os
+import subprocess
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from .errors import LaunchError
+
+
+def start_processes(cfg: Config, launcher: str) -> None:
+    """Prepare this process for its part in a run of several.
+
+    Where there is no accelerator, mmengine's launchers fail; there, start
+    gloo and let DDP work on the CPU.
+
+    Args:
+        cfg (Config): Changed in place.
+        launcher (str): ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        LaunchError: If this node has fewer GPUs than processes, or the
+            launcher has not set the environment.
+    """
+    cfg.launcher = launcher
+    if launcher == 'none':
+        return
+    if get_device() != 'cpu':
+        _check_device(launcher)
+        return
+    _set_environment(launcher)
+    seconds = (cfg.get('env_cfg') or {}).get('dist_cfg', {}).get('timeout')
+    timeout = datetime.timedelta(seconds=seconds) if seconds else None
+    torch.distributed.init_process_group('gloo', timeout=timeout)
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def _check_device(launcher: str) -> None:
+    if launcher != 'pytorch' or not torch.cuda.is_available():
+        return
+    rank, count = int(os.environ['LOCAL_RANK']), torch.cuda.device_count()
+    if rank >= count:
+        raise LaunchError(
+            f'Process {rank} of this node has no GPU of its own: there are '
+            f'{count}. Start at most {count}, or set CUDA_VISIBLE_DEVICES="" '
+            'to run on the CPU.'
+        )
+
+
+def _set_environment(launcher: str) -> None:
+    """Translate the launcher's environment into that of torchrun."""
+    env = os.environ
+    env.setdefault('MASTER_PORT', '29500')
+    try:
+        if launcher == 'slurm':
+            env.setdefault('MASTER_ADDR', _first_host(env['SLURM_NODELIST']))
+            env['RANK'] = env['SLURM_PROCID']
+            env['WORLD_SIZE'] = env['SLURM_NTASKS']
+            env['LOCAL_RANK'] = env.get('SLURM_LOCALID', '0')
+        elif launcher == 'mpi':
+            env.setdefault('MASTER_ADDR', '127.0.0.1')
+            env['RANK'] = env['OMPI_COMM_WORLD_RANK']
+            env['WORLD_SIZE'] = env['OMPI_COMM_WORLD_SIZE']
+            env['LOCAL_RANK'] = env['OMPI_COMM_WORLD_LOCAL_RANK']
+        env['RANK'], env['WORLD_SIZE'], env['MASTER_ADDR']
+    except KeyError as error:
+        raise LaunchError(
+            f'--launcher {launcher}, but {error} is not set: start this '
+            'through dist_*.sh (torchrun), slurm_*.sh or mpirun.'
+        ) from None
+
+
+def _first_host(nodes: str) -> str:
+    command = ['scontrol', 'show', 'hostnames', nodes]
+    hosts = subprocess.run(command, capture_output=True, text=True, check=True)
+    return hosts.stdout.split()[0]
+
+
+def end_processes() -> None:
+    """Leave the process group at the end of a run that went well."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
