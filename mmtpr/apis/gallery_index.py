@@ -1,11 +1,12 @@
 """Embeddings of a folder of pictures, kept on disk."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from mmengine.logging import print_log
 
 from mmtpr.utils import atomic_write, load_weights
 from mmtpr.utils.fingerprint import text_fingerprint
@@ -81,6 +82,37 @@ class GalleryIndex:
             return None, differ
         names = ('paths', 'features', 'broken')
         return cls(*(content[name] for name in names)), []
+
+
+def cached_index(
+    file: str | os.PathLike,
+    owner: dict[str, str],
+    make: Callable[[], GalleryIndex],
+) -> GalleryIndex:
+    """Read an index, or make it and write it.
+
+    Args:
+        file (str | PathLike): The file; it need not exist.
+        owner (dict[str, str]): Fingerprints as for :meth:`GalleryIndex.save`.
+        make (Callable): Makes the index where the file's does not fit.
+
+    Returns:
+        GalleryIndex: The index.
+
+    Raises:
+        ValueError: If the file is something else. It is not touched.
+    """
+    index, differ = GalleryIndex.load(file, owner)
+    if differ:
+        print_log(
+            f'The gallery index "{file}" is of another '
+            f'{" and another ".join(differ)}; it is made anew.',
+            logger='current',
+        )
+    if index is None:
+        index = make()
+        index.save(file, owner)
+    return index
 
 
 def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:

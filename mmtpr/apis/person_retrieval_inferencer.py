@@ -11,19 +11,23 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
-from mmengine.logging import print_log
 from torch import nn
 
 from mmtpr.evaluation import topk_similarity
 from mmtpr.models.build import build_model
 from mmtpr.registry import INFERENCERS
-from mmtpr.utils import load_weights
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.fingerprint import scorer_fingerprint
 from mmtpr.visualization import RetrievalVisualizer
 
+from .config_facts import as_config, config_in_checkpoint, evaluator_tokens
 from .embedding import embed_gallery
-from .gallery_index import GalleryIndex, files_fingerprint, list_images
+from .gallery_index import (
+    GalleryIndex,
+    cached_index,
+    files_fingerprint,
+    list_images,
+)
 from .queries import Query, hide_references, list_queries, sample_of
 from .results import rank_paths, report_cut, to_draw
 
@@ -90,7 +94,7 @@ class PersonRetrievalInferencer(BaseInferencer):
     ) -> None:
         paths = list_images(gallery)
         super().__init__(model, weights, device, scope, show_progress)
-        self.topk_tokens = topk_tokens or _evaluator_tokens(self.cfg)
+        self.topk_tokens = topk_tokens or evaluator_tokens(self.cfg)
         self.index = self._index(paths, cache, batch_size, num_workers)
 
     def __call__(
@@ -228,13 +232,13 @@ class PersonRetrievalInferencer(BaseInferencer):
         self, cfg: Config, weights: str | None, device: str
     ) -> nn.Module:
         if not cfg:
-            cfg.update(_config_in(weights)._cfg_dict)
+            cfg.update(config_in_checkpoint(weights)._cfg_dict)
         model = build_model(cfg, weights, device)
         model.cfg = cfg
         return model
 
     def _init_pipeline(self, cfg: Config) -> Callable:
-        self._transforms = find_pipeline(_as_config(cfg))
+        self._transforms = find_pipeline(as_config(cfg))
         pipeline = build_pipeline(self._transforms)
 
         def prepare(query: Query) -> dict:
@@ -275,47 +279,11 @@ class PersonRetrievalInferencer(BaseInferencer):
             return embed()
         owner = dict(
             model=scorer_fingerprint(
-                self.model, _as_config(self.cfg), self._transforms
+                self.model, as_config(self.cfg), self._transforms
             ),
             gallery=files_fingerprint(paths),
         )
-        index, differ = GalleryIndex.load(cache, owner)
-        if differ:
-            print_log(
-                f'The gallery index "{cache}" is of another '
-                f'{" and another ".join(differ)}; it is made anew.',
-                logger='current',
-            )
-        if index is None:
-            index = embed()
-            index.save(cache, owner)
-        return index
-
-
-def _as_config(cfg: Any) -> Config:
-    return cfg if isinstance(cfg, Config) else Config(cfg)
-
-
-def _config_in(weights: str) -> Config:
-    """The config that mmengine puts into a checkpoint."""
-    content = load_weights(weights)
-    info = content.get('message_hub', {}).get('runtime_info', {})
-    text = info.get('cfg') or content.get('meta', {}).get('cfg')
-    if not text:
-        raise ValueError(
-            f'The checkpoint "{weights}" holds no config; name one with '
-            'model=.'
-        )
-    return Config.fromstring(text, file_format='.py')
-
-
-def _evaluator_tokens(cfg: Any) -> int:
-    """The topk_tokens of the config's PersonRetrievalMetric, or 1."""
-    evaluators = cfg.get('test_evaluator') or []
-    if isinstance(evaluators, dict):
-        evaluators = [evaluators]
-    found = [e['topk_tokens'] for e in evaluators if 'topk_tokens' in e]
-    return found[0] if found else 1
+        return cached_index(cache, owner, embed)
 
 
 def _slug(text: str) -> str:

@@ -1,0 +1,58 @@
+"""What an inferencer has to know of a config."""
+
+from typing import Any
+
+from mmengine.config import Config
+
+from mmtpr.utils import load_weights
+
+
+def as_config(cfg: Any) -> Config:
+    """Make a Config of what may be a part of one.
+
+    Args:
+        cfg (Config | ConfigDict): A config.
+
+    Returns:
+        Config: The same, or one around it.
+    """
+    return cfg if isinstance(cfg, Config) else Config(cfg)
+
+
+def config_in_checkpoint(weights: str) -> Config:
+    """Read the config that mmengine puts into a checkpoint.
+
+    Args:
+        weights (str): The checkpoint.
+
+    Returns:
+        Config: The config.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    content = load_weights(weights)
+    info = content.get('message_hub', {}).get('runtime_info', {})
+    text = info.get('cfg') or content.get('meta', {}).get('cfg')
+    if not text:
+        raise ValueError(
+            f'The checkpoint "{weights}" holds no config; name one with '
+            'model=.'
+        )
+    return Config.fromstring(text, file_format='.py')
+
+
+def evaluator_tokens(cfg: Any) -> int:
+    """Find how many of a picture's cosines the evaluator averages.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        int: ``topk_tokens`` of its ``PersonRetrievalMetric``, or 1.
+    """
+    evaluators = cfg.get('test_evaluator') or []
+    if isinstance(evaluators, dict):
+        evaluators = [evaluators]
+    found = [e['topk_tokens'] for e in evaluators if 'topk_tokens' in e]
+    return found[0] if found else 1
