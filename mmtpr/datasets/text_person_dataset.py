@@ -1,12 +1,9 @@
 """What all data sets of captioned pedestrians share."""
 
-import gc
 import logging
 import os
-import pickle
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from .annotations import (
@@ -17,6 +14,7 @@ from .annotations import (
     parse_records,
     read_records,
 )
+from .frugal_dataset import FrugalDataset
 from .image_check import find_bad_images
 from .samples import queries_and_gallery, training_pairs
 from .splits import SPLITS, carve_val, take_split
@@ -29,7 +27,7 @@ _CHOICES = {
 }
 
 
-class TextPersonDataset(BaseDataset):
+class TextPersonDataset(FrugalDataset):
     """Captioned pedestrians: pairs to train on, queries and gallery to test.
 
     In the form ``'pairs'`` a sample is one picture with one of its captions:
@@ -118,20 +116,6 @@ class TextPersonDataset(BaseDataset):
             data_prefix={'img_path': 'imgs', **(data_prefix or {})},
             **kwargs,
         )
-
-    def full_init(self) -> None:
-        """Load the annotations.
-
-        Python's cycle collector rests meanwhile: it would walk over millions
-        of records again and again and double the time.
-        """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            super().full_init()
-        finally:
-            if collecting:
-                gc.enable()
 
     def load_data_list(self) -> list[dict]:
         """Read the annotations of the split.
@@ -293,21 +277,6 @@ class TextPersonDataset(BaseDataset):
             num_captions=sum(len(r.captions) for r in records),
         )
         self._metainfo.update(split=self.split, **counts)
-
-    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pickle the samples one by one, freeing them on the way.
-
-        mmengine's own keeps an array for each sample until the end, which
-        for 1.5 M pairs doubles the memory of loading.
-        """
-        ends = np.empty(len(self.data_list), dtype=np.int64)
-        buffer = bytearray()
-        for index, sample in enumerate(self.data_list):
-            buffer += pickle.dumps(sample, protocol=4)
-            ends[index] = len(buffer)
-            self.data_list[index] = None
-        self.data_list.clear()
-        return np.frombuffer(buffer, dtype=np.uint8), ends
 
     def _warn(self, message: str) -> None:
         print_log(
