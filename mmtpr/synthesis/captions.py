@@ -3,6 +3,7 @@
 import numpy as np
 
 from .identities import Identity
+from .sentences import finish_sentence, join_parts
 
 #: How often a right caption mentions an attribute, given that there is one.
 MENTION = {
@@ -129,11 +130,11 @@ class CaptionWriter:
         if self._chance(0.25):
             text += f' {self._of(*_ACTIONS)}'
         verb = self._of('wearing', 'wears', 'is wearing', 'dressed in', 'in')
-        text += f' {verb} {_join(worn)}' if worn else ''
+        text += f' {verb} {join_parts(worn)}' if worn else ''
         if bag:
             verb = self._of('carrying', 'holding', 'with')
             text += f'{self._of(" and ", ", ")}{verb} {bag}'
-        return _finish(text)
+        return finish_sentence(text)
 
     def _two_sentences(
         self, identity: Identity, hair: str, worn: list[str], bag: str
@@ -142,7 +143,7 @@ class CaptionWriter:
         first, second = worn[:cut], worn[cut:]
         verb = self._of('wears', 'is wearing', 'has on', 'is dressed in')
         start = f'{self._of("a", "the", "this")} {self._who(identity)} {verb} '
-        start += _join(first) if first else 'plain clothes'
+        start += join_parts(first) if first else 'plain clothes'
         pronoun = 'they'
         if 'gender' in self.mentioned:
             pronoun = {'man': 'he', 'woman': 'she'}[identity.gender]
@@ -150,16 +151,17 @@ class CaptionWriter:
         rest = []
         if second:
             also = 'are' if pronoun == 'they' else 'is'
-            rest.append(f'{also} also in {_join(second)}')
+            rest.append(f'{also} also in {join_parts(second)}')
         if hair:
             rest.append(f'{have} {hair}')
         if bag:
             rest.append(f'{have} {bag}')
         if self._chance(0.3):
             rest = rest[::-1]
+        start = finish_sentence(start)
         if not rest:
-            return _finish(start)
-        return f'{_finish(start)} {_finish(f"{pronoun} {_join(rest)}")}'
+            return start
+        return f'{start} {finish_sentence(f"{pronoun} {join_parts(rest)}")}'
 
     def _who(self, identity: Identity) -> str:
         known = 'gender' in self.mentioned
@@ -224,13 +226,3 @@ class CaptionWriter:
 
     def _chance(self, share: float) -> bool:
         return bool(self.rng.random() < share * self.variety)
-
-
-def _join(parts: list[str]) -> str:
-    if len(parts) < 2:
-        return ''.join(parts)
-    return f'{", ".join(parts[:-1])} and {parts[-1]}'
-
-
-def _finish(text: str) -> str:
-    return f'{text[0].upper()}{text[1:]}.'

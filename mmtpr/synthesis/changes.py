@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .captions import CaptionWriter, _finish, _join
+from .captions import CaptionWriter
 from .identities import Identity, change_attributes
+from .sentences import finish_sentence, join_parts
 
 #: How often an item changes, against the others.
 ITEMS = {'top': 3, 'bottom': 3, 'shoes': 1, 'hat': 2, 'bag': 2}
@@ -171,7 +172,7 @@ class ChangeWriter(CaptionWriter):
             self._clause(mood, after, change, len(changes))
             for change in changes
         ]
-        return _finish(start + _join(clauses))
+        return finish_sentence(start + join_parts(clauses))
 
     def _clause(
         self, mood: dict, after: Identity, change: Change, number: int
