@@ -1,5 +1,6 @@
 """APTM's and Filtering-WoRA's configs: what they share, what they load."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmtpr.models.adapters import adapter_state_dict
 from mmtpr.registry import MODELS
 from mmtpr.testing import shrink_config
 from mmtpr.utils.errors import LaunchError
@@ -141,3 +143,24 @@ def test_aptm_goes_on_from_pretraining_or_stops(small, tmp_path):
         ValueError, match=r'1 missing .e\.g\. image_projection'
     ):
         MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize('key', [*SETS, 'mals'])
+def test_as_many_parameters_train_as_in_the_release(key, monkeypatch):
+    """129.51 M, of which 127.37 M are no adapters, as the release prints."""
+    pytest.importorskip('transformers', reason='BERT needs the extra [blip2]')
+    pytest.importorskip(
+        'mmpretrain.models', reason='Swin needs the extra [openmmlab]'
+    )
+    encoder = Config.fromfile(CONFIGS / f'wora_aptm_{key}.py').model.encoder
+    encoder.module.update(image_pretrained=None, text_pretrained=None)
+    # mmpretrain reads its drop rates while it builds a Swin.
+    linspace = partial(torch.linspace, device='cpu')
+    with monkeypatch.context() as patch, torch.device('meta'):
+        patch.setattr(torch, 'linspace', linspace)
+        model = MODELS.build(encoder)
+    assert len(model.adapted_layers) == 99
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    adapters = sum(p.numel() for p in adapter_state_dict(model).values())
+    assert round(trained / 1e6, 2) == 129.51
+    assert round((trained - adapters) / 1e6, 2) == 127.37

@@ -7,7 +7,8 @@ _base_ = [
 
 model = dict(
     augmented_weight=0.8,
-    # As released; the paper names no smoothing.
+    # As released for CUHK-PEDES (its files of the other sets have 0); the paper
+    # names no smoothing.
     losses=dict(itm=dict(label_smoothing=0.1)))
 
 # The adapters of pre-training are trained on, as in the release.
