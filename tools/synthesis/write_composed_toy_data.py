@@ -4,10 +4,7 @@
 python tools/synthesis/write_composed_toy_data.py --out data/toy_composed
 """
 
-import argparse
-import os
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,53 +15,29 @@ from mmtpr.synthesis import (  # noqa: E402
     ComposedSettings,
     write_composed_toy_data,
 )
+from mmtpr.synthesis.command_line import (  # noqa: E402
+    write_from_command_line,
+)
 
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line.
-
-    Returns:
-        Namespace: The arguments.
-    """
-    default = ComposedSettings()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        '--out', default='data/toy_composed', help='folder to make'
-    )
-    parser.add_argument(
-        '--size',
-        type=int,
-        nargs=2,
-        default=default.size,
-        metavar=('HEIGHT', 'WIDTH'),
-        help='pixels of a picture',
-    )
-    for name, text in (
-        ('seed', 'seed of everything'),
-        ('train', 'people of the triplets'),
-        ('val', 'people of the validation set'),
-        ('test', 'people of the test set'),
-        ('views', 'pictures of each outfit of the triplets'),
-        ('changes', 'queries of each person of val and test'),
-    ):
-        value = getattr(default, name)
-        parser.add_argument(f'--{name}', type=int, default=value, help=text)
-    parser.add_argument(
-        '--processes', type=int, default=os.cpu_count(), help='to draw with'
-    )
-    return parser.parse_args()
+OPTIONS = dict(
+    seed='seed of everything',
+    train='people of the triplets',
+    val='people of the validation set',
+    test='people of the test set',
+    views='pictures of each outfit of the triplets',
+    changes='queries of each person of val and test',
+)
 
 
 def main() -> None:
     """Write the data unless they are there."""
-    args = vars(parse_args())
-    out, processes = args.pop('out'), args.pop('processes')
-    settings = ComposedSettings(**dict(args, size=tuple(args['size'])))
-    start = time.time()
-    if write_composed_toy_data(out, settings, processes):
-        print(f'Wrote {out} in {time.time() - start:.1f} s.')
-    else:
-        print(f'{out} is there with the same settings; nothing written.')
+    write_from_command_line(
+        write_composed_toy_data,
+        ComposedSettings(),
+        'data/toy_composed',
+        OPTIONS,
+        __doc__,
+    )
 
 
 if __name__ == '__main__':

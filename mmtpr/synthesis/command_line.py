@@ -1,0 +1,59 @@
+"""The command line of tools that write synthetic data."""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mmengine.logging import print_log
+
+
+def write_from_command_line(
+    write: Callable[..., bool],
+    settings: Any,
+    out: str,
+    helps: dict[str, str],
+    description: str,
+) -> None:
+    """Write data with the settings of the command line.
+
+    Args:
+        write (Callable): Takes folder, settings and number of processes;
+            returns whether anything was written.
+        settings (Any): A dataclass with the defaults; ``size`` is height and
+            width of pictures.
+        out (str): Default of the folder.
+        helps (dict[str, str]): Name of a setting -> what it is, for all but
+            ``size``, in the order of the options.
+        description (str): What the tool does.
+    """
+    args = vars(_parser(settings, out, helps, description).parse_args())
+    out, processes = args.pop('out'), args.pop('processes')
+    settings = type(settings)(**dict(args, size=tuple(args['size'])))
+    start = time.time()
+    if write(out, settings, processes):
+        print_log(f'Wrote {out} in {time.time() - start:.1f} s.')
+    else:
+        print_log(f'{out} is there with the same settings; nothing written.')
+
+
+def _parser(settings, out, helps, description) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--out', default=out, help='folder to make')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=settings.size,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='pixels of a picture',
+    )
+    for name, text in helps.items():
+        value = getattr(settings, name)
+        option = f'--{name.replace("_", "-")}'
+        parser.add_argument(option, type=type(value), default=value, help=text)
+    parser.add_argument(
+        '--processes', type=int, default=os.cpu_count(), help='to draw with'
+    )
+    return parser
