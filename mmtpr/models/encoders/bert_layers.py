@@ -55,8 +55,8 @@ class ImageCrossAttention(nn.Module):
             (M, heads, N, width / heads).
         """
         return (
-            self._split(self.self['key'](image_embeds)),
-            self._split(self.self['value'](image_embeds)),
+            _split(self.self['key'](image_embeds), self.heads),
+            _split(self.self['value'](image_embeds), self.heads),
         )
 
     def forward(self, hidden: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -71,15 +71,16 @@ class ImageCrossAttention(nn.Module):
             Tensor: Of shape (P, L, width).
         """
         context = F.scaled_dot_product_attention(
-            self._split(self.self['query'](hidden)),
+            _split(self.self['query'](hidden), self.heads),
             keys,
             values,
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.output(context.transpose(1, 2).flatten(2), hidden)
 
-    def _split(self, states: Tensor) -> Tensor:
-        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+def _split(states: Tensor, heads: int) -> Tensor:
+    return states.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def attention_bias(mask: Tensor, dtype: Any) -> Tensor:
@@ -130,3 +131,40 @@ def cross_layer(
     """
     hidden = layer.attention(hidden, bias)[0]
     return layer.feed_forward_chunk(layer.crossattention(hidden, keys, values))
+
+
+def first_cross_layer(
+    layer: nn.Module,
+    hidden: Tensor,
+    bias: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> Tensor:
+    """Run a layer that also reads pictures, for the first token alone.
+
+    The first token, [CLS], still reads all tokens of its text, so that it is
+    the first of :func:`cross_layer`.
+
+    Args:
+        layer (nn.Module): ``BertLayer`` with an :class:`ImageCrossAttention`.
+        hidden (Tensor): Of shape (P, L, width).
+        bias (Tensor): See :func:`attention_bias`.
+        keys (Tensor): Of P pictures.
+        values (Tensor): Of P pictures.
+
+    Returns:
+        Tensor: Of shape (P, 1, width).
+    """
+    own = layer.attention.self
+    if getattr(own, 'position_embedding_type', 'absolute') != 'absolute':
+        return cross_layer(layer, hidden, bias, keys, values)[:, :1]
+    first, heads = hidden[:, :1], own.num_attention_heads
+    context = F.scaled_dot_product_attention(
+        _split(own.query(first), heads),
+        _split(own.key(hidden), heads),
+        _split(own.value(hidden), heads),
+        attn_mask=bias,
+        dropout_p=own.dropout.p if own.training else 0.0,
+    )
+    first = layer.attention.output(context.transpose(1, 2).flatten(2), first)
+    return layer.feed_forward_chunk(layer.crossattention(first, keys, values))

@@ -10,7 +10,12 @@ from torch.utils.checkpoint import checkpoint
 
 from mmtpr.registry import MODELS
 
-from .bert_layers import attention_bias, cross_layer, text_layer
+from .bert_layers import (
+    attention_bias,
+    cross_layer,
+    first_cross_layer,
+    text_layer,
+)
 from .input_checks import check_bert_length, check_image_size
 from .swin_bert_build import (
     build_bert,
@@ -223,7 +228,11 @@ class SwinBertEncoder(nn.Module):
         ]
 
     def fuse(
-        self, text_embeds: Tensor, text_mask: Tensor, keys_values: KeysValues
+        self,
+        text_embeds: Tensor,
+        text_mask: Tensor,
+        keys_values: KeysValues,
+        only_first: bool = False,
     ) -> Tensor:
         """Let captions read pictures, the i-th caption the i-th picture.
 
@@ -232,17 +241,20 @@ class SwinBertEncoder(nn.Module):
             text_mask (Tensor): 1 where a token counts, of shape (P, L).
             keys_values (list[tuple[Tensor, Tensor]]): Of P pictures, see
                 :meth:`image_keys_values`.
+            only_first (bool): Whether only [CLS] is wanted, all that
+                :meth:`match` reads, which saves most of the last layer.
+                Defaults to False.
 
         Returns:
-            Tensor: Of shape (P, L, Wt).
+            Tensor: Of shape (P, L, Wt), or (P, 1, Wt) with ``only_first``.
         """
         hidden = text_embeds
         bias = attention_bias(text_mask, hidden.dtype)
-        for layer, (keys, values) in zip(
-            self.cross_layers, keys_values, strict=True
-        ):
-            hidden = self._run(cross_layer, layer, hidden, bias, keys, values)
-        return hidden
+        *before, last = zip(self.cross_layers, keys_values, strict=True)
+        for layer, pair in before:
+            hidden = self._run(cross_layer, layer, hidden, bias, *pair)
+        run = first_cross_layer if only_first else cross_layer
+        return self._run(run, last[0], hidden, bias, *last[1])
 
     def match(self, fused: Tensor) -> Tensor:
         """Judge pairs.

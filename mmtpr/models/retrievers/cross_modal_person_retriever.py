@@ -187,7 +187,9 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         if keys_values is None:
             keys_values = self.image_keys_values(image_embeds)
         if pairwise:
-            fused = self.encoder.fuse(text_embeds, text_mask, keys_values)
+            fused = self.encoder.fuse(
+                text_embeds, text_mask, keys_values, only_first=True
+            )
             return self.encoder.match(fused)[:, 1].float()
         number = len(keys_values[0][0])
         pairs = torch.arange(

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from mmtpr.models.adapters import inject_adapters
@@ -229,6 +230,34 @@ def test_keys_and_values_are_of_single_pictures(batch):
             states, mask, encoder.image_keys_values(embeds[pick])
         )
     torch.testing.assert_close(found, alone, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'text', [dict(), dict(position_embedding_type='relative_key')]
+)
+def test_the_last_layer_for_the_first_token_alone(batch, text):
+    encoder = build(text=dict(tiny_swin_bert_cfg()['text'], **text)).eval()
+    names = inject_adapters(
+        encoder, dict(type='WoRA', rank=2), [dict(type=r'bert\..*\.query')]
+    )
+    for name in names:
+        nn.init.normal_(encoder.get_submodule(name).lora_B)
+    images, tokens = batch
+    mask = encoder.text_mask(tokens)
+    assert not mask.all()
+    _, embeds = encoder.encode_image(images, True)
+    _, states = encoder.encode_text(tokens, return_tokens=True)
+    pictures = encoder.image_keys_values(embeds)
+    whole = encoder.fuse(states, mask, pictures)
+    first = encoder.fuse(states, mask, pictures, only_first=True)
+    assert first.shape == (4, 1, whole.shape[2])
+    torch.testing.assert_close(first, whole[:, :1], atol=1e-5, rtol=1e-5)
+    weight = encoder.cross_layers[-1].attention.self.query.lora_B
+    expected, found = (
+        torch.autograd.grad(encoder.match(x).sum(), weight, retain_graph=True)
+        for x in (whole, first)
+    )
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_all_linears_of_the_image_tower_can_be_adapted(batch):
