@@ -1,16 +1,16 @@
 """Matching scores in batches, against one query at a time.
 
-The plain form is the usual one: for each query its text states are repeated
-for every candidate, padding included, and the cross encoder reads the
-candidates' tokens anew. Both forms start from the tokens of the pictures and
-the ids of the captions. Prints a Markdown table; times are the best and the
-median of interleaved rounds in one process; the greatest difference of the
-scores is checked.
+The plain form is that of the releases: for each query its text states are
+repeated for every candidate, padding included, and all layers of the cross
+encoder run for all tokens and read the candidates' tokens anew. Both forms
+start from the tokens of the pictures and the ids of the captions. Prints a
+Markdown table; times are the best and the median of interleaved rounds in one
+process; the greatest difference of the scores is checked.
 
-The model has the layout of BERT over Swin tokens (six text layers, six cross
-layers, 49 picture tokens, 56 text tokens), narrower. Captions are about as
-long as those of CUHK-PEDES (23.5 words on average, its paper says), or all of
-full length, so that nothing is gained by leaving out padding.
+The model is APTM's (six text layers and six cross layers of BERT, 49 picture
+tokens, 56 text tokens), narrower; it needs the extra [blip2]. Captions are
+about as long as those of CUHK-PEDES (23.5 words on average, its paper says),
+or all of full length, so that nothing is gained by leaving out padding.
 
     python benchmarks/reranking.py [--rounds 3] [--threads 2] [--width 192]
 """
@@ -26,9 +26,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmtpr.evaluation import PairScorer
-from mmtpr.testing import TinyCrossModel
+from mmtpr.models.retrievers import CrossModalPersonRetriever
 
 LAYERS, GRID, TEXT_LENGTH, VOCABULARY = 6, (12, 4), 56, 1000
+HEAD_DIM, SWIN_HEADS = 64, [1, 2, 4, 8]
 CASES = {'usual lengths': (30, 9), 'full length': (TEXT_LENGTH, 0)}
 
 
@@ -47,6 +48,27 @@ def make_data(case, args):
     return images, ids, mask, order.argsort(1)[:, : args.candidates]
 
 
+def build(width):
+    """APTM's model with random weights, ``width`` in place of 768."""
+    swin = dict(
+        embed_dims=width // 6, depths=[1, 1, 1, 1], num_heads=SWIN_HEADS
+    )
+    bert = dict(
+        hidden_size=width,
+        num_hidden_layers=2 * LAYERS,
+        num_attention_heads=width // HEAD_DIM,
+        intermediate_size=4 * width,
+        vocab_size=VOCABULARY,
+    )
+    encoder = dict(
+        type='mmtpr.SwinBertEncoder',
+        image=dict(arch=swin),
+        text=bert,
+        fusion_layer=LAYERS,
+    )
+    return CrossModalPersonRetriever(encoder).eval()
+
+
 @torch.no_grad()
 def plain(model, data, args):
     """One query at a time with repeated states."""
@@ -60,11 +82,12 @@ def plain(model, data, args):
     scores = torch.empty(index.shape)
     for row, candidates in enumerate(index):
         number = len(candidates)
-        scores[row] = model.itm_scores(
+        fused = model.encoder.fuse(
             states[row].repeat(number, 1, 1),
             mask[row].repeat(number, 1),
-            images[candidates],
+            model.image_keys_values(images[candidates]),
         )
+        scores[row] = model.encoder.match(fused)[:, 1]
     return scores
 
 
@@ -109,16 +132,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    model = TinyCrossModel(
-        args.width,
-        args.width * 4 // 3,
-        LAYERS,
-        max(1, args.width // 64),
-        VOCABULARY,
-        TEXT_LENGTH,
-        GRID,
-        embed_dim=64,
-    ).eval()
+    model = build(args.width)
     print(f'torch {torch.__version__}, {args.threads} threads, CPU\n')
     print('| captions | mean tokens | form | best s | median s | pairs/s |')
     print('|---|---:|---|---:|---:|---:|')

@@ -6,6 +6,9 @@ The model offers
 - ``image_keys_values(embeds (M, N, V))``: what cross-attention reads of
   pictures, tensors of M rows in any nesting of lists, tuples and dicts
 - ``itm_scores(embeds (P, L, W), mask (P, L), keys_values=...) -> (P, )``
+- if it can, ``prepare_text(embeds (K, L, W), mask) -> (K, L, W)``: what
+  happens to a caption before it meets a picture, done once for each caption;
+  ``itm_scores`` is then called with ``prepared=True``
 
 Keys and values are made once for a block of pictures and picked for each
 pair. Captions are encoded once and cut to their length, rounded up to a
@@ -77,6 +80,7 @@ class PairScorer:
             if value < 1:
                 raise ValueError(f'{name} must be at least 1, got {value}.')
         self.model = model
+        self.prepare = getattr(model, 'prepare_text', None)
         self.device = device or next(model.parameters()).device
 
     @torch.no_grad()
@@ -146,11 +150,12 @@ class PairScorer:
         """Yield the states of some captions at a time."""
         size = self.sizes['text_batch']
         for start in range(0, len(tokens), size):
+            some = slice(start, start + size)
+            counts = mask[some].to(self.device)
             _, states = self.model.encode_text(
-                tokens[start : start + size].to(self.device),
-                mask[start : start + size].to(self.device),
+                tokens[some].to(self.device), counts
             )
-            yield states
+            yield self.prepare(states, counts) if self.prepare else states
 
     def _keys_values(self, images: Sequence[Tensor], size: int) -> Any:
         chosen = _fill(torch.arange(len(images)), size).tolist()
@@ -167,12 +172,15 @@ class PairScorer:
     ) -> Tensor:
         """(P, ) captions and pictures of the block -> (P, ) float32."""
         parts = []
+        known = dict(prepared=True) if self.prepare else {}
         for start in range(0, len(rows), size):
             some = slice(start, start + size)
             image = _fill(images[some], size).to(self.device)
             picked = map_tensors(partial(_pick, index=image), values)
             states, mask = text(_fill(rows[some], size))
-            found = self.model.itm_scores(states, mask, keys_values=picked)
+            found = self.model.itm_scores(
+                states, mask, keys_values=picked, **known
+            )
             parts.append(found.float()[: len(rows[some])])
         return torch.cat(parts)
 

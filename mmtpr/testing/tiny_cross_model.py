@@ -102,12 +102,25 @@ class TinyCrossModel(BaseModel):
         """
         return [layer.keys_values(image_embeds) for layer in self.cross_layers]
 
+    def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
+        """Let captions read themselves before they meet pictures.
+
+        Args:
+            text_embeds (Tensor): Of shape (K, L, W).
+            text_mask (Tensor): Of shape (K, L).
+
+        Returns:
+            Tensor: Of shape (K, L, W).
+        """
+        return self.cross_layers[0].read_text(text_embeds, text_mask)
+
     def itm_scores(
         self,
         text_embeds: Tensor,
         text_mask: Tensor,
         image_embeds: Tensor | None = None,
         keys_values: Sequence[tuple] | None = None,
+        prepared: bool = False,
     ) -> Tensor:
         """Score pairs.
 
@@ -117,6 +130,8 @@ class TinyCrossModel(BaseModel):
             image_embeds (Tensor, optional): Of shape (P, N, V).
             keys_values (Sequence[tuple], optional): In place of them, of P
                 pictures.
+            prepared (bool): Whether the states come from
+                :meth:`prepare_text`. Defaults to False.
 
         Returns:
             Tensor: Of shape (P, ).
@@ -124,8 +139,12 @@ class TinyCrossModel(BaseModel):
         if keys_values is None:
             keys_values = self.image_keys_values(image_embeds)
         states = text_embeds
-        for layer, values in zip(self.cross_layers, keys_values, strict=True):
-            states = layer(states, text_mask, values)
+        if not prepared:
+            states = self.prepare_text(states, text_mask)
+        for i, layer in enumerate(self.cross_layers):
+            if i:
+                states = layer.read_text(states, text_mask)
+            states = layer.read_picture(states, keys_values[i])
         return self.itm_head(states[:, 0])[:, 1]
 
     def forward(self, inputs, data_samples=None, mode='tensor') -> list:
@@ -176,16 +195,26 @@ class _Layer(nn.Module):
         key, value = self.key(image_embeds), self.value(image_embeds)
         return self._split(key), self._split(value)
 
-    def forward(self, x, mask, keys_values=None) -> Tensor:
+    def read_text(self, x, mask) -> Tensor:
         """(P, L, W), (P, L) -> (P, L, W)."""
         query, key, value = (self._split(f(x)) for f in self.own[:3])
         bias = torch.zeros(mask.shape, dtype=query.dtype, device=x.device)
         bias = bias.masked_fill(mask == 0, -1e4)[:, None, None]
         seen = F.scaled_dot_product_attention(query, key, value, bias)
         seen = self.own[3](seen.transpose(1, 2).flatten(2))
-        x = self.norms[0](x + seen)
-        if keys_values is not None:
-            query = self._split(self.query(x))
-            seen = F.scaled_dot_product_attention(query, *keys_values)
-            x = self.norms[1](x + self.out(seen.transpose(1, 2).flatten(2)))
+        return self.norms[0](x + seen)
+
+    def read_picture(self, x, keys_values) -> Tensor:
+        """(P, L, W) -> (P, L, W)."""
+        query = self._split(self.query(x))
+        seen = F.scaled_dot_product_attention(query, *keys_values)
+        x = self.norms[1](x + self.out(seen.transpose(1, 2).flatten(2)))
+        return self.think(x)
+
+    def think(self, x) -> Tensor:
+        """(P, L, W) -> (P, L, W)."""
         return self.norms[2](x + self.down(F.gelu(self.up(x))))
+
+    def forward(self, x, mask) -> Tensor:
+        """(P, L, W), (P, L) -> (P, L, W), without a picture."""
+        return self.think(self.read_text(x, mask))

@@ -74,6 +74,27 @@ def test_shares_of_the_gallery_add_up_to_the_same_bits(model, data):
     assert (scorer([], torch.zeros(0).long(), *texts, 13) == 0).all()
 
 
+def test_a_model_need_not_prepare_captions(model, data, monkeypatch):
+    images, *texts = data
+    usual = PairScorer(model)(images, torch.arange(13), *texts)
+    monkeypatch.delattr(type(model), 'prepare_text')
+    monkeypatch.setattr(
+        type(model), 'itm_scores', _unprepared(type(model).itm_scores)
+    )
+    plain = PairScorer(model)(images, torch.arange(13), *texts)
+    torch.testing.assert_close(plain, usual, atol=1e-6, rtol=1e-5)
+
+
+def _unprepared(scores):
+    """Scores of a model that reads captions anew for each picture."""
+
+    def of_pairs(self, embeds, mask, keys_values):
+        embeds = self.cross_layers[0].read_text(embeds, mask)
+        return scores(self, embeds, mask, None, keys_values, prepared=True)
+
+    return of_pairs
+
+
 def test_work_is_done_once(model, data, monkeypatch):
     images, *texts = data
     calls = dict(encode_text=[], image_keys_values=[], itm_scores=[])

@@ -6,6 +6,7 @@ a layer are called in their order, with a cross-attention of our own that has
 BERT's names.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
@@ -130,6 +131,23 @@ def cross_layer(
         Tensor: Of shape (P, L, width).
     """
     hidden = layer.attention(hidden, bias)[0]
+    return read_picture(layer, hidden, keys, values)
+
+
+def read_picture(
+    layer: nn.Module, hidden: Tensor, keys: Tensor, values: Tensor
+) -> Tensor:
+    """Run what is left of a cross layer after its self-attention.
+
+    Args:
+        layer (nn.Module): ``BertLayer`` with an :class:`ImageCrossAttention`.
+        hidden (Tensor): Of shape (P, L, width), self-attended.
+        keys (Tensor): Of P pictures.
+        values (Tensor): Of P pictures.
+
+    Returns:
+        Tensor: Of shape (P, L, width).
+    """
     return layer.feed_forward_chunk(layer.crossattention(hidden, keys, values))
 
 
@@ -167,4 +185,38 @@ def first_cross_layer(
         dropout_p=own.dropout.p if own.training else 0.0,
     )
     first = layer.attention.output(context.transpose(1, 2).flatten(2), first)
-    return layer.feed_forward_chunk(layer.crossattention(first, keys, values))
+    return read_picture(layer, first, keys, values)
+
+
+def run_cross_layers(
+    layers: list[tuple[nn.Module, tuple[Tensor, Tensor]]],
+    hidden: Tensor,
+    bias: Tensor,
+    run: Callable[..., Tensor],
+    only_first: bool = False,
+    prepared: bool = False,
+) -> Tensor:
+    """Run layers that read pictures, one after the other.
+
+    Args:
+        layers (list[tuple]): Each with the keys and values it reads.
+        hidden (Tensor): Of shape (P, L, width).
+        bias (Tensor): See :func:`attention_bias`.
+        run (Callable): Called with a layer's function and its arguments.
+        only_first (bool): Whether only the first token is wanted. Defaults
+            to False.
+        prepared (bool): Whether the self-attention of the first layer is
+            done. Defaults to False.
+
+    Returns:
+        Tensor: Of shape (P, L, width), or (P, 1, width).
+    """
+    for i, (layer, pair) in enumerate(layers):
+        first = only_first and i == len(layers) - 1
+        if prepared and i == 0:
+            hidden = hidden[:, :1] if first else hidden
+            hidden = run(read_picture, layer, hidden, *pair)
+        else:
+            form = first_cross_layer if first else cross_layer
+            hidden = run(form, layer, hidden, bias, *pair)
+    return hidden

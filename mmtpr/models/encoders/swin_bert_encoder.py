@@ -10,12 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmtpr.registry import MODELS
 
-from .bert_layers import (
-    attention_bias,
-    cross_layer,
-    first_cross_layer,
-    text_layer,
-)
+from .bert_layers import attention_bias, run_cross_layers, text_layer
 from .input_checks import check_bert_length, check_image_size
 from .swin_bert_build import (
     build_bert,
@@ -227,12 +222,29 @@ class SwinBertEncoder(nn.Module):
             for layer in self.cross_layers
         ]
 
+    def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
+        """Let captions read themselves in the first cross layer.
+
+        That comes before any picture: once for a caption, whatever number of
+        pictures it meets.
+
+        Args:
+            text_embeds (Tensor): States of captions, of shape (K, L, Wt).
+            text_mask (Tensor): 1 where a token counts, of shape (K, L).
+
+        Returns:
+            Tensor: For :meth:`fuse` with ``prepared``, (K, L, Wt).
+        """
+        bias = attention_bias(text_mask, text_embeds.dtype)
+        return self.cross_layers[0].attention(text_embeds, bias)[0]
+
     def fuse(
         self,
         text_embeds: Tensor,
         text_mask: Tensor,
         keys_values: KeysValues,
         only_first: bool = False,
+        prepared: bool = False,
     ) -> Tensor:
         """Let captions read pictures, the i-th caption the i-th picture.
 
@@ -244,17 +256,17 @@ class SwinBertEncoder(nn.Module):
             only_first (bool): Whether only [CLS] is wanted, all that
                 :meth:`match` reads, which saves most of the last layer.
                 Defaults to False.
+            prepared (bool): Whether the states come from
+                :meth:`prepare_text`. Defaults to False.
 
         Returns:
             Tensor: Of shape (P, L, Wt), or (P, 1, Wt) with ``only_first``.
         """
-        hidden = text_embeds
-        bias = attention_bias(text_mask, hidden.dtype)
-        *before, last = zip(self.cross_layers, keys_values, strict=True)
-        for layer, pair in before:
-            hidden = self._run(cross_layer, layer, hidden, bias, *pair)
-        run = first_cross_layer if only_first else cross_layer
-        return self._run(run, last[0], hidden, bias, *last[1])
+        bias = attention_bias(text_mask, text_embeds.dtype)
+        layers = list(zip(self.cross_layers, keys_values, strict=True))
+        return run_cross_layers(
+            layers, text_embeds, bias, self._run, only_first, prepared
+        )
 
     def match(self, fused: Tensor) -> Tensor:
         """Judge pairs.

@@ -167,6 +167,7 @@ class AttributePromptLoss(RetrievalLoss):
                 features.keys_values,
                 images.repeat_interleave(self.num_matched),
             ),
+            only_first=True,
         )
         logits = features.encoder.match(fused).unflatten(0, (number, -1))
         return self._entropy(logits, fits[:, drawn])

@@ -175,6 +175,7 @@ class ITMLoss(RetrievalLoss):
             features.text_embeds[texts],
             features.text_mask[texts],
             pick(features.keys_values, images),
+            only_first=True,
         )
         wrong = torch.where(counts, 0, _IGNORE)
         labels = torch.cat([torch.ones_like(own), wrong, wrong])

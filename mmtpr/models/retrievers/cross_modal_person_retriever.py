@@ -158,6 +158,18 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         """
         return self.encoder.image_keys_values(image_embeds)
 
+    def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
+        """What cross layers do with captions before they read pictures.
+
+        Args:
+            text_embeds (Tensor): States of captions, of shape (K, L, Wt).
+            text_mask (Tensor): 1 where a token counts, of shape (K, L).
+
+        Returns:
+            Tensor: For :meth:`itm_scores` with ``prepared``, (K, L, Wt).
+        """
+        return self.encoder.prepare_text(text_embeds, text_mask)
+
     def itm_scores(
         self,
         text_embeds: Tensor,
@@ -166,6 +178,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         keys_values: KeysValues | None = None,
         pairwise: bool = True,
         chunk_size: int = 256,
+        prepared: bool = False,
     ) -> Tensor:
         """Score how well captions and pictures match.
 
@@ -179,6 +192,8 @@ class CrossModalPersonRetriever(TextPersonRetriever):
                 K = M, or every caption every picture. Defaults to True.
             chunk_size (int): Pairs at a time where every caption meets every
                 picture. Defaults to 256.
+            prepared (bool): Whether the states come from
+                :meth:`prepare_text`. Defaults to False.
 
         Returns:
             Tensor: The logit of "match", float32, of shape (K, ), or (K, M)
@@ -188,7 +203,9 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             keys_values = self.image_keys_values(image_embeds)
         if pairwise:
             fused = self.encoder.fuse(
-                text_embeds, text_mask, keys_values, only_first=True
+                *(text_embeds, text_mask, keys_values),
+                only_first=True,
+                prepared=prepared,
             )
             return self.encoder.match(fused)[:, 1].float()
         number = len(keys_values[0][0])
@@ -200,6 +217,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
                 text_embeds[some // number],
                 text_mask[some // number],
                 keys_values=pick(keys_values, some % number),
+                prepared=prepared,
             )
             for some in pairs.split(chunk_size)
         ]

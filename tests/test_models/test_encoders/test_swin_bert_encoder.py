@@ -252,6 +252,10 @@ def test_the_last_layer_for_the_first_token_alone(batch, text):
     first = encoder.fuse(states, mask, pictures, only_first=True)
     assert first.shape == (4, 1, whole.shape[2])
     torch.testing.assert_close(first, whole[:, :1], atol=1e-5, rtol=1e-5)
+    prepared = encoder.prepare_text(states, mask)
+    for only_first, expected in ((True, first), (False, whole)):
+        found = encoder.fuse(prepared, mask, pictures, only_first, True)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     weight = encoder.cross_layers[-1].attention.self.query.lora_B
     expected, found = (
         torch.autograd.grad(encoder.match(x).sum(), weight, retain_graph=True)
