@@ -1,5 +1,6 @@
 """What the documentation names is there, and its code runs."""
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mmengine.config import Config
+from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
 
 import mmtpr
+from mmtpr.registry import DATASETS, LOOPS, METRICS, MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -25,6 +29,11 @@ NAMED = re.compile(
     r'(?<![\w/.])(?:configs|tools|scripts|benchmarks|docs|tests)/'
     r'[\w./-]*\.(?:py|sh|md|yml)\b'
 )
+# Pages whose commands change settings, checked against the configs.
+REPRODUCED = [
+    *sorted((ROOT / 'docs/advanced').glob('*.md')),
+    *(ROOT / f'configs/{name}/README.md' for name in ('aptm', 'wora_aptm')),
+]
 ELLIPSIS = re.compile(r',\s*\.\.\.(?=\s*[,)])')
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```', re.MULTILINE | re.DOTALL)
 
@@ -91,6 +100,55 @@ def test_options_in_commands_exist(page):
         # Some are put together at run time.
         unknown = unknown and [o for o in unknown if o not in help_of(tool)]
         assert not unknown, f'{tool.name} has no {unknown}'
+
+
+def overrides(page: Path):
+    """Settings that commands of a page change: config, key, page's text."""
+    for kind, code in BLOCK.findall(page.read_text(encoding='utf-8')):
+        lines = code.replace('\\\n', ' ').splitlines()
+        for line in lines if kind == 'bash' else ():
+            words = shlex.split(line, comments=True)
+            config = [w for w in words if re.match(r'configs/.*\.py$', w)]
+            if '--cfg-options' not in words or not config:
+                continue
+            for word in words[words.index('--cfg-options') + 1 :]:
+                if word.startswith('-'):
+                    break
+                yield config[0], word.split('=')[0]
+
+
+def takes(part: dict, name: str) -> bool:
+    """Whether a part of a config has a setting, or its type knows it."""
+    if name in part or 'type' not in part:
+        return name in part
+    registries = (MODELS, DATASETS, METRICS, LOOPS, OPTIM_WRAPPERS)
+    with DefaultScope.overwrite_default_scope('mmtpr'):
+        found = [r.get(part['type']) for r in registries]
+    known = [list(inspect.signature(cls).parameters) for cls in found if cls]
+    return any(name in names for names in known)
+
+
+@pytest.mark.parametrize('page', REPRODUCED, ids=name_of)
+def test_overridden_settings_exist(page):
+    """A key that no part takes would be put into the config unnoticed."""
+    checked = 0
+    for config, key in overrides(page):
+        part = Config.fromfile(ROOT / config)
+        *parents, last = key.split('.')
+        for name in parents:
+            assert name in part, f'{key} in {config}'
+            part = part[name]
+        assert takes(part, last), f'{key} in {config}'
+        checked += 1
+    assert checked or page.name != 'reproduce_filtering_wora.md'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_named_tests_exist(page):
+    text = page.read_text(encoding='utf-8')
+    for path, name in re.findall(r'(tests/[\w/]+\.py)::(\w+)', text):
+        code = (ROOT / path).read_text(encoding='utf-8')
+        assert re.search(rf'^ *def {name}\(', code, re.MULTILINE), name
 
 
 def test_adapter_page_runs(tmp_path, monkeypatch):
