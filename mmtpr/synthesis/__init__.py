@@ -6,7 +6,7 @@ from .composed import itcpr_layout, syncpr_layout
 from .composed_writer import ComposedSettings, write_composed_toy_data
 from .identities import LABEL_NAMES, VOCABULARY, Identity, sample_identities
 from .layouts import PAIR_KINDS, cuhk_layout, mals_layout
-from .vocabulary import write_vocabulary
+from .vocabulary import write_bert_vocabulary, write_vocabulary
 from .world import ProceduralWorld
 from .writer import ToySettings, draw_all, write_toy_data
 
@@ -26,6 +26,7 @@ __all__ = [
     'mals_layout',
     'sample_identities',
     'syncpr_layout',
+    'write_bert_vocabulary',
     'write_composed_toy_data',
     'write_toy_data',
     'write_vocabulary',

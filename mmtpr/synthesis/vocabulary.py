@@ -1,13 +1,16 @@
-"""A small byte-pair vocabulary for small text encoders."""
+"""Small vocabularies for small text encoders, of CLIP's kind and of BERT's."""
 
 import gzip
 import os
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 
 from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode, default_bpe
 
 from mmtpr.utils import atomic_write
+
+_BERT_SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 
 
 def used_merges(captions: Iterable[str]) -> list[str]:
@@ -68,3 +71,46 @@ def write_vocabulary(captions: Iterable[str], path: str | os.PathLike) -> int:
     with atomic_write(path) as file:
         file.write(gzip.compress(text.encode('utf-8'), mtime=0))
     return 2 * 256 + len(merges) + 2
+
+
+def bert_words(captions: Iterable[str]) -> list[str]:
+    """List the words of some captions as BERT splits them.
+
+    Args:
+        captions (Iterable[str]): The texts.
+
+    Returns:
+        list[str]: Special tokens, of which [PAD] is the first; characters,
+        alone and as continuations (``##a``), into which other words fall;
+        words in alphabetical order.
+    """
+    words = set()
+    for text in captions:
+        words.update(re.findall(r'[^\W_]+|[^\w\s]|_', text.lower()))
+    letters = sorted(
+        {*'abcdefghijklmnopqrstuvwxyz0123456789', *''.join(words)}
+    )
+    return [
+        *_BERT_SPECIAL,
+        *letters,
+        *(f'##{letter}' for letter in letters),
+        *sorted(words - set(letters)),
+    ]
+
+
+def write_bert_vocabulary(
+    captions: Iterable[str], path: str | os.PathLike
+) -> int:
+    """Write a ``vocab.txt`` for :class:`TokenizeBert`.
+
+    Args:
+        captions (Iterable[str]): The texts whose words get one token each.
+        path (str | PathLike): The file.
+
+    Returns:
+        int: Number of tokens.
+    """
+    words = bert_words(captions)
+    with atomic_write(path, 'w') as file:
+        file.write('\n'.join(words) + '\n')
+    return len(words)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import cv2
 
+from mmtpr.utils import read_json
+
 from .base import PedestrianGenerator
 from .changes import SAMPLE_SENTENCES
 from .folders import write_json, write_once
@@ -16,7 +18,7 @@ from .identities import (
     sample_identities,
 )
 from .layouts import PAIR_KINDS, Shot, cuhk_layout, mals_layout
-from .vocabulary import write_vocabulary
+from .vocabulary import write_bert_vocabulary, write_vocabulary
 from .world import ProceduralWorld
 
 _FORMAT = 4  # raise when the same settings give other files
@@ -65,11 +67,13 @@ def write_toy_data(
         out/target/reid_raw.json, imgs/    CUHK-PEDES layout
         out/pretrain/gene_attrs/g_*.json, imgs/    MALS layout
         out/pretrain/truth.json            how each pair is wrong
-        out/vocabulary.txt.gz              byte pairs for the tokenizer
+        out/vocabulary.txt.gz              byte pairs for CLIP's tokenizer
+        out/vocab.txt                      words for BERT's
         out/settings.json
 
     No two people of a world, over all splits, share all attributes. The
-    vocabulary knows the sentences of composed queries too.
+    vocabularies know the sentences of composed queries too. Data written
+    before there was a ``vocab.txt`` are given one.
 
     Args:
         out (str | PathLike): Folder to be made. One with the same settings is
@@ -95,7 +99,28 @@ def write_toy_data(
         texts += SAMPLE_SENTENCES
         write_vocabulary(texts, folder / 'vocabulary.txt.gz')
 
-    return write_once(out, settings, _FORMAT, fill)
+    written = write_once(out, settings, _FORMAT, fill)
+    words = Path(out) / 'vocab.txt'
+    if not words.is_file():
+        texts = [*captions_on_disk(Path(out)), *SAMPLE_SENTENCES, *LABEL_NAMES]
+        write_bert_vocabulary(texts, words)
+    return written
+
+
+def captions_on_disk(folder: Path) -> list[str]:
+    """Read all captions of a toy data set.
+
+    Args:
+        folder (Path): What :func:`write_toy_data` wrote.
+
+    Returns:
+        list[str]: Of the target set, then of the pre-training set.
+    """
+    records = read_json(folder / 'target/reid_raw.json')
+    texts = [text for record in records for text in record['captions']]
+    for path in sorted((folder / 'pretrain/gene_attrs').glob('g_*.json')):
+        texts += [record['caption'] for record in read_json(path)]
+    return texts
 
 
 def _people(settings: ToySettings) -> dict[str, list]:

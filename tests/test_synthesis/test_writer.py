@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 
 import cv2
 import pytest
@@ -96,3 +97,27 @@ def test_vocabulary_gives_every_word_one_token(world):
                 full.decode(full.encode(text)).split()
             )
     assert small.eot_token_id == small.vocab_size - 1
+
+
+def test_bert_words_cover_captions_prompts_and_labels(world):
+    words = (world / 'vocab.txt').read_text().split('\n')
+    assert words[:5] == ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+    assert words[-1] == ''
+    words = words[:-1]
+    assert len(set(words)) == len(words) <= 256
+    known = set(words)
+    records = json.loads((world / 'target/reid_raw.json').read_text())
+    for record in records:
+        for tokens in record['processed_tokens']:
+            # BERT splits at hyphens and apostrophes.
+            parts = re.findall(r'[a-z0-9]+', ' '.join(tokens))
+            assert not set(parts) - known
+    assert {'no', 'suitcase', 'or', '##x', '-', 'instead'} <= known
+
+
+def test_data_without_words_of_bert_are_given_them(world):
+    path = world / 'vocab.txt'
+    before = path.read_bytes()
+    path.unlink()
+    assert not write_toy_data(world, SMALL)
+    assert path.read_bytes() == before

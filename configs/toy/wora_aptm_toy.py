@@ -1,0 +1,48 @@
+# WoRA on the image tower of the cross-modal model, on the clean target set.
+_base_ = [
+    './_base_/aptm_data.py',
+    './_base_/aptm_model.py',
+    './_base_/aptm_schedule.py',
+    '../_base_/default_runtime.py',
+]
+
+target_train = _base_.target_train
+target_train.pipeline = _base_.train_pipeline
+target_val = _base_.target_val
+target_val.pipeline = _base_.test_pipeline
+target_test = _base_.target_test
+target_test.pipeline = _base_.test_pipeline
+
+train_dataloader = dict(dataset=target_train)
+val_dataloader = dict(dataset=target_val)
+test_dataloader = dict(dataset=target_test)
+
+encoder = _base_.encoder
+encoder.pretrained = _base_.pretrained_weights
+
+model = dict(
+    encoder=dict(
+        _delete_=True,
+        type='mmtpr.WoRAModel',
+        module=encoder,
+        rank=8,
+        alpha=8.0,
+        beta=1.0,
+        targets=_base_.image_linears,
+        trainable=_base_.trainable))
+
+train_cfg = dict(max_epochs=1, val_interval=1)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=0.05,
+        by_epoch=False,
+        begin=0,
+        end=20),
+    dict(
+        type='CosineAnnealingLR',
+        T_max=0.9,
+        begin=0.1,
+        end=1,
+        convert_to_iter_based=True),
+]

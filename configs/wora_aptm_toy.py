@@ -1,0 +1,1 @@
+_base_ = ['./toy/wora_aptm_toy.py']
