@@ -1,7 +1,7 @@
-"""One adapted linear layer: mathematics, gradients, states."""
+"""One adapted linear layer: mathematics and gradients."""
 
-import copy
-import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,50 +9,14 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.checkpoint import checkpoint
 
 from mmtpr.models.adapters import DoRALinear, LoRALinear, WoRALinear
 
-NAMES = ('lora_A', 'lora_B', 'magnitude', 'alpha', 'beta')
-KINDS = [
-    pytest.param(LoRALinear, {}, id='LoRA'),
-    pytest.param(DoRALinear, dict(norm_dim='in'), id='DoRA-in'),
-    pytest.param(DoRALinear, dict(norm_dim='out'), id='DoRA-out'),
-    pytest.param(WoRALinear, dict(norm_dim='in'), id='WoRA-in'),
-    pytest.param(WoRALinear, dict(norm_dim='out'), id='WoRA-out'),
-]
-NORMED = KINDS[1:]
+sys.path.insert(0, str(Path(__file__).parent))
 
+from adapter_cases import KINDS, NORMED, definition, make, trained
 
-def make(kind, options=None, shape=(7, 5), bias=True, dtype=torch.float64):
-    """An adapter that has trained a little."""
-    torch.manual_seed(3)
-    linear = nn.Linear(*shape, bias=bias, dtype=dtype)
-    layer = kind(linear, rank=3, alpha=1.7, **(options or {}))
-    with torch.no_grad():
-        layer.lora_B.normal_(std=0.3)
-        if kind is not LoRALinear:
-            layer.magnitude.mul_(torch.rand_like(layer.magnitude) + 0.5)
-            layer.beta.fill_(0.8)
-    return layer
-
-
-def definition(layer, detach=False):
-    """The effective weight, written down as in the papers."""
-    weight = layer.linear.weight
-    if isinstance(layer, LoRALinear):
-        scale = layer.alpha / layer.rank
-        return weight + scale * layer.lora_B @ layer.lora_A
-    v = layer.beta * weight + layer.alpha * layer.lora_B @ layer.lora_A
-    dim = 0 if layer.norm_dim == 'in' else 1
-    norm = v.norm(dim=dim, keepdim=True)
-    norm = norm.detach() if detach else norm
-    return layer.magnitude.unsqueeze(dim) * v / norm
-
-
-def trained(layer):
-    return [p for p in layer.parameters() if p.requires_grad]
+sys.path.pop(0)
 
 
 @pytest.mark.parametrize('case', ['a', 'b'])
@@ -191,43 +155,6 @@ def test_initial_values():
     )
 
 
-class _LargeTensors(TorchDispatchMode):
-    """Counts operations that return a new tensor of at least a size."""
-
-    def __init__(self, size):
-        super().__init__()
-        self.size = size
-        self.found = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        given = {
-            a.untyped_storage().data_ptr()
-            for a in args
-            if isinstance(a, torch.Tensor)
-        }
-        for tensor in result if isinstance(result, tuple) else (result,):
-            if (
-                isinstance(tensor, torch.Tensor)
-                and tensor.numel() >= self.size
-                and tensor.untyped_storage().data_ptr() not in given
-            ):
-                self.found.append(str(func))
-        return result
-
-
-@pytest.mark.parametrize(('kind', 'options'), KINDS)
-def test_no_weight_sized_tensor_is_built(kind, options):
-    layer = make(kind, options, shape=(64, 96), dtype=torch.float32)
-    x = torch.randn(10, 64, requires_grad=True)
-    with _LargeTensors(64 * 96) as watch:
-        layer(x).sum().backward()
-    assert watch.found == []
-    with _LargeTensors(64 * 96) as watch:
-        F.linear(x, definition(layer)).sum().backward()
-    assert watch.found, 'the watch sees nothing'
-
-
 @pytest.mark.parametrize(('kind', 'options'), NORMED)
 def test_zero_columns_and_rows_stay_finite(kind, options):
     linear = nn.Linear(6, 5)
@@ -260,79 +187,6 @@ def test_cancelling_parts_do_not_explode():
     assert merged.isfinite().all()
 
 
-@pytest.mark.parametrize(('kind', 'options'), KINDS)
-def test_merge_and_exact_unmerge(kind, options):
-    layer = make(kind, options, shape=(48, 40), dtype=torch.float32)
-    original = layer.linear.weight.clone()
-    x = torch.randn(9, 48)
-    before = layer(x)
-    layer.merge()
-    layer.merge()
-    assert layer.merged
-    torch.testing.assert_close(layer(x), before, atol=1e-5, rtol=0)
-    torch.testing.assert_close(layer.linear.weight, layer.merged_weight())
-    assert not torch.equal(layer.linear.weight, original)
-    layer.unmerge()
-    layer.unmerge()
-    assert torch.equal(layer.linear.weight, original)
-    assert torch.equal(layer(x), before)
-
-
-def test_state_dict_of_a_merged_layer_is_the_unmerged_one():
-    layer = make(WoRALinear)
-    before = copy.deepcopy(layer.state_dict())
-    layer.merge()
-    state = layer.state_dict()
-    assert list(state) == list(before)
-    assert all(torch.equal(state[k], before[k]) for k in before)
-    layer.load_state_dict(before)
-    assert not layer.merged
-    assert torch.equal(layer.linear.weight, before['linear.weight'])
-
-
-def test_cached_norm_follows_loaded_weights():
-    layer, other = make(WoRALinear), make(WoRALinear)
-    with torch.no_grad():
-        other.linear.weight.mul_(3).add_(0.1)
-    x = torch.randn(4, 7, dtype=torch.float64)
-    layer.load_state_dict(other.state_dict())
-    torch.testing.assert_close(layer(x), other(x))
-    assert not any('norm' in key for key in layer.state_dict())
-    # The inner layer alone, in place, and as another parameter.
-    for change in (
-        lambda w: layer.linear.load_state_dict(
-            dict(w, weight=w['weight'] * 2)
-        ),
-        lambda w: layer.linear.weight.copy_(w['weight'] - 1),
-        lambda w: layer.linear.load_state_dict(
-            {k: v + 1 for k, v in w.items()}, assign=True
-        ),
-    ):
-        with torch.no_grad():
-            change(
-                {k: v.clone() for k, v in layer.linear.state_dict().items()}
-            )
-        expected = F.linear(x, definition(layer), layer.bias)
-        torch.testing.assert_close(layer(x), expected)
-
-
-def test_double_state_dict_round_trip_and_deepcopy():
-    layer = make(WoRALinear)
-    x = torch.randn(4, 7, dtype=torch.float64)
-    clone = copy.deepcopy(layer)
-    second = WoRALinear(nn.Linear(7, 5, dtype=torch.float64), rank=3)
-    second.load_state_dict(layer.state_dict())
-    third = WoRALinear(nn.Linear(7, 5, dtype=torch.float64), rank=3)
-    third.load_state_dict(second.state_dict())
-    for copied in (clone, second, third):
-        assert torch.equal(copied(x), layer(x))
-    with torch.no_grad():
-        clone.lora_B.add_(1)
-    clone.merge()
-    assert not torch.allclose(clone(x), layer(x))
-    assert not layer.merged
-
-
 def test_dropout_touches_the_low_rank_path_only():
     layer = make(WoRALinear, dict(dropout=0.5))
     x = torch.randn(3, 7, dtype=torch.float64, requires_grad=True)
@@ -353,115 +207,6 @@ def test_dropout_touches_the_low_rank_path_only():
         torch.testing.assert_close(a, b)
     layer.eval()
     torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
-
-
-@pytest.mark.parametrize(('kind', 'options'), KINDS)
-def test_bf16_autocast(kind, options):
-    layer = make(kind, options, shape=(64, 48), dtype=torch.float32)
-    x = torch.randn(20, 64, requires_grad=True)
-    grad = torch.randn(20, 48)
-    inputs = [x, *trained(layer)]
-    expected = torch.autograd.grad(layer(x), inputs, grad)
-    with torch.autocast('cpu', torch.bfloat16):
-        y = layer(x)
-    assert y.dtype == torch.bfloat16
-    torch.testing.assert_close(y.float(), layer(x), atol=0.1, rtol=0.02)
-    found = torch.autograd.grad(y, inputs, grad.bfloat16())
-    for a, b in zip(found, expected, strict=True):
-        assert a.dtype == b.dtype == torch.float32
-        # The scalars' gradients are sums of terms that cancel.
-        noise = 0.1 if a.dim() == 0 else 0.02
-        assert (a - b).norm() <= 0.02 * b.norm() + noise
-
-
-@pytest.mark.parametrize(('kind', 'options'), KINDS)
-def test_bf16_weights_with_float32_adapter(kind, options):
-    torch.manual_seed(0)
-    linear = nn.Linear(1100, 1030).bfloat16()
-    layer = kind(linear, rank=4, **options)
-    assert layer.lora_A.dtype == torch.float32
-    with torch.no_grad():
-        layer.lora_B.normal_(std=0.002)
-    x = torch.randn(8, 1100, dtype=torch.bfloat16)
-    y = layer(x)
-    y.float().sum().backward()
-    weight = copy.deepcopy(layer).double()
-    expected = F.linear(x.double(), definition(weight), weight.bias)
-    assert y.dtype == torch.bfloat16
-    assert (y - expected).norm() < 0.01 * expected.norm()
-    assert layer.merged_weight().dtype == torch.bfloat16
-    if kind is not LoRALinear:
-        dim = 0 if layer.norm_dim == 'in' else 1
-        v = layer.beta * weight.linear.weight
-        v = v + layer.alpha * weight.lora_B @ weight.lora_A
-        exact = weight.magnitude / v.norm(dim=dim)
-        torch.testing.assert_close(
-            layer.scale().double(), exact, rtol=1e-5, atol=0
-        )
-        # The gradient through the chunked product of the norm.
-        (ours,) = torch.autograd.grad(layer.scale().sum(), layer.lora_B)
-        (theirs,) = torch.autograd.grad(exact.sum(), weight.lora_B)
-        torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
-
-
-def test_moving_to_another_type_renews_the_norm():
-    layer = make(WoRALinear, shape=(30, 20), dtype=torch.float32)
-    x = torch.randn(3, 30, dtype=torch.float64)
-    expected = F.linear(x, layer.merged_weight().double(), layer.bias.double())
-    torch.testing.assert_close(
-        layer.double()(x), expected, atol=1e-5, rtol=1e-5
-    )
-    assert layer.scale().dtype == torch.float64
-    assert layer.bfloat16().scale().dtype == torch.float32
-
-
-@pytest.mark.parametrize(('kind', 'options'), KINDS)
-def test_activation_checkpointing(kind, options):
-    layer = make(kind, dict(options, dropout=0.2))
-    x = torch.randn(4, 7, dtype=torch.float64, requires_grad=True)
-    inputs = [x, *trained(layer)]
-    torch.manual_seed(1)
-    expected = torch.autograd.grad(layer(x).sin().sum(), inputs)
-    torch.manual_seed(1)
-    y = checkpoint(layer, x, use_reentrant=False)
-    for a, b in zip(
-        torch.autograd.grad(y.sin().sum(), inputs), expected, strict=True
-    ):
-        assert torch.equal(a, b)
-
-
-@pytest.mark.parametrize(('kind', 'options'), [KINDS[0], KINDS[3], KINDS[4]])
-def test_torch_compile(kind, options):
-    torch._dynamo.reset()
-    layer = make(kind, options, shape=(16, 12), dtype=torch.float32)
-    compiled = torch.compile(layer, backend='aot_eager', fullgraph=True)
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        x = torch.randn(6, 16, requires_grad=True)
-        inputs = [x, *trained(layer)]
-        expected = torch.autograd.grad(layer(x).sin().sum(), inputs)
-        found = torch.autograd.grad(compiled(x).sin().sum(), inputs)
-        for a, b in zip(found, expected, strict=True):
-            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
-        state = {k: v * 2 for k, v in layer.state_dict().items()}
-        layer.load_state_dict(state)
-
-
-@pytest.mark.skipif(
-    shutil.which('g++') is None and shutil.which('clang++') is None,
-    reason='torch.compile needs a C++ compiler on CPUs',
-)
-def test_torch_compile_to_machine_code():
-    torch._dynamo.reset()
-    layer = make(WoRALinear, shape=(16, 12), dtype=torch.float32)
-    x = torch.randn(6, 16, requires_grad=True)
-    inputs = [x, *trained(layer)]
-    expected = torch.autograd.grad(layer(x).sin().sum(), inputs)
-    y = torch.compile(layer, fullgraph=True)(x)
-    for a, b in zip(
-        torch.autograd.grad(y.sin().sum(), inputs), expected, strict=True
-    ):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
 def test_frozen_bias_can_be_thawed():
@@ -509,13 +254,3 @@ def test_bad_layers():
     weight_norm = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
     with pytest.raises(TypeError, match='remove_parametrizations'):
         WoRALinear(weight_norm)
-
-
-@pytest.mark.gpu
-def test_cuda_matches_cpu():
-    layer = make(WoRALinear, shape=(64, 48), dtype=torch.float32)
-    x = torch.randn(20, 64)
-    expected = layer(x)
-    torch.testing.assert_close(
-        layer.cuda()(x.cuda()).cpu(), expected, atol=1e-3, rtol=1e-3
-    )
