@@ -12,7 +12,7 @@ tokens, 56 text tokens), narrower; it needs the extra [blip2]. Captions are
 about as long as those of CUHK-PEDES (23.5 words on average, its paper says),
 or all of full length, so that nothing is gained by leaving out padding.
 
-    python benchmarks/reranking.py [--rounds 3] [--threads 2] [--width 192]
+    python benchmarks/reranking.py [--rounds 3] [--threads 2] [--width 384]
 """
 
 import argparse
@@ -123,10 +123,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--queries', type=int, default=32)
+    parser.add_argument('--queries', type=int, default=16)
     parser.add_argument('--gallery', type=int, default=256)
     parser.add_argument('--candidates', type=int, default=128)
-    parser.add_argument('--width', type=int, default=192)
+    parser.add_argument('--width', type=int, default=384)
     parser.add_argument('--pair-batch', type=int, default=128)
     parser.add_argument('--text-batch', type=int, default=256)
     args = parser.parse_args()
