@@ -1,5 +1,6 @@
 # Every target makes or reuses its own virtual environment.
-#   make demo | demo-composed | test | lint | docs | test-next | test-onedl
+#   make demo | demo-composed | demo-aptm
+#   make test | lint | docs | test-next | test-onedl
 #   PYTHON=python3.11 make test     another interpreter
 #   make test ARGS='tests/test_filtering -x'
 PYTHON ?=
@@ -10,8 +11,8 @@ export PYTHON
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-next venv-onedl demo demo-composed test lint docs \
-	test-next test-onedl clean
+.PHONY: help venv venv-next venv-onedl demo demo-composed demo-aptm test \
+	lint docs test-next test-onedl clean
 
 help:
 	@grep -E '^#  ' Makefile
@@ -24,6 +25,11 @@ demo: venv
 
 demo-composed: venv
 	$(VENV)/bin/python tools/demo_composed.py $(ARGS)
+
+# BERT comes from transformers.
+demo-aptm:
+	@bash scripts/make_venv.sh $(VENV) openmmlab,tests,blip2
+	$(VENV)/bin/python tools/demo_aptm.py $(ARGS)
 
 test: venv
 	$(VENV)/bin/python -m pytest $(ARGS)

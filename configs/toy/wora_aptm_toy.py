@@ -31,18 +31,19 @@ model = dict(
         targets=_base_.image_linears,
         trainable=_base_.trainable))
 
-train_cfg = dict(max_epochs=1, val_interval=1)
+train_cfg = dict(max_epochs=2, val_interval=1)
 param_scheduler = [
     dict(
         type='LinearLR',
         start_factor=0.05,
         by_epoch=False,
         begin=0,
-        end=20),
+        end=40),
     dict(
         type='CosineAnnealingLR',
-        T_max=0.9,
+        T_max=1.9,
         begin=0.1,
-        end=1,
+        end=2,
         convert_to_iter_based=True),
 ]
+optim_wrapper = dict(optimizer=dict(lr=1e-3))

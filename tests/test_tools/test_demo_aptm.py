@@ -144,7 +144,7 @@ def test_whole_demo_on_little_data(small_project):
     after = json.loads((out / 'after.json').read_text())
     assert f'| after WoRA, re-ranked | {after["R@1"]:.2f} |' in table
     assert f'| after WoRA, by cosine | {after["cosine/R@1"]:.2f} |' in table
-    for name in ('itc', 'itm', 'mlm', 'attributes'):
+    for name in ('itc', 'itm', 'attributes'):
         assert f'loss_{name}: ' in (out / 'logs/pretrain.log').read_text()
     assert (out / 'ranking.png').stat().st_size > 10_000
     # The weights that WoRA adapts are those of pre-training.

@@ -1,12 +1,11 @@
-# The pairs of data.py for a cross-modal model: BERT's words, some of them
-# hidden, and re-ranking in validation and test.
+# The pairs of data.py for a cross-modal model: BERT's words, and re-ranking in
+# validation and test.
 _base_ = ['./data.py']
 
 vocab = f'{_base_.toy_root}/vocab.txt'  # the words of the toy captions
 load = dict(type='LoadImageFromFile')
 tokenize = dict(
     type='mmtpr.TokenizeBert', vocab=vocab, max_length=36, clean=False)
-hide = dict(type='mmtpr.MaskBertTokens', vocab=vocab, prob=0.25, max_masked=10)
 pack = dict(type='mmtpr.PackRetrievalInputs')
 
 train_pipeline = [
@@ -18,7 +17,6 @@ train_pipeline = [
             dict(type='mmtpr.PadCrop', padding=2),
         ]),
     tokenize,
-    hide,
     pack,
 ]
 test_pipeline = [
@@ -27,5 +25,8 @@ test_pipeline = [
 
 val_cfg = dict(type='mmtpr.RerankValLoop', topk=32)
 test_cfg = dict(type='mmtpr.RerankTestLoop', topk=32)
-val_evaluator = dict(_delete_=True, type='mmtpr.RerankedRetrievalMetric')
+val_evaluator = dict(
+    _delete_=True,
+    type='mmtpr.RerankedRetrievalMetric',
+    cosine_weight=1.0)
 test_evaluator = val_evaluator

@@ -30,8 +30,8 @@ model = dict(
     encoder=encoder,
     losses=dict(
         itc=dict(type='mmtpr.ITCLoss', positives='pid'),
-        itm=dict(type='mmtpr.ITMLoss', positives='pid'),
-        mlm=dict(type='mmtpr.CrossModalMLMLoss')))
+        # Hidden words of captions cost more than they bring in minutes.
+        itm=dict(type='mmtpr.ITMLoss', positives='pid')))
 
 # WoRA: adapters in all linear layers of the image tower; what is not one
 # there, and all of the text side, trains fully.

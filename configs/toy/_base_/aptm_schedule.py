@@ -1,10 +1,10 @@
-# AdamW at 1e-3, cosine after a warm-up.
+# AdamW at 2e-3, cosine after a warm-up.
 optim_wrapper = dict(
     type='OptimWrapper',
     # Biases, norms, magnitudes, alpha and beta do not decay.
     constructor='mmtpr.NoDecayOptimWrapperConstructor',
     optimizer=dict(
-        type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05),
+        type='AdamW', lr=2e-3, betas=(0.9, 0.98), weight_decay=0.05),
     clip_grad=dict(max_norm=1.0))
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3, val_interval=3)
