@@ -1,6 +1,9 @@
 """Fixtures shared by all tests."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,32 @@ def parity_file():
 @pytest.fixture(scope='session')
 def market_dir() -> Path:
     return _existing(SHARED / 'data/market1501_attr', 'market1501_attr')
+
+
+@pytest.fixture
+def run_processes(repo_root):
+    """Runs a script built on ``retrieval_worker`` in N processes."""
+
+    def run(script: Path, number: int, folder: Path) -> tuple[dict, str]:
+        folder.mkdir()
+        paths = {'PYTHONPATH': str(repo_root), 'OMP_NUM_THREADS': '1'}
+        processes = [
+            subprocess.Popen(
+                [sys.executable, script, str(rank), str(number), folder],
+                env={**os.environ, **paths},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(number)
+        ]
+        for process in processes:
+            output, _ = process.communicate(timeout=600)
+            assert process.returncode == 0, output[-3000:]
+        numbers = json.loads((folder / 'numbers.json').read_text())
+        return numbers, (folder / 'ranking.json').read_text()
+
+    return run
 
 
 def pytest_collection_modifyitems(items):

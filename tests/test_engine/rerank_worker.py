@@ -3,7 +3,6 @@
 Usage: rerank_worker.py RANK WORLD_SIZE FOLDER. Rank 0 writes numbers.json.
 """
 
-import json
 import sys
 import zlib
 from pathlib import Path
@@ -15,6 +14,12 @@ from mmengine.runner import Runner
 
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.testing import TinyCrossModel
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from retrieval_worker import main, queries_and_gallery
+
+sys.path.pop(0)
 
 NUM_IDS, NUM_QUERIES, NUM_GALLERY = 6, 41, 36
 
@@ -34,15 +39,7 @@ class CaptionsAndPictures(BaseDataset):
         super().__init__(**kwargs)
 
     def load_data_list(self):
-        queries = [
-            dict(role='query', pid=i % NUM_IDS, caption=f'caption {i}')
-            for i in range(NUM_QUERIES)
-        ]
-        gallery = [
-            dict(role='gallery', pid=i % NUM_IDS, img_path=f'{i}.jpg')
-            for i in range(NUM_GALLERY)
-        ]
-        samples = [*queries, *gallery]
+        samples = queries_and_gallery(NUM_IDS, NUM_QUERIES, NUM_GALLERY)
         return [item for item in samples if item['role'] in self.roles]
 
     def prepare_data(self, idx):
@@ -144,19 +141,5 @@ def runner_of(
     )
 
 
-def main(rank, world_size, folder):
-    torch.set_num_threads(1)
-    if world_size > 1:
-        torch.distributed.init_process_group(
-            'gloo',
-            init_method=f'file://{folder}/rendezvous',
-            rank=rank,
-            world_size=world_size,
-        )
-    metrics = runner_of(folder, 'test').test()
-    if rank == 0:
-        (folder / 'numbers.json').write_text(json.dumps(metrics))
-
-
 if __name__ == '__main__':
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(lambda folder: runner_of(folder, 'test').test())

@@ -1,8 +1,5 @@
 """Re-ranking and attributes through a runner."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -88,35 +85,12 @@ def test_no_candidates_beyond_the_gallery(tmp_path):
     assert 0 < found['mAP'] < 100
 
 
-def run_processes(world_size, folder, repo_root):
-    folder.mkdir()
-    script = Path(__file__).with_name('rerank_worker.py')
-    processes = [
-        subprocess.Popen(
-            [sys.executable, script, str(rank), str(world_size), folder],
-            env={
-                **os.environ,
-                'PYTHONPATH': str(repo_root),
-                'OMP_NUM_THREADS': '1',
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(world_size)
-    ]
-    for process in processes:
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode == 0, output[-3000:]
-    numbers = json.loads((folder / 'numbers.json').read_text())
-    return numbers, (folder / 'ranking.json').read_text()
-
-
 @pytest.mark.dist
-def test_one_and_two_processes_give_the_same(tmp_path, repo_root):
+def test_one_and_two_processes_give_the_same(tmp_path, run_processes):
     """77 samples: two processes repeat one, which must not be counted."""
-    one = run_processes(1, tmp_path / 'one', repo_root)
-    two = run_processes(2, tmp_path / 'two', repo_root)
+    script = Path(__file__).with_name('rerank_worker.py')
+    one = run_processes(script, 1, tmp_path / 'one')
+    two = run_processes(script, 2, tmp_path / 'two')
     assert one == two
     assert 0 < one[0]['mAP'] < 100
 

@@ -3,7 +3,6 @@
 Usage: run_test_loop.py RANK WORLD_SIZE FOLDER. Rank 0 writes numbers.json.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -15,6 +14,12 @@ from mmengine.runner import Runner
 
 from mmtpr.structures import RetrievalDataSample
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from retrieval_worker import main, queries_and_gallery
+
+sys.path.pop(0)
+
 NUM_IDS, NUM_QUERIES, NUM_GALLERY, TOKENS, DIM = 9, 41, 50, 3, 16
 
 
@@ -23,15 +28,7 @@ class ToyRetrieval(BaseDataset):
     """Queries, then gallery; the sample knows its place."""
 
     def load_data_list(self):
-        queries = [
-            dict(role='query', pid=i % NUM_IDS, caption=f'query {i}')
-            for i in range(NUM_QUERIES)
-        ]
-        gallery = [
-            dict(role='gallery', pid=i % NUM_IDS, img_path=f'{i}.jpg')
-            for i in range(NUM_GALLERY)
-        ]
-        return queries + gallery
+        return queries_and_gallery(NUM_IDS, NUM_QUERIES, NUM_GALLERY)
 
     def prepare_data(self, idx):
         sample = RetrievalDataSample(metainfo=self.get_data_info(idx))
@@ -53,15 +50,7 @@ class ToyRetriever(BaseModel):
         return data_samples
 
 
-def main(rank, world_size, folder):
-    torch.set_num_threads(1)
-    if world_size > 1:
-        torch.distributed.init_process_group(
-            'gloo',
-            init_method=f'file://{folder}/rendezvous',
-            rank=rank,
-            world_size=world_size,
-        )
+def test(folder):
     runner = Runner(
         model=dict(type='ToyRetriever'),
         work_dir=str(folder / 'work_dir'),
@@ -78,10 +67,8 @@ def main(rank, world_size, folder):
             save_ranking=str(folder / 'ranking.json'),
         ),
     )
-    metrics = runner.test()
-    if rank == 0:
-        (folder / 'numbers.json').write_text(json.dumps(metrics))
+    return runner.test()
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(test)
