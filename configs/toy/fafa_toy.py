@@ -38,7 +38,7 @@ model = dict(
 val_evaluator = dict(topk_tokens=6)
 test_evaluator = val_evaluator
 
-train_cfg = dict(max_epochs=7, val_interval=1)
+train_cfg = dict(max_epochs=6, val_interval=1)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -48,8 +48,8 @@ param_scheduler = [
         end=75),
     dict(
         type='CosineAnnealingLR',
-        T_max=6.8,
+        T_max=5.8,
         begin=0.2,
-        end=7,
+        end=6,
         convert_to_iter_based=True),
 ]
