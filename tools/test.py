@@ -75,6 +75,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if not cfg.get('test_dataloader'):
         raise LaunchError(f'"{args.config}" has no test_dataloader.')
     cfg.load_from, cfg.resume = args.checkpoint, False
+    launch.require_fit(cfg)
     if args.amp:
         launch.enable_test_amp(cfg)
     launch.tidy(cfg)

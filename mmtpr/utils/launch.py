@@ -29,6 +29,7 @@ __all__ = [
     'enable_test_amp',
     'end_processes',
     'load_config',
+    'require_fit',
     'set_work_dir',
     'short_errors',
     'start_processes',
@@ -192,6 +193,24 @@ def enable_auto_scale_lr(cfg: Config) -> None:
             'in the config: the batch size its learning rate is meant for.'
         )
     cfg.auto_scale_lr.enable = True
+
+
+def require_fit(cfg: Config) -> None:
+    """Stop a test whose checkpoint does not fit the model.
+
+    Args:
+        cfg (Config): Changed in place: a ``mmtpr.StrictLoadHook`` for tests,
+            beside what the config tells such a hook already.
+    """
+    hooks = list(cfg.get('custom_hooks') or [])
+    for hook in hooks:
+        kind = hook.get('type') if isinstance(hook, dict) else ''
+        kind = kind if isinstance(kind, str) else kind.__name__
+        if kind.rpartition('.')[2] == 'StrictLoadHook':
+            hook['test_only'] = True
+            return
+    hooks.append(dict(type='mmtpr.StrictLoadHook', test_only=True))
+    cfg.custom_hooks = hooks
 
 
 def tidy(cfg: Config) -> None:
