@@ -40,7 +40,9 @@ class SwinBertEncoder(nn.Module):
     Args:
         image (dict, optional): What differs from Swin-B with windows of 8,
             by the names of ``mmpretrain.SwinTransformer``. Windows follow the
-            release: they shrink to the map and do not shift there.
+            release: they shrink to the map and do not shift there. Small
+            towers from scratch want ``init_std`` and ``position_std``, which
+            say how wide random weights are drawn.
         text (dict, optional): What differs from BERT-base, by the names of
             ``transformers.BertConfig``.
         image_size (tuple[int, int]): Height and width of the pictures.
