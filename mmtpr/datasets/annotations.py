@@ -68,12 +68,19 @@ LAYOUTS = {
 }
 
 
-def read_records(path: str, what: str = 'annotation file') -> list[dict]:
+def read_records(
+    path: str,
+    what: str = 'annotation file',
+    guide: str = GUIDE,
+    argument: str = 'ann_file',
+) -> list[dict]:
     """Read a json list of objects.
 
     Args:
         path (str): The file.
         what (str): What it is, for messages. Defaults to 'annotation file'.
+        guide (str): Page of the documentation, likewise.
+        argument (str): What names the file in a config, likewise.
 
     Returns:
         list[dict]: The objects, at least one.
@@ -82,14 +89,24 @@ def read_records(path: str, what: str = 'annotation file') -> list[dict]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not valid json, or not a list of objects.
     """
-    content = read_json(path, what, GUIDE)
+    try:
+        content = read_json(path, what, guide)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f'The {what} "{path}" does not exist. Check data_root and '
+            f'{argument} in the config. See {guide}.'
+        ) from None
     if not isinstance(content, list):
         raise ValueError(
             f'The {what} "{path}" must be a json list of records, found '
-            f'{type(content).__name__}. See {GUIDE}.'
+            f'{type(content).__name__}. Check that {argument} names the '
+            f'right file. See {guide}.'
         )
     if not content:
-        raise ValueError(f'The {what} "{path}" is an empty list.')
+        raise ValueError(
+            f'The {what} "{path}" is an empty list: get it or write it '
+            f'again, with a record for each picture. See {guide}.'
+        )
     return content
 
 
@@ -226,5 +243,6 @@ def _attributes(item: dict, layout: Layout, where: str) -> bytes:
 def _wrong(where: str, key: str, expected: str, found: Any) -> ValueError:
     return ValueError(
         f'{where}: the key "{key}" must hold {expected}, found '
-        f'{type(found).__name__} {str(found)[:40]!r}. See {GUIDE}.'
+        f'{type(found).__name__} {str(found)[:40]!r}. Correct this record. '
+        f'See {GUIDE}.'
     )

@@ -2,14 +2,14 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from .annotations import read_records
-from .composed_records import check_composed_records
-from .image_check import find_bad_images
+from .composed_records import COMPOSED_GUIDE, check_composed_records
+from .image_check import find_bad_images, find_missing_images
 
 
 class ComposedDataset(BaseDataset):
@@ -21,6 +21,10 @@ class ComposedDataset(BaseDataset):
     Args:
         choices (dict[str, str]): Value of each argument that is ``'error'``
             or ``'skip'``; ``broken_images`` and ``empty_captions`` at least.
+        missing_images (str, optional): ``'error'`` or ``'skip'`` looks while
+            loading whether every picture exists, without opening any, and
+            stops or leaves records out and counts. None does not look.
+            Defaults to None.
         data_prefix (dict, optional): Image folder, relative to the data
             root. Defaults to the data root.
         **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
@@ -33,13 +37,16 @@ class ComposedDataset(BaseDataset):
         self,
         choices: dict[str, str],
         data_prefix: dict | None = None,
+        missing_images: str | None = None,
         **kwargs,
     ) -> None:
+        choices = {'missing_images': missing_images, **choices}
         for name, choice in choices.items():
-            if choice not in ('error', 'skip'):
+            none = ', or None' if name == 'missing_images' else ''
+            if choice not in ('error', 'skip') and (choice or not none):
                 raise ValueError(
                     f'{name}={choice!r} of {type(self).__name__} must be '
-                    "'error' or 'skip'."
+                    f"'error' or 'skip'{none}."
                 )
         self.choices = choices
         self.load_report: dict[str, list] = {name: [] for name in choices}
@@ -64,6 +71,7 @@ class ComposedDataset(BaseDataset):
         required: dict[str, type],
         captions: tuple[str, ...] = (),
         what: str = 'annotation file',
+        argument: str = 'ann_file',
     ) -> list[dict]:
         """Read a file and leave out records that say nothing.
 
@@ -72,12 +80,13 @@ class ComposedDataset(BaseDataset):
             required (dict[str, type]): Type of each key a record must have.
             captions (tuple[str, ...]): Keys that hold a caption.
             what (str): What the file is, for the message if it is absent.
+            argument (str): What names the file in a config, likewise.
 
         Returns:
             list[dict]: The records.
         """
         records, skipped = check_composed_records(
-            read_records(path, what),
+            read_records(path, what, COMPOSED_GUIDE, argument),
             required,
             path,
             captions,
@@ -91,26 +100,71 @@ class ComposedDataset(BaseDataset):
     def drop_broken(
         self, records: list[dict], keys: Sequence[str]
     ) -> list[dict]:
-        """Leave out records with a picture that does not decode.
+        """Leave out records with a picture that is missing or broken.
 
         Args:
             records (list[dict]): The records.
             keys (Sequence[str]): Keys of a record's pictures.
 
         Returns:
-            list[dict]: All of them unless ``broken_images`` is ``'skip'``.
+            list[dict]: All of them unless ``missing_images`` or
+            ``broken_images`` is ``'skip'``.
+
+        Raises:
+            FileNotFoundError: If ``missing_images`` is ``'error'`` and a
+                picture does not exist.
         """
-        if self.choices['broken_images'] == 'error':
+        if self.choices['missing_images']:
+            missing = find_missing_images(self._paths(records, keys))
+            if missing and self.choices['missing_images'] == 'error':
+                raise FileNotFoundError(
+                    f'{len(missing)} pictures of {type(self).__name__} do '
+                    f'not exist, first "{missing[0]}". Check data_root and '
+                    'data_prefix, or set missing_images="skip". See '
+                    f'{COMPOSED_GUIDE}.'
+                )
+            self.report('missing_images', missing, 'missing pictures')
+            records = self._without(records, keys, missing)
+        if self.choices['broken_images'] == 'skip':
+            bad = find_bad_images(self._paths(records, keys))
+            self.report('broken_images', [*bad], 'broken pictures')
+            records = self._without(records, keys, bad)
+        return records
+
+    def _paths(self, records: list[dict], keys: Sequence[str]) -> list[str]:
+        return [self.image_path(r[key]) for r in records for key in keys]
+
+    def _without(
+        self, records: list[dict], keys: Sequence[str], paths: Iterable[str]
+    ) -> list[dict]:
+        bad = set(paths)
+        if not bad:
             return records
-        bad = find_bad_images(
-            self.image_path(record[key]) for record in records for key in keys
-        )
-        self.report('broken_images', [*bad], 'broken pictures')
         return [
             record
             for record in records
             if not any(self.image_path(record[key]) in bad for key in keys)
         ]
+
+    def check_some_left(self, records: list, what: str, path: str) -> None:
+        """Check that not everything was left out.
+
+        Args:
+            records (list): What is left.
+            what (str): What a record is, for the message.
+            path (str): The file, likewise.
+
+        Raises:
+            ValueError: If nothing is left, naming why.
+        """
+        if records:
+            return
+        reasons = ', '.join(k for k, v in self.load_report.items() if v)
+        raise ValueError(
+            f'No {what} of "{path}" is left: all were dropped for missing '
+            f'captions, targets or pictures ({reasons}). See '
+            f'{COMPOSED_GUIDE}.'
+        )
 
     def report(
         self, name: str, found: list, what: str, verb: str = 'left out '

@@ -7,6 +7,10 @@ from .captions import is_blank
 
 #: Page of the documentation that explains the data sets, named by errors.
 COMPOSED_GUIDE = 'docs/user_guides/composed.md'
+_CURES = {
+    int: 'Write a whole number, without quotes.',
+    str: 'Write the path of the picture, or remove the record.',
+}
 
 
 def check_composed_records(
@@ -68,12 +72,13 @@ def _check_keys(record: dict, required: dict[str, type], where: str) -> None:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ValueError(
                 f'{where}: the key "{key}" must hold {kind.__name__}, found '
-                f'{type(value).__name__} {str(value)[:40]!r}. See '
-                f'{COMPOSED_GUIDE}.'
+                f'{type(value).__name__} {str(value)[:40]!r}. {_CURES[kind]} '
+                f'See {COMPOSED_GUIDE}.'
             )
         if isinstance(value, str) and is_blank(value):
             raise ValueError(
-                f'{where}: the key "{key}" is empty. See {COMPOSED_GUIDE}.'
+                f'{where}: the key "{key}" is empty. {_CURES[str]} See '
+                f'{COMPOSED_GUIDE}.'
             )
 
 

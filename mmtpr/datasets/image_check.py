@@ -1,5 +1,6 @@
 """Finding pictures that are missing or do not decode."""
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -55,3 +56,39 @@ def find_bad_images(
         problems = pool.map(image_problem, paths, chunksize=64)
         found = zip(paths, problems, strict=True)
         return {path: problem for path, problem in found if problem}
+
+
+def find_missing_images(paths: Iterable[str]) -> list[str]:
+    """Find pictures that do not exist, without opening any.
+
+    Each folder is listed once, so that a million pictures take seconds.
+    Paths with a scheme (``s3://...``) are asked for one by one.
+
+    Args:
+        paths (Iterable[str]): The files.
+
+    Returns:
+        list[str]: Those that do not exist, each once, in the order of
+        ``paths``.
+    """
+    folders: dict[str, set[str]] = {}
+    missing = []
+    for path in dict.fromkeys(paths):
+        if '://' in path:
+            found = fileio.exists(path)
+        else:
+            folder, name = os.path.split(path)
+            if folder not in folders:
+                folders[folder] = _file_names(folder)
+            found = name in folders[folder]
+        if not found:
+            missing.append(path)
+    return missing
+
+
+def _file_names(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder or '.') as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()

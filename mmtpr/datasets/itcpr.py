@@ -51,6 +51,10 @@ class ITCPR(ComposedDataset):
         missing_targets (str): For queries whose ``instance_id`` no gallery
             item has: ``'error'`` or ``'skip'`` and count. Defaults to
             ``'error'``.
+        missing_images (str, optional): ``'error'`` or ``'skip'`` looks while
+            loading whether every picture exists, without opening any, and
+            stops or drops and counts queries and gallery items. Defaults to
+            None.
         **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -69,6 +73,7 @@ class ITCPR(ComposedDataset):
         broken_images: str = 'error',
         empty_captions: str = 'error',
         missing_targets: str = 'error',
+        missing_images: str | None = None,
         **kwargs,
     ) -> None:
         self.query_file, self.gallery_file = query_file, gallery_file
@@ -81,8 +86,29 @@ class ITCPR(ComposedDataset):
             ),
             data_root=data_root,
             data_prefix=data_prefix,
+            missing_images=missing_images,
             **kwargs,
         )
+
+    def load_records(self) -> tuple[list[dict], list[dict]]:
+        """Read both files, less queries without sentence.
+
+        Returns:
+            tuple[list[dict], list[dict]]: Queries and gallery, as they are
+            in the files. Repeated gallery paths are counted.
+        """
+        queries, gallery = (
+            self.read_checked(
+                self.find_file(getattr(self, f'{role}_file')),
+                _KEYS,
+                captions,
+                f'{role} file',
+                f'{role}_file (in data_root, or in datasets/ below it)',
+            )
+            for role, captions in (('query', ('caption',)), ('gallery', ()))
+        )
+        self._count_repeated(gallery)
+        return queries, gallery
 
     def load_data_list(self) -> list[dict]:
         """Read queries and gallery.
@@ -90,24 +116,11 @@ class ITCPR(ComposedDataset):
         Returns:
             list[dict]: The queries, then the gallery.
         """
-        queries, gallery = (
-            self.read_checked(self._find(name), _KEYS, captions, what)
-            for name, captions, what in (
-                (self.query_file, ('caption',), 'query file'),
-                (self.gallery_file, (), 'gallery file'),
-            )
-        )
-        self._count_repeated(gallery)
+        queries, gallery = self.load_records()
         queries = self.drop_broken(queries, ['file_path'])
         gallery = self.drop_broken(gallery, ['file_path'])
         queries = self._drop_without_target(queries, gallery)
-        if not queries:
-            raise ValueError(
-                f'No query of "{self._find(self.query_file)}" is left: all '
-                'were dropped for missing captions, targets or pictures '
-                f'({", ".join(k for k, v in self.load_report.items() if v)}). '
-                f'See {COMPOSED_GUIDE}.'
-            )
+        self.check_some_left(queries, 'query', self.find_file(self.query_file))
         self._metainfo.update(
             num_queries=len(queries),
             num_gallery=len(gallery),
@@ -121,8 +134,15 @@ class ITCPR(ComposedDataset):
             for record in records
         ]
 
-    def _find(self, name: str) -> str:
-        """Path of an annotation file, in the root or in ``datasets``."""
+    def find_file(self, name: str) -> str:
+        """Path of an annotation file, in the root or in ``datasets``.
+
+        Args:
+            name (str): Name of the file.
+
+        Returns:
+            str: Where it is, or in the root where it is in neither.
+        """
         for folder in ('', 'datasets'):
             path = os.path.join(self.data_root or '', folder, name)
             if os.path.isfile(path):
@@ -155,12 +175,12 @@ class ITCPR(ComposedDataset):
     def _drop_without_target(
         self, queries: list[dict], gallery: list[dict]
     ) -> list[dict]:
-        found = {record['instance_id'] for record in gallery} - {-1}
-        lost = [q for q in queries if q['instance_id'] not in found]
+        lost = without_target(queries, gallery)
         if lost and self.choices['missing_targets'] == 'error':
+            where = self.find_file(self.query_file)
             raise ValueError(
-                f'{len(lost)} queries of "{self._find(self.query_file)}" have '
-                'an instance_id that no gallery record has, first '
+                f'{len(lost)} queries of "{where}" have an instance_id that '
+                'no gallery record has, first '
                 f'{lost[0]["instance_id"]} ("{lost[0]["file_path"]}"). '
                 'Correct the files, or set missing_targets="skip". See '
                 f'{COMPOSED_GUIDE}.'
@@ -170,4 +190,19 @@ class ITCPR(ComposedDataset):
             [query['instance_id'] for query in lost],
             'queries without target',
         )
-        return [q for q in queries if q['instance_id'] in found]
+        gone = {id(query) for query in lost}
+        return [query for query in queries if id(query) not in gone]
+
+
+def without_target(queries: list[dict], gallery: list[dict]) -> list[dict]:
+    """Find queries that nothing in the gallery answers.
+
+    Args:
+        queries (list[dict]): Records with ``instance_id``.
+        gallery (list[dict]): Likewise; -1 answers nothing.
+
+    Returns:
+        list[dict]: The queries.
+    """
+    found = {record['instance_id'] for record in gallery} - {-1}
+    return [query for query in queries if query['instance_id'] not in found]

@@ -7,7 +7,8 @@ from mmtpr.registry import DATASETS
 from .composed_base import ComposedDataset
 from .composed_records import COMPOSED_GUIDE
 
-_KEYS = dict(reference_image_path=str, target_image_path=str)
+#: Keys of a triplet's pictures.
+PICTURES = dict(reference_image_path=str, target_image_path=str)
 
 
 @DATASETS.register_module()
@@ -26,9 +27,13 @@ class SynCPR(ComposedDataset):
     target_caption, reference_caption, pid, cpr_id)``: ``img_path`` is the
     target, ``caption`` the sentence that leads to it, ``pid`` the group id
     ``cpr_id`` renumbered to 0..C-1. A val split cut by group id serves to
-    choose checkpoints; in the form ``'retrieval'`` its samples are queries,
-    ``dict(role='query', img_path=reference, caption, instance_id)``, and the
-    target pictures as the gallery.
+    choose checkpoints; its samples are those of a test as in :class:`ITCPR`:
+    queries, ``dict(role='query', img_path=reference, caption, instance_id,
+    pid, image_id)``, then the gallery, ``dict(role='gallery', img_path,
+    instance_id, pid, image_id)``, of every target and every reference, each
+    picture once. Right is what shows the outfit: all targets of the query's
+    group, and of groups that share a target with it. References that are no
+    target are distractors, ``instance_id=-1``.
 
     Args:
         ann_file (str): Defaults to ``'SynCPR.json'``.
@@ -45,6 +50,9 @@ class SynCPR(ComposedDataset):
             ``'error'``.
         empty_captions (str): ``'error'`` or ``'skip'`` and count. Defaults
             to ``'error'``.
+        missing_images (str, optional): ``'error'`` or ``'skip'`` looks while
+            loading whether every picture exists, without opening any, and
+            stops or drops and counts triplets. Defaults to None.
         **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -64,6 +72,7 @@ class SynCPR(ComposedDataset):
         val_seed: int = 0,
         broken_images: str = 'error',
         empty_captions: str = 'error',
+        missing_images: str | None = None,
         **kwargs,
     ) -> None:
         if split not in ('train', 'val'):
@@ -76,7 +85,18 @@ class SynCPR(ComposedDataset):
             ann_file=ann_file,
             data_root=data_root,
             data_prefix=data_prefix,
+            missing_images=missing_images,
             **kwargs,
+        )
+
+    def load_records(self) -> list[dict]:
+        """Read the triplets of all splits, less those without sentence.
+
+        Returns:
+            list[dict]: As they are in the file.
+        """
+        return self.read_checked(
+            self.ann_file, {**PICTURES, 'cpr_id': int}, ('edit_caption',)
         )
 
     def load_data_list(self) -> list[dict]:
@@ -85,10 +105,11 @@ class SynCPR(ComposedDataset):
         Returns:
             list[dict]: Triplets to train on, or queries and gallery.
         """
-        records = self.read_checked(
-            self.ann_file, {**_KEYS, 'cpr_id': int}, ('edit_caption',)
-        )
-        records = self.drop_broken(self._take_split(records), [*_KEYS])
+        records = self.load_records()
+        self.check_some_left(records, 'triplet', self.ann_file)
+        records = self.drop_broken(self._take_split(records), [*PICTURES])
+        what = f'triplet of the split "{self.split}"'
+        self.check_some_left(records, what, self.ann_file)
         ids = sorted({record['cpr_id'] for record in records})
         number = {cpr_id: i for i, cpr_id in enumerate(ids)}
         self._metainfo.update(
@@ -126,28 +147,72 @@ class SynCPR(ComposedDataset):
     def _queries_and_gallery(
         self, records: list[dict], number: dict[int, int]
     ) -> list[dict]:
-        """A query of each triplet; its target picture is what matches."""
-        targets: dict[str, dict] = {}
-        queries = []
-        for record in records:
-            path = record['target_image_path']
-            pid = number[record['cpr_id']]
-            item = targets.setdefault(
-                path,
-                dict(
-                    role='gallery',
-                    img_path=self.image_path(path),
-                    instance_id=len(targets),
-                    pid=pid,
-                ),
+        """A query of each triplet, and a gallery item of each picture."""
+        pairs = [
+            (r['target_image_path'], number[r['cpr_id']]) for r in records
+        ]
+        outfits = _shared_outfits(pairs)
+        target_of = dict(reversed(pairs))
+        paths = [target for target, _ in pairs]
+        paths += [record['reference_image_path'] for record in records]
+        image_ids: dict[str, int] = {}
+        for path in paths:
+            image_ids.setdefault(path, len(image_ids))
+        queries = [
+            self._item(
+                'query',
+                record['reference_image_path'],
+                number[record['cpr_id']],
+                outfits,
+                image_ids,
             )
-            queries.append(
-                dict(
-                    role='query',
-                    img_path=self.image_path(record['reference_image_path']),
-                    caption=record['edit_caption'],
-                    instance_id=item['instance_id'],
-                    pid=pid,
-                )
+            | dict(caption=record['edit_caption'])
+            for record in records
+        ]
+        gallery = [
+            self._item(
+                'gallery', path, target_of.get(path, -1), outfits, image_ids
             )
-        return [*queries, *targets.values()]
+            for path in image_ids
+        ]
+        return [*queries, *gallery]
+
+    def _item(
+        self,
+        role: str,
+        path: str,
+        pid: int,
+        outfits: dict[int, int],
+        image_ids: dict[str, int],
+    ) -> dict:
+        return dict(
+            role=role,
+            img_path=self.image_path(path),
+            instance_id=outfits.get(pid, -1),
+            pid=pid,
+            image_id=image_ids[path],
+        )
+
+
+def _shared_outfits(pairs: list[tuple[str, int]]) -> dict[int, int]:
+    """Number of the outfit of each group: one where a target is shared.
+
+    Args:
+        pairs (list[tuple[str, int]]): Target and group of each triplet.
+
+    Returns:
+        dict[int, int]: Outfit by group.
+    """
+    groups = sorted({group for _, group in pairs})
+    row = {group: i for i, group in enumerate(groups)}
+    first = dict(reversed(pairs))
+    links = np.array([(row[first[path]], row[group]) for path, group in pairs])
+    parents = np.arange(len(groups))
+    while True:  # each group takes the smallest number among its neighbours
+        low = parents.copy()
+        np.minimum.at(low, links[:, 0], parents[links[:, 1]])
+        np.minimum.at(low, links[:, 1], parents[links[:, 0]])
+        low = low[low]
+        if (low == parents).all():
+            return dict(zip(groups, parents.tolist(), strict=True))
+        parents = low

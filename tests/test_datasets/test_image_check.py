@@ -2,7 +2,11 @@ import mmcv
 import numpy as np
 import pytest
 
-from mmtpr.datasets.image_check import find_bad_images, image_problem
+from mmtpr.datasets.image_check import (
+    find_bad_images,
+    find_missing_images,
+    image_problem,
+)
 
 
 @pytest.fixture
@@ -53,3 +57,16 @@ def test_bad_images_come_in_order_and_once(pictures):
 
 def test_nothing_to_check():
     assert find_bad_images([]) == {}
+
+
+def test_missing_files_are_found_folder_by_folder(tmp_path, monkeypatch):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a/1.jpg').touch()
+    (tmp_path / 'a/2.jpg').mkdir()  # no file
+    (tmp_path / 'a/3.jpg').symlink_to(tmp_path / 'a/1.jpg')
+    (tmp_path / 'a/4.jpg').symlink_to(tmp_path / 'gone.jpg')
+    names = ['a/1.jpg', 'a/2.jpg', 'a/3.jpg', 'a/4.jpg', 'b/1.jpg', 'a/2.jpg']
+    monkeypatch.chdir(tmp_path)
+    found = find_missing_images(names)
+    assert found == ['a/2.jpg', 'a/4.jpg', 'b/1.jpg']
+    assert find_missing_images(['x.jpg', 'a/1.jpg']) == ['x.jpg']

@@ -5,9 +5,11 @@ import json
 import mmcv
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmtpr.datasets import SynCPR
+from mmtpr.evaluation import rank_metrics
 
 
 def triplet(number, cpr_id, **extra):
@@ -48,11 +50,46 @@ def test_val_split_is_cut_by_group(write):
     train = SynCPR(data_root=root, val_ids=1)
     val = SynCPR(data_root=root, val_ids=1, split='val')
     assert train.metainfo['num_pids'] == 3
-    assert [s['role'] for s in val] == ['query'] * 2 + ['gallery'] * 2
-    assert val[0]['instance_id'] == val[2]['instance_id']
-    assert val[0]['img_path'].endswith('_r.jpg')
+    assert [s['role'] for s in val] == ['query'] * 2 + ['gallery'] * 4
+    # A group is one outfit: both of its targets are right for both queries.
+    assert [s['instance_id'] for s in val] == [0, 0, 0, 0, -1, -1]
+    ends = [s['img_path'][-6:] for s in val]
+    assert ends == ['_r.jpg'] * 2 + ['_t.jpg'] * 2 + ['_r.jpg'] * 2
+    # Of the same picture, for exclude_same_image.
+    assert [s['image_id'] for s in val] == [2, 3, 0, 1, 2, 3]
     seen = {train[i]['img_path'] for i in range(len(train))}
     assert not seen & {val[2]['img_path'], val[3]['img_path']}
+    oracle = torch.tensor([s['instance_id'] for s in val])
+    found = rank_metrics(
+        (oracle[:2, None] == oracle[None, 2:]).float(), oracle[:2], oracle[2:]
+    )
+    assert found['R@1'] == found['mAP'] == 100
+
+
+def test_val_right_answers_of_a_shared_target(write):
+    """Groups 0 and 2 share a target, so do 2 and 3: one outfit."""
+    records = [triplet(i, i) for i in range(5)]
+    records.append(dict(triplet(5, 2), target_image_path='0_t.jpg'))
+    records.append(dict(triplet(6, 3), target_image_path='5_t.jpg'))
+    records.append(dict(triplet(7, 2), target_image_path='5_t.jpg'))
+    # A reference that is a target elsewhere is right there.
+    records.append(dict(triplet(8, 4), reference_image_path='1_t.jpg'))
+    root = write([*records, *(triplet(i, 99) for i in range(9, 14))])
+    for seed in range(20):
+        val = SynCPR(data_root=root, split='val', val_ids=5, val_seed=seed)
+        if val.metainfo['num_triplets'] == 9:
+            break
+    samples = [val[i] for i in range(len(val))]
+    queries = [s for s in samples if s['role'] == 'query']
+    outfit = {s['pid']: s['instance_id'] for s in queries}
+    assert outfit[0] == outfit[2] == outfit[3]
+    assert len(set(outfit.values())) == 3
+    gallery = [s for s in samples if s['role'] == 'gallery']
+    names = {s['img_path'].rpartition('/')[2]: s for s in gallery}
+    assert len(names) == len(gallery) == 7 + 8
+    assert names['0_t.jpg']['instance_id'] == outfit[2]
+    assert names['1_t.jpg']['instance_id'] == outfit[1]
+    assert names['0_r.jpg']['instance_id'] == -1
 
 
 def test_split_that_leaves_nothing(write):
@@ -70,6 +107,30 @@ def test_missing_files_are_reported(write, tmp_path):
     data = SynCPR(data_root=root, broken_images='skip')
     assert len(data) == 1
     assert data.load_report['broken_images'] == [f'{root}/1_t.jpg']
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+@pytest.mark.parametrize('name', ['missing_images', 'broken_images'])
+def test_nothing_left_is_an_error(write, split, name):
+    root = write(RECORDS)
+    told = f'No triplet of the split "{split}" of .*pictures .{name}.*md'
+    with pytest.raises(ValueError, match=told):
+        SynCPR(data_root=root, split=split, val_ids=1, **{name: 'skip'})
+    root = write([dict(RECORDS[0], edit_caption='')])
+    with pytest.raises(ValueError, match=r'No triplet of .*empty_captions'):
+        SynCPR(data_root=root, empty_captions='skip')
+
+
+def test_triplets_without_picture_are_dropped_and_counted(write):
+    root = write(RECORDS[:3])
+    for name in ('0_r', '0_t', '1_r', '2_t'):
+        mmcv.imwrite(np.zeros((8, 4, 3), np.uint8), f'{root}/{name}.jpg')
+    data = SynCPR(data_root=root, missing_images='skip')
+    assert len(data) == 1
+    missing = [f'{root}/1_t.jpg', f'{root}/2_r.jpg']
+    assert data.load_report['missing_images'] == missing
+    with pytest.raises(FileNotFoundError, match=r'2 pictures .*1_t\.jpg'):
+        SynCPR(data_root=root, missing_images='error')
 
 
 def test_a_missing_reference_is_named_when_it_is_met(write, repo_root):
