@@ -6,15 +6,19 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmtpr.registry import DATASETS
-
 from .annotations import PersonRecord
 from .captions import has_control_characters
+from .composed_checks import (
+    COMPOSED,
+    COMPOSED_FINDINGS,
+    check_composed,
+    composed_of_config,
+)
+from .config_leaves import build_lenient, leaf_datasets
 from .image_check import find_bad_images
 from .published import PUBLISHED, Counts
 from .text_person_dataset import TextPersonDataset
 
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Findings of a split, in the order of the report.
 FINDINGS = (
     'missing_images',
@@ -39,20 +43,19 @@ def datasets_of_config(
 
     Returns:
         tuple[list[TextPersonDataset], list[str]]: The data sets, each once,
-        and the types of the other data sets found.
+        and the types of the other data sets found, less those of
+        :func:`composed_of_config`.
     """
     built, others = {}, []
-    for loader in _LOADERS:
-        for node in _leaves((cfg.get(loader) or {}).get('dataset')):
-            kind = node.get('type')
-            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-            if kind is None or not issubclass(kind, TextPersonDataset):
+    for _, kind, node in leaf_datasets(cfg):
+        if kind is None or not issubclass(kind, TextPersonDataset):
+            if kind is None or not issubclass(kind, COMPOSED):
                 others.append(str(node.get('type')))
-                continue
-            dataset = _lenient(kind, node)
-            key = (kind, str(dataset.ann_file), dataset.split)
-            if not splits or dataset.split in splits:
-                built.setdefault(key, dataset)
+            continue
+        dataset = build_lenient(kind, node)
+        key = (kind, str(dataset.ann_file), dataset.split)
+        if not splits or dataset.split in splits:
+            built.setdefault(key, dataset)
     return list(built.values()), others
 
 
@@ -117,7 +120,7 @@ def check_config(
     num_workers: int = 8,
     limit: int = 20,
 ) -> dict[str, Any]:
-    """Check all captioned data sets of a config.
+    """Check all captioned and all composed data sets of a config.
 
     Args:
         cfg (Config): A config with data loaders.
@@ -127,21 +130,27 @@ def check_config(
         limit (int): Examples kept of each finding. Defaults to 20.
 
     Returns:
-        dict: ``splits`` (see :func:`check_split`), ``overlaps`` (see
-        :func:`overlapping_pids`) and ``skipped`` types of data sets.
+        dict: ``splits`` (see :func:`check_split` and
+        :func:`check_composed`), ``overlaps`` (see :func:`overlapping_pids`)
+        and ``skipped`` types of data sets.
 
     Raises:
         ValueError: If there is nothing to check.
     """
     datasets, others = datasets_of_config(cfg, splits)
-    if not datasets:
+    composed = composed_of_config(cfg, splits)
+    if not datasets and not composed:
         raise ValueError(
             'The config has no captioned data set to check'
             + (f' in the splits {", ".join(splits)}' if splits else '')
             + (f'; it has {", ".join(others)}.' if others else '.')
         )
+    how = (images, num_workers, limit)
     return dict(
-        splits=[check_split(d, images, num_workers, limit) for d in datasets],
+        splits=[
+            *(check_split(dataset, *how) for dataset in datasets),
+            *(check_composed(dataset, use, *how) for use, dataset in composed),
+        ],
         overlaps=overlapping_pids(datasets, limit),
         skipped=sorted(set(others)),
     )
@@ -236,8 +245,8 @@ def overlapping_pids(
 def count_problems(report: dict, ignore_counts: bool = False) -> int:
     """Count what is wrong in a report.
 
-    Captions shared by several persons are reported but are no error: the
-    published sets have them.
+    Captions shared by several persons and repeated gallery paths are
+    reported but are no error: the published sets have them.
 
     Args:
         report (dict): Result of :func:`check_config`.
@@ -251,8 +260,8 @@ def count_problems(report: dict, ignore_counts: bool = False) -> int:
     for split in report['splits']:
         problems += sum(
             split[name]['number']
-            for name in FINDINGS
-            if name != 'shared_captions'
+            for name in findings_of(split)
+            if name not in ('shared_captions', 'repeated_paths')
         )
         if not ignore_counts:
             problems += len(count_differences(split))
@@ -266,7 +275,7 @@ def count_differences(split: dict) -> list[str]:
         split (dict): Result of :func:`check_split`.
 
     Returns:
-        list[str]: Among ``'images'``, ``'captions'`` and ``'pids'``.
+        list[str]: Such as ``'images'``, ``'captions'`` and ``'pids'``.
     """
     published = split['published'] or {}
     return [
@@ -276,23 +285,15 @@ def count_differences(split: dict) -> list[str]:
     ]
 
 
-def _leaves(node: Any) -> list[dict]:
-    """Innermost data set configs of nested wrappers."""
-    if isinstance(node, (list, tuple)):
-        return [leaf for item in node for leaf in _leaves(item)]
-    if not isinstance(node, dict):
-        return []
-    inner = [node[key] for key in ('dataset', 'datasets') if key in node]
-    return _leaves(inner) if inner else [node]
+def findings_of(split: dict) -> list[str]:
+    """Name the findings of a split in the order of the report.
 
+    Args:
+        split (dict): Result of :func:`check_split` or
+            :func:`check_composed`.
 
-def _lenient(kind: type, node: dict) -> TextPersonDataset:
-    arguments = {k: v for k, v in node.items() if k not in ('type', '_scope_')}
-    arguments.update(
-        pipeline=[],
-        lazy_init=True,
-        indices=None,
-        empty_captions='skip',
-        broken_images='error',
-    )
-    return kind(**arguments)
+    Returns:
+        list[str]: Among :data:`FINDINGS` and :data:`COMPOSED_FINDINGS`.
+    """
+    names = dict.fromkeys((*FINDINGS, *COMPOSED_FINDINGS))
+    return [name for name in names if name in split]
