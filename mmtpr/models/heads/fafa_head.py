@@ -101,6 +101,23 @@ class FAFAHead(BaseModule):
                 raw_dim, hidden_dim, mask_ratio
             )
 
+    def check_tokens(self, number: int | None) -> None:
+        """Check that ``topk`` tokens can be chosen.
+
+        Args:
+            number (int, optional): Tokens T of a target, None if they are
+                not known before a picture is seen.
+
+        Raises:
+            ValueError: If ``topk`` exceeds T.
+        """
+        if number is not None and self.topk > number:
+            raise ValueError(
+                f'topk={self.topk} of FAFAHead does not fit targets of '
+                f'{number} tokens: choose 1..{number}, or a target of more '
+                "tokens, such as target=dict(type='mmtpr.PatchTokens')."
+            )
+
     def _set_temperature(self, temperature: float | None, learn: bool) -> None:
         if temperature is None:
             self.temperature = None
@@ -137,11 +154,12 @@ class FAFAHead(BaseModule):
         Raises:
             ValueError: If ``topk`` exceeds T, or a part is missing.
         """
-        if self.noise is not None:
-            tokens = self.noise(tokens)
-        query = F.normalize(upcast(query), dim=-1)
-        tokens = F.normalize(upcast(tokens), dim=-1)
+        query, tokens = upcast(query), upcast(tokens)
         with torch.autocast(query.device.type, enabled=False):
+            if self.noise is not None:
+                tokens = self.noise(tokens)
+            query = F.normalize(query, dim=-1)
+            tokens = F.normalize(tokens, dim=-1)
             similarity = fda_similarity(query, tokens, self.topk)
         losses = dict(
             loss_fda=self.fda_weight

@@ -82,13 +82,19 @@ def fda_loss(
         Tensor: Scalar.
 
     Raises:
-        ValueError: If the similarity is not square, or an unknown variant.
+        ValueError: If the similarity is not square, another number of ids,
+            or an unknown variant.
     """
     _check_variant(variant)
     if similarity.size(0) != similarity.size(1):
         raise ValueError(
             f'fda_loss needs as many queries as targets, got a similarity of '
             f'shape {tuple(similarity.shape)}.'
+        )
+    if ids.shape != similarity.shape[:1]:
+        raise ValueError(
+            f'fda_loss needs one group id for each of the {len(similarity)} '
+            f'pairs, got ids of shape {tuple(ids.shape)}.'
         )
     with full_precision(similarity.device):
         logits = upcast(similarity) / temperature

@@ -11,7 +11,9 @@ class QueryFeatures:
 
     Attributes:
         feats (Tensor): Query vectors of shape (B, D).
-        raw (Tensor): What a loss on unprojected features takes, (B, R).
+        raw (Tensor): What masked feature reasoning takes, (B, R): features
+            before projection of an encoder that makes queries itself,
+            projected ones of a dual encoder.
         rows (dict[str, Tensor]): Other queries to be evaluated beside,
             (B, D) by name.
         cut (Tensor, optional): Whether a caption was cut, (B, ) bool.
@@ -29,7 +31,7 @@ class TargetFeatures:
 
     Attributes:
         tokens (Tensor): Vectors of shape (N, T, D).
-        raw (Tensor): What a loss on unprojected features takes, (N, R).
+        raw (Tensor): What masked feature reasoning takes, (N, R), likewise.
         pooled (Tensor, optional): One vector for each picture, (N, D), to
             which the other rows of an evaluation are compared.
     """

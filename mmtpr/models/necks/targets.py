@@ -13,6 +13,8 @@ from .features import TargetFeatures
 class PooledTarget(BaseModule):
     """The encoder's one feature of a picture (T = 1).
 
+    It is projected, and ``raw``, what MFR takes, is the same feature.
+
     Args:
         encoder (nn.Module): Filled in by the retriever, and not kept.
         init_cfg (dict, optional): Initialization config.
@@ -23,6 +25,7 @@ class PooledTarget(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.raw_dim = encoder.embed_dim
+        self.num_tokens = 1
 
     def forward(self, encoder: nn.Module, images: Tensor) -> TargetFeatures:
         """Embed pictures.
@@ -45,6 +48,11 @@ class PatchTokens(BaseModule):
     The light counterpart of a Q-Former's 32 queries. Patches are averaged to
     a smaller grid, or all of them kept.
 
+    ``raw``, what masked feature reasoning (MFR) takes, is the mean of the
+    *projected* tokens, where the paper and :class:`EncoderTarget` have
+    features before projection: query and target share a width and a space
+    only behind the projection of a dual encoder.
+
     Args:
         encoder (nn.Module): Filled in by the retriever, and not kept.
         grid (tuple[int, int], optional): Rows and columns of tokens. Defaults
@@ -63,6 +71,7 @@ class PatchTokens(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.grid = None if grid is None else tuple(grid)
+        self.num_tokens = grid and self.grid[0] * self.grid[1]
         self.raw_dim = encoder.embed_dim
         self.image_size = encoder.image_size
         self.projection = nn.Identity()
@@ -129,7 +138,8 @@ class EncoderTarget(BaseModule):
     """Tokens made by the encoder itself, as a Q-Former does.
 
     The encoder offers ``encode_target(images, return_hidden=True)`` with
-    tokens (N, T, D) and hidden states (N, T, H).
+    tokens (N, T, D) and hidden states (N, T, H). ``raw``, what masked feature
+    reasoning takes, is their mean before projection, as in the release.
 
     Args:
         encoder (nn.Module): Filled in by the retriever, and not kept.
@@ -146,6 +156,7 @@ class EncoderTarget(BaseModule):
                 "retriever target=dict(type='mmtpr.PatchTokens')."
             )
         self.raw_dim = encoder.hidden_dim
+        self.num_tokens = getattr(encoder, 'num_queries', None)
 
     def forward(self, encoder: nn.Module, images: Tensor) -> TargetFeatures:
         """Embed pictures.

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import torch
 from mmengine.dist import get_world_size
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtpr.models.losses import RetrievalFeatures
 from mmtpr.models.necks import QueryFeatures, TargetFeatures
+from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .gather import gather_features
@@ -36,6 +37,28 @@ def check_parts(head, losses, allowed: Sequence[str]) -> None:
             f'losses of a composed retriever are {", ".join(allowed)}, got '
             f'{", ".join(unknown)}.'
         )
+
+
+def build_head(head: dict | None, target: nn.Module) -> nn.Module | None:
+    """Build the losses on triplets, fitted to what targets are.
+
+    Args:
+        head (dict, optional): Config of the head.
+        target (nn.Module): Maker of targets, with ``raw_dim`` and, where it
+            is known, ``num_tokens``.
+
+    Returns:
+        nn.Module | None: The head.
+
+    Raises:
+        ValueError: If targets have too few tokens for it.
+    """
+    if head is None:
+        return None
+    head = MODELS.build({'raw_dim': target.raw_dim, **head})
+    if hasattr(head, 'check_tokens'):
+        head.check_tokens(getattr(target, 'num_tokens', None))
+    return head
 
 
 def check_trains(head, losses) -> None:

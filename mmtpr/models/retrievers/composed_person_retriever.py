@@ -11,6 +11,7 @@ from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .composed_batch import (
+    build_head,
     check_parts,
     check_present,
     check_several_ids,
@@ -108,9 +109,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         self.query = self._part(query, kinds[0])
         self.target = self._part(target, kinds[1])
         self.baselines = baselines and not own
-        self.head = None
-        if head is not None:
-            self.head = MODELS.build({'raw_dim': self.target.raw_dim, **head})
+        self.head = build_head(head, self.target)
 
     def _part(self, cfg: dict | None, kind: str) -> nn.Module:
         cfg = {'type': f'mmtpr.{kind}', **(cfg or {})}

@@ -114,6 +114,29 @@ def test_noise_is_of_training_only(case):
     assert head.train()(*args)['loss_fda'] != plain
 
 
+def test_noise_is_drawn_in_full_precision(case):
+    """Of bfloat16 tokens, under autocast or not, as of their float32."""
+    tokens = case['target_tokens'].bfloat16()
+    rest = (case['query'].bfloat16(), case['qid'])
+    noise = dict(type='mmtpr.TokenStatisticsNoise', p=1.0)
+    head = FAFAHead(mfr_weight=0, noise=noise).train()
+    seen = []
+    head.noise.register_forward_pre_hook(lambda _, x: seen.append(x[0].dtype))
+
+    def losses(tokens, autocast):
+        torch.manual_seed(0)
+        with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+            return head(rest[0], tokens, rest[1])
+
+    wanted = losses(tokens.float(), False)
+    for autocast in (False, True):
+        found = losses(tokens, autocast)
+        assert {k: v.item() for k, v in found.items()} == {
+            k: v.item() for k, v in wanted.items()
+        }
+    assert set(seen) == {torch.float32}
+
+
 def test_noise_moves_means_as_far_as_the_batch_spreads():
     torch.manual_seed(0)
     tokens = torch.randn(400, 16, 3) + 5 * torch.randn(400, 1, 3)
@@ -129,6 +152,8 @@ def test_wrong_use_is_explained(case):
     args = (case['query'], case['target_tokens'], case['qid'])
     with pytest.raises(ValueError, match=r'topk=33 .* 32 tokens'):
         FAFAHead(mfr_weight=0, topk=33)(*args)
+    with pytest.raises(ValueError, match=r'each of the 12 pairs.*\(11,\)'):
+        FAFAHead(mfr_weight=0)(*args[:2], args[2][:11])
     with pytest.raises(ValueError, match='topk must be at least 1'):
         FAFAHead(mfr_weight=0, topk=0)
     with pytest.raises(ValueError, match='variant'):

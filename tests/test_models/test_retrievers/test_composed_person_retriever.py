@@ -308,6 +308,10 @@ def test_wrong_use_is_explained():
         build()(**data, mode='loss')
     with pytest.raises(ValueError, match='give one of them'):
         inversion(head=dict(type='mmtpr.FAFAHead'))
+    few = (dict(type='mmtpr.PooledTarget'), FAFA['target'] | dict(grid=(1, 5)))
+    for target, tokens in zip(few, (1, 5), strict=True):
+        with pytest.raises(ValueError, match=rf'topk=6 .* {tokens} tokens'):
+            build(**(FAFA | dict(target=target)))
     with pytest.raises(ValueError, match='text, vis, got id'):
         inversion(losses=dict(id=dict(type='mmtpr.SDMLoss')))
     with pytest.raises(ValueError, match='splits the placeholder'):
