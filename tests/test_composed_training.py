@@ -46,8 +46,8 @@ def data(tmp_path_factory):
     return root
 
 
-def small(name, data, work_dir):
-    cfg = shrink_config(ROOT / f'configs/{name}.py', data)
+def small(name, data, work_dir, **kwargs):
+    cfg = shrink_config(ROOT / f'configs/{name}.py', data, **kwargs)
     cfg.work_dir = str(work_dir)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         dataset = cfg[loader].dataset
@@ -75,6 +75,37 @@ def test_light_fafa_trains_and_tests(data, tmp_path):
     found = numbers(runner.test())
     assert sorted(found) == ['R@1', 'image/R@1', 'sum/R@1', 'text/R@1']
     assert all(0 <= value <= 100 for value in found.values())
+
+
+def test_the_one_cycle_of_fafa_is_trained_as_written(data, tmp_path):
+    """10 epochs; 0.2 of them warm up, iteration by iteration."""
+    cfg = small(
+        'fafa_clip_syncpr_itcpr',
+        data,
+        tmp_path,
+        image_size=(32, 16),
+        batch_size=2,
+        keep_schedule=True,
+    )
+    cfg.model.target.grid = None
+    cfg.model.head.topk = 1
+    cfg.train_dataloader.batch_sampler.max_per_id = 1
+    cfg.train_dataloader.dataset.val_ids = 0
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.update(save_best=None, interval=10)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.epoch == 10
+    assert runner.iter == 110  # 22 triplets
+    rates = runner.message_hub.get_scalar('train/base_lr').data[0]
+    top = cfg.optim_wrapper.optimizer.lr
+    assert len(rates) == 110
+    # 0.2 epochs of 11 iterations are two.
+    assert rates[0] == pytest.approx(0.04 * top)
+    assert rates[1] == pytest.approx(top)
+    assert (rates[1:-1] >= rates[2:]).all()
+    assert rates[55] == pytest.approx(top / 2, rel=0.05)
+    assert rates[-1] < 0.01 * top
 
 
 def test_stage_two_trains_on_its_cache_and_fuses(data, tmp_path):

@@ -43,6 +43,7 @@ def shrink_config(
     image_size: tuple[int, int] = (64, 32),
     batch_size: int = 4,
     keep_filter: bool = False,
+    keep_schedule: bool = False,
 ) -> Config:
     """Turn a real config into one that trains on tiny data in seconds.
 
@@ -57,6 +58,9 @@ def shrink_config(
         keep_filter (bool): Whether to keep ``RelevanceFilteredDataset``
             wrappers, which need a scores file of the tiny data. Defaults to
             False, which puts the wrapped data set in their place.
+        keep_schedule (bool): Whether to train all epochs with the schedule
+            as it is. Defaults to False: one epoch, and schedulers that step
+            once an epoch.
 
     Returns:
         Config: The small config.
@@ -71,7 +75,8 @@ def shrink_config(
     for name, loader in small.items():
         if name.endswith('_dataloader') and loader:
             _shrink_loader(loader, batch_size)
-    _shrink_schedule(small)
+    if not keep_schedule:
+        _shrink_schedule(small)
     return Config(small)
 
 
