@@ -210,7 +210,8 @@ def test_a_fusion_is_the_normalised_sum():
 
 def test_patches_are_pooled_to_a_grid():
     target = dict(type='mmtpr.PatchTokens', grid=(2, 1))
-    model = build(**{**FAFA, 'target': target}).eval()
+    head = {**FAFA['head'], 'topk': 2}
+    model = build(**{**FAFA, 'target': target, 'head': head}).eval()
     images = torch.randn(2, 3, 64, 32)
     _, tokens = model.encoder.encode_image(images, return_tokens=True)
     wanted = tokens[:, 1:].unflatten(1, (2, 4)).mean(2)
