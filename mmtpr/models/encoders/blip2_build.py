@@ -3,6 +3,7 @@
 import copy
 from os import PathLike
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from torch import Tensor, nn
@@ -192,11 +193,16 @@ def from_hub(kind: type, name: str | PathLike, **options) -> Any:
         Any: What it returns.
 
     Raises:
-        ValueError: If it is neither here nor can be downloaded.
+        ValueError: If it is neither here nor can be downloaded, or damaged.
     """
+    from safetensors import SafetensorError
+
     try:
         return kind.from_pretrained(str(name), **options)
-    except (OSError, RuntimeError) as error:
+    except (
+        *(EOFError, OSError, RuntimeError, UnpicklingError),
+        SafetensorError,
+    ) as error:
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise ValueError(
             f'BLIP-2 "{name}" cannot be loaded ({reason[0]}). Three ways: '

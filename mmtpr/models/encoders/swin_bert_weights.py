@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pickle import UnpicklingError
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -65,23 +66,14 @@ def load_bert(bert: nn.Module, name: str | PathLike) -> None:
         name (str | PathLike): Hub name, or a folder.
 
     Raises:
-        ValueError: If the weights cannot be had or are of another size.
+        ValueError: If the weights cannot be had, are not all there or are
+            of another size.
     """
-    transformers = require('transformers', 'blip2', PURPOSE)
     print_log(
         f'Getting BERT "{name}" from the folder, the cache or the hub.',
         logger='current',
     )
-    try:
-        found = transformers.BertForMaskedLM.from_pretrained(str(name))
-    except (OSError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise ValueError(
-            f'BERT "{name}" cannot be loaded ({reason[0]}). Two ways: run '
-            'once with network access, so that transformers gets it from the '
-            'hub; or set text_pretrained to a local folder with config.json '
-            'and weights.'
-        ) from error
+    found = _read_bert(str(name))
     state = {
         key: value.float()
         for key, value in found.state_dict().items()
@@ -90,6 +82,41 @@ def load_bert(bert: nn.Module, name: str | PathLike) -> None:
     own = bert.state_dict()
     kept = {key: own[key] for key in own if _NEW.fullmatch(key)}
     _fill(bert, {**state, **kept}, str(name))
+
+
+def _read_bert(name: str) -> nn.Module:
+    """``BertForMaskedLM`` with all its weights from a hub name or folder."""
+    transformers = require('transformers', 'blip2', PURPOSE)
+    from safetensors import SafetensorError
+
+    try:
+        found, info = transformers.BertForMaskedLM.from_pretrained(
+            name, output_loading_info=True
+        )
+    except (
+        *(EOFError, OSError, RuntimeError, UnpicklingError),
+        SafetensorError,
+    ) as error:
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise ValueError(
+            f'BERT "{name}" cannot be loaded ({reason[0]}). Two ways: run '
+            'once with network access, so that transformers gets it from the '
+            'hub; or set text_pretrained to a local folder with config.json '
+            'and weights.'
+        ) from error
+    # transformers fills such gaps with random numbers.
+    parts = [
+        f'{len(keys)} {what} (e.g. {", ".join(keys[:3])})'
+        for what in ('missing', 'mismatched')
+        if (keys := sorted(map(str, info[f'{what}_keys'])))
+    ]
+    if parts:
+        raise ValueError(
+            f'BERT "{name}" is not complete: weights {"; ".join(parts)}. A '
+            'BertForMaskedLM is needed, with the head that predicts words; '
+            'get the files again, or another BERT.'
+        )
+    return found
 
 
 def load_whole(

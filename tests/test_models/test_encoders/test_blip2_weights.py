@@ -273,8 +273,12 @@ def test_a_folder_that_lacks_weights_or_has_others(tmp_path):
     state = encoder.blip2.state_dict()
     del state['embeddings.word_embeddings.weight']
     encoder.blip2.save_pretrained(tmp_path, state_dict=state)
+    cfg = dict(type='mmtpr.BLIP2Encoder', pretrained=str(tmp_path))
     with pytest.raises(ValueError, match=r'1 missing .*word_embeddings'):
-        MODELS.build(dict(type='mmtpr.BLIP2Encoder', pretrained=str(tmp_path)))
+        MODELS.build(cfg)
+    next(tmp_path.glob('*.safetensors')).write_bytes(b'123')
+    with pytest.raises(ValueError, match=r'cannot be loaded \(.*header'):
+        MODELS.build(cfg)
 
 
 def test_a_file_of_another_size(lavis, tmp_path):

@@ -1,7 +1,10 @@
 """Pretrained Swin and BERT go in whole, and before the adapters."""
 
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mmtpr.converters import swin_map
 from mmtpr.models.encoders.swin_bert_keys import aptm_map
@@ -119,6 +122,67 @@ def test_mmpretrain_and_aptm_and_mmtpr_files(source, tmp_path):
         for entry in own:
             if entry.startswith(part):
                 assert torch.equal(found[entry], own[entry]), entry
+
+
+def changed(folder, target, change):
+    """A copy of a folder of BERT with other weights."""
+    shutil.copytree(folder, target)
+    state = load_file(target / 'model.safetensors')
+    state = change(state)
+    save_file(state, target / 'model.safetensors', metadata=dict(format='pt'))
+    return target
+
+
+def test_a_bert_with_gaps_is_refused(bert_folder, tmp_path):
+    query = 'bert.encoder.layer.0.attention.self.query.weight'
+    for name, part, count in (('key', query, 1), ('head', 'cls.', 6)):
+        folder = changed(
+            bert_folder,
+            tmp_path / name,
+            lambda state, part=part: {
+                k: v for k, v in state.items() if not k.startswith(part)
+            },
+        )
+        with pytest.raises(ValueError, match=f'weights {count} missing') as e:
+            build(text_pretrained=str(folder))
+        assert str(folder) in str(e.value)
+        assert part in str(e.value)
+
+
+def test_a_damaged_bert_is_one_message(bert_folder, tmp_path):
+    folder = tmp_path / 'bert'
+    shutil.copytree(bert_folder, folder)
+    (folder / 'model.safetensors').write_bytes(b'123')
+    with pytest.raises(ValueError, match=r'cannot be loaded \(.*header'):
+        build(text_pretrained=str(folder))
+
+
+def test_extras_and_old_names_of_bert_load(bert_folder, tmp_path):
+    def published(state):
+        """Names as in the files of 2018."""
+        state = {
+            k.replace('LayerNorm.weight', 'LayerNorm.gamma').replace(
+                'LayerNorm.bias', 'LayerNorm.beta'
+            ): v
+            for k, v in state.items()
+        }
+        return state | {
+            'cls.seq_relationship.weight': torch.ones(2, 32),
+            'bert.pooler.dense.bias': torch.ones(32),
+            'bert.embeddings.position_ids': torch.arange(16)[None],
+        }
+
+    norm = 'bert.embeddings.LayerNorm.weight'
+    value = torch.rand(
+        load_file(bert_folder / 'model.safetensors')[norm].shape
+    )
+    old = changed(
+        bert_folder,
+        tmp_path / 'old',
+        lambda state: published(state | {norm: value}),
+    )
+    encoder = build(text_pretrained=str(old))
+    assert torch.equal(encoder.bert.state_dict()[norm], value)
 
 
 def test_what_does_not_fit_is_named(source, swin_file, bert_folder, tmp_path):
