@@ -60,3 +60,17 @@ def test_wrong_checkpoints_are_named(tool, tmp_path):
         tool.fuse(paths)
     with pytest.raises(ValueError, match=r'c\.pth" has no TINet'):
         tool.fuse([save(one.encoder, tmp_path / 'c.pth')])
+
+
+def test_one_checkpoint_is_too_few(tool, tmp_path, monkeypatch, capsys):
+    path = save(build(TINET), tmp_path / 'a.pth')
+    out = tmp_path / 'fused.pth'
+    monkeypatch.setattr('sys.argv', ['fuse', path, '--out', str(out)])
+    with pytest.raises(SystemExit) as error:
+        tool.main()
+    assert error.value.code == 2
+    assert 'one checkpoint has nothing to be joined' in capsys.readouterr().err
+    assert not out.exists()
+    monkeypatch.setattr('sys.argv', ['fuse', path, path, '--out', str(out)])
+    tool.main()
+    assert capsys.readouterr().out == f'{out}: 2 TINets\n'

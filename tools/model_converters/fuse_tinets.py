@@ -28,7 +28,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('checkpoints', nargs='+', help='two files or more')
     parser.add_argument('--out', required=True, help='file to write')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if len(args.checkpoints) < 2:
+        parser.error('one checkpoint has nothing to be joined with: give two')
+    return args
 
 
 def read_state(path: str) -> tuple[dict, list[dict]]:
