@@ -119,6 +119,10 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     takes_augmented: ClassVar[bool] = False
     #: Heads of a cross encoder that the loss trains: 'match', 'words'.
     cross_heads: ClassVar[tuple[str, ...]] = ()
+    #: Whether gradients reach the features of pictures and captions.
+    trains_features: ClassVar[bool] = True
+    #: Whether gradients reach ``logit_scale``.
+    trains_scale: ClassVar[bool] = True
     #: Arguments a retriever fills from its encoder: argument -> attribute.
     encoder_args: ClassVar[dict[str, str]] = {}
 

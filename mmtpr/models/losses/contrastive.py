@@ -73,6 +73,7 @@ class CMPMLoss(RetrievalLoss):
 
     across_processes = True
     takes_augmented = True
+    trains_scale = False
 
     def loss(self, features: RetrievalFeatures) -> Tensor:
         """See :meth:`RetrievalLoss.loss`."""

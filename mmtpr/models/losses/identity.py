@@ -21,6 +21,7 @@ class IDLoss(RetrievalLoss):
     """
 
     encoder_args = {'embed_dim': 'embed_dim'}
+    trains_scale = False
 
     def __init__(
         self, num_classes: int, embed_dim: int, weight: float = 1.0

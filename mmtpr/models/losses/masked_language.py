@@ -37,6 +37,8 @@ class MLMLoss(RetrievalLoss):
     """
 
     needs_tokens = True
+    trains_features = False
+    trains_scale = False
     encoder_args = {
         'text_width': 'text_token_width',
         'image_width': 'image_token_width',

@@ -52,7 +52,10 @@ def hard_negatives(
         if ids is None:
             ids = torch.arange(number, device=logits.device)
         same = ids[:, None] == ids[None, :]
-        weights = torch.stack([logits.t(), logits]).softmax(dim=2) + _FLOOR
+        weights = torch.stack([logits.t(), logits]).softmax(dim=2)
+        # A row with NaN draws any: an error here would come before the loss,
+        # whose NaN a loss scaler or a hook can handle.
+        weights = weights.nan_to_num(0.0) + _FLOOR
         weights = weights.masked_fill(same, 0.0)
         # A row without negatives draws anything, which then does not count.
         lonely = same.all(dim=1)
@@ -144,6 +147,9 @@ class ITMLoss(RetrievalLoss):
 
     takes_augmented = True
     cross_heads = ('match',)
+    # Features only choose the negatives.
+    trains_features = False
+    trains_scale = False
 
     def __init__(
         self,
@@ -198,6 +204,8 @@ class CrossModalMLMLoss(RetrievalLoss):
     """
 
     cross_heads = ('words',)
+    trains_features = False
+    trains_scale = False
 
     def loss(self, features: CrossModalFeatures) -> Tensor:
         """See :meth:`RetrievalLoss.loss`.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from mmtpr.models.losses.matching import pick
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
+from .cross_modal_parts import bounded_scale, freeze_unused, score_table
 from .predictions import put_by_kind
 from .sample_fields import sample_attributes, sample_ids
 from .text_person_retriever import TextPersonRetriever
@@ -77,7 +77,8 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         )
         self.augmented_weight = augmented_weight
         self.keep_embeds = keep_embeds
-        self._freeze_unused()
+        if self.losses:
+            freeze_unused(self.encoder, self.losses.values())
 
     def _set_temperature(self, temperature: None, learn: bool) -> None:
         absent = [name for name in _NEEDED if not hasattr(self.encoder, name)]
@@ -88,21 +89,6 @@ class CrossModalPersonRetriever(TextPersonRetriever):
                 'dual encoder.'
             )
 
-    def _freeze_unused(self) -> None:
-        """A parameter that trains unused stops distributed training."""
-        heads = {h for loss in self.losses.values() for h in loss.cross_heads}
-        if not self.losses:
-            return
-        if 'match' not in heads:
-            self.encoder.itm_head.requires_grad_(False)
-        if 'words' not in heads:
-            words = self.encoder.bert.get_input_embeddings().weight
-            for parameter in self.encoder.bert.cls.parameters():
-                if parameter is not words:
-                    parameter.requires_grad_(False)
-        if not heads:
-            self.encoder.cross_layers.requires_grad_(False)
-
     @property
     def pad_token_id(self) -> int:
         """Token id of padding."""
@@ -112,9 +98,9 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         """Factor of the cosines.
 
         Returns:
-            Tensor: 1 / temperature, the temperature kept in 0.001..0.5.
+            Tensor: 1 / temperature; see :func:`bounded_scale`.
         """
-        return 1 / self.encoder.temperature.clamp(0.001, 0.5)
+        return bounded_scale(self.encoder.temperature)
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures.
@@ -208,20 +194,16 @@ class CrossModalPersonRetriever(TextPersonRetriever):
                 prepared=prepared,
             )
             return self.encoder.match(fused)[:, 1].float()
-        number = len(keys_values[0][0])
-        pairs = torch.arange(
-            len(text_embeds) * number, device=text_embeds.device
-        )
-        scores = [
-            self.itm_scores(
-                text_embeds[some // number],
-                text_mask[some // number],
-                keys_values=pick(keys_values, some % number),
+        shape = (len(text_embeds), len(keys_values[0][0]))
+        return score_table(
+            lambda texts, images: self.itm_scores(
+                text_embeds[texts],
+                text_mask[texts],
+                keys_values=pick(keys_values, images),
                 prepared=prepared,
-            )
-            for some in pairs.split(chunk_size)
-        ]
-        return torch.cat(scores).view(-1, number)
+            ),
+            *(shape, chunk_size, text_embeds.device),
+        )
 
     def loss(
         self,

@@ -68,6 +68,28 @@ def test_rows_without_a_negative_do_not_count():
     assert counts.all()
 
 
+def test_negatives_of_features_that_are_not_finite():
+    """The step goes on, so that the loss can tell of it."""
+    torch.manual_seed(0)
+    image, text = torch.randn(6, 8), torch.randn(6, 8)
+    image[1], text[4] = float('nan'), float('inf')
+    ids = torch.tensor([0, 0, 1, 1, 2, 2])
+    for scale in (10.0, torch.tensor(float('nan'))):
+        pictures, captions, counts = hard_negatives(image, text, scale, ids)
+        assert (ids[pictures] != ids).all()
+        assert (ids[captions] != ids).all()
+        assert counts.all()
+
+
+def test_matching_of_features_that_are_not_finite_is_nan(encoder, features):
+    states = features.text_embeds.clone()
+    states[0] = float('nan')
+    feats = features.text_feats.clone()
+    feats[0] = float('nan')
+    broken = replace(features, text_embeds=states, text_feats=feats)
+    assert ITMLoss()(broken).isnan()
+
+
 @pytest.fixture(scope='module')
 def encoder():
     pytest.importorskip('transformers', reason='needs the extra [blip2]')
