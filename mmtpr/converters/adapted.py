@@ -1,5 +1,6 @@
 """Models with adapters from a config and a checkpoint, and their outputs."""
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -10,22 +11,29 @@ from torch import Tensor, nn
 from mmtpr.registry import MODELS
 from mmtpr.utils import load_weights
 
+from .base_weights import base_weights, is_head
+from .files import read_checkpoint
+
 
 def load_adapted(
     config: str,
     checkpoint: str,
     ema: bool = False,
     options: dict[str, Any] | None = None,
+    load_from: str | None = None,
 ) -> tuple[nn.Module, list[str]]:
     """Build the model of a config and load a checkpoint into it.
 
     Args:
         config (str): Path of a config with adapters.
         checkpoint (str): A full checkpoint, or one with adapters only when
-            the config brings the pretrained weights.
+            the config brings the weights below them.
         ema (bool): Whether to take the averaged weights of an EMAHook.
             Defaults to False.
         options (dict, optional): Overrides of single keys of the config.
+        load_from (str, optional): A full checkpoint of this model, for
+            weights that ``checkpoint`` does not have. Defaults to None:
+            ``load_from`` of the config, if it has one.
 
     Returns:
         tuple[nn.Module, list[str]]: The model, in evaluation mode, and the
@@ -33,7 +41,8 @@ def load_adapted(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the checkpoint has keys that the model has not.
+        ValueError: If the checkpoint has keys that the model has not, or
+            lacks some that no file of the config brings.
         RuntimeError: If adapters of the model are not in the checkpoint.
     """
     cfg = Config.fromfile(config)
@@ -49,20 +58,42 @@ def load_adapted(
             f'"{checkpoint}" holds keys this model has no place for: '
             f'{", ".join(result.unexpected_keys[:8])}. Is it of this config?'
         )
+    base = base_weights(model, state, cfg, load_from)
+    model.load_state_dict({**base, **state}, strict=False)
     return model.eval(), result.missing_keys
 
 
 def _read_state(path: str, ema: bool) -> dict[str, Tensor]:
     """The weights in a checkpoint, without wrappers' prefixes."""
-    file = load_weights(path)
     if not ema:
-        return file.get('state_dict', file)
+        return read_checkpoint(path).state
+    file = load_weights(path)
     if 'ema_state_dict' not in file:
         raise ValueError(f'"{path}" has no averaged weights (--ema).')
     return {
         key.removeprefix('module.'): value
         for key, value in file['ema_state_dict'].items()
         if key != 'steps'
+    }
+
+
+def without_heads(
+    state: dict[str, Tensor], missing: Collection[str]
+) -> dict[str, Tensor]:
+    """Leave out the heads of losses that were not in a checkpoint.
+
+    Args:
+        state (dict[str, Tensor]): State dict of the model.
+        missing (Collection[str]): Keys that the checkpoint did not have.
+
+    Returns:
+        dict[str, Tensor]: The rest; such heads would be random.
+    """
+    missing = set(missing)
+    return {
+        key: value
+        for key, value in state.items()
+        if key not in missing or not is_head(key)
     }
 
 

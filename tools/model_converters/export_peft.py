@@ -24,7 +24,10 @@ import torch  # noqa: E402
 from mmengine.config import DictAction  # noqa: E402
 from safetensors.torch import save  # noqa: E402
 
-from mmtpr.converters.adapted import load_adapted  # noqa: E402
+from mmtpr.converters.adapted import (  # noqa: E402
+    load_adapted,
+    without_heads,
+)
 from mmtpr.models.adapters import peft_adapter, remove_adapters  # noqa: E402
 from mmtpr.utils import atomic_write  # noqa: E402
 
@@ -54,6 +57,12 @@ def parse_args() -> argparse.Namespace:
         '--base', metavar='FILE', help='write the weights of the base as well'
     )
     parser.add_argument(
+        '--load-from',
+        metavar='FILE',
+        help='full checkpoint of this model with the weights below adapters, '
+        'for a CHECKPOINT without them (default: load_from of the config)',
+    )
+    parser.add_argument(
         '--ema',
         action='store_true',
         help='take the averaged weights of an EMAHook',
@@ -72,7 +81,8 @@ def main() -> None:
     """Export."""
     args = parse_args()
     model, missing = load_adapted(
-        args.config, args.checkpoint, args.ema, args.cfg_options
+        *(args.config, args.checkpoint, args.ema, args.cfg_options),
+        args.load_from,
     )
     twice = args.out_proj and args.out_proj == 'twice'
     config, state = peft_adapter(model, args.root, twice)
@@ -85,13 +95,17 @@ def main() -> None:
     print(f'{out}: {kind}, {len(state)} tensors.')
     if args.base:
         base = remove_adapters(model).get_submodule(args.root)
+        root = f'{args.root}.' if args.root else ''
+        below = [k.removeprefix(root) for k in missing if k.startswith(root)]
+        state = without_heads(base.state_dict(), below)
         with atomic_write(args.base) as file:
-            torch.save(base.state_dict(), file)
-        print(f'{args.base}: the base model, {len(base.state_dict())} tensors')
+            torch.save(state, file)
+        print(f'{args.base}: the base model, {len(state)} tensors')
         if missing:
             print(
-                f'{len(missing)} of its weights are those of the config, not '
-                f'of the checkpoint, among them {missing[0]}.'
+                f'{len(missing)} weights of the model are not of the '
+                'checkpoint but of pretrained, init_cfg or load_from, among '
+                f'them {missing[0]}.'
             )
 
 

@@ -7,8 +7,9 @@ The result has the keys of the model without adapters: a config without
     python tools/model_converters/merge_adapters.py CONFIG CHECKPOINT OUT
 
 CHECKPOINT is a full checkpoint, or one with adapters only when the config
-brings the pretrained weights. Nothing is written unless every merged layer,
-and the features of a retriever as a whole, are what they were before.
+brings the weights below them (pretrained, init_cfg, load_from). Nothing is
+written unless every merged layer, and the features of a retriever as a whole,
+are what they were before.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from mmtpr.converters.adapted import (  # noqa: E402
     greatest_gap,
     load_adapted,
     probe,
+    without_heads,
 )
 from mmtpr.models.adapters import merge_adapters, named_adapters  # noqa: E402
 from mmtpr.utils import atomic_write  # noqa: E402
@@ -42,6 +44,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='path of the config with adapters')
     parser.add_argument('checkpoint', help='path of the checkpoint')
     parser.add_argument('out', help='path of the merged checkpoint')
+    parser.add_argument(
+        '--load-from',
+        metavar='FILE',
+        help='full checkpoint of this model with the weights below adapters, '
+        'for a CHECKPOINT without them (default: load_from of the config)',
+    )
     parser.add_argument(
         '--ema',
         action='store_true',
@@ -106,12 +114,14 @@ def main() -> None:
     """Merge and write."""
     args = parse_args()
     model, missing = load_adapted(
-        args.config, args.checkpoint, args.ema, args.cfg_options
+        *(args.config, args.checkpoint, args.ema, args.cfg_options),
+        args.load_from,
     )
     if missing:
         print(
-            f'{len(missing)} keys are not in the checkpoint and keep the '
-            f'weights the config brings, among them {missing[0]}.'
+            f'{len(missing)} keys are not in the checkpoint; their weights '
+            'are those of pretrained, init_cfg or load_from (heads of losses '
+            f'are left out), among them {missing[0]}.'
         )
     before = probe(model)
     layers = merge_layers(model)
@@ -121,9 +131,8 @@ def main() -> None:
         for kind, gap in greatest_gap(before, probe(plain)).items()
     }
     worst = check(layers | features, args.tolerance)
-    file = dict(
-        meta=dict(merged_adapters=len(layers)), state_dict=plain.state_dict()
-    )
+    state = without_heads(plain.state_dict(), missing)
+    file = dict(meta=dict(merged_adapters=len(layers)), state_dict=state)
     with atomic_write(args.out) as handle:
         torch.save(file, handle)
     print(
