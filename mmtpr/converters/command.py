@@ -17,6 +17,7 @@ from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 
 from .fit import check_fit
+from .whole import check_whole
 
 _BLANK = ('pretrained', 'init_cfg')
 
@@ -119,17 +120,21 @@ def run_conversion(
 
     Raises:
         LaunchError: If OUT exists, the source is another checkpoint, a key
-            is unknown, or the weights do not fit the config.
+            is unknown, the weights do not fit the config, or, without one,
+            are not whole.
     """
     if Path(args.out).exists() and not args.overwrite:
         raise LaunchError(
             f'"{args.out}" exists already; --overwrite replaces it.'
         )
+    # With --ignore a part of a model may be what is wanted.
     try:
         done = convert(args)
         if args.config:
             own = meta_model(args.config, args.cfg_options).state_dict()
             check_fit(done.ours, own, args.source)
+        elif not args.ignore:
+            check_whole(done.ours, args.source)
     except (ValueError, FileNotFoundError) as error:
         raise LaunchError(str(error)) from error
     with atomic_write(args.out) as file:

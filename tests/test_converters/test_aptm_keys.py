@@ -182,3 +182,76 @@ def test_the_tool_there_and_back(tool, random_state, tmp_path, capsys):
     torch.save(dict(state_dict=random_state({'fc.weight': (2,)})), 'bad.pth')
     with pytest.raises(SystemExit, match='APTM or X-VLM or Filtering-WoRA'):
         tool('bad.pth', 'no.pth')
+
+
+def adapted_state(kind, random_state):
+    """A retriever's file whose adapters are not those of the release."""
+    state = import_aptm(random_state(with_wora(aptm(**MINI)))).state
+    merge = 'encoder.module.vision.stages.0.downsample.reduction'
+    if kind == 'lora':
+        odd = '.magnitude', '.alpha', '.beta'
+        return {k: v for k, v in state.items() if not k.endswith(odd)}
+    if kind == 'out':
+        rows = state[f'{merge}.linear.weight'].norm(dim=1)
+        return state | {f'{merge}.magnitude': rows}
+    if kind == 'alone':
+        return {k: v for k, v in state.items() if '.linear.' not in k}
+    if kind == 'some':
+        state[f'{merge}.weight'] = state.pop(f'{merge}.linear.weight')
+        leaves = 'lora_A', 'lora_B', 'magnitude', 'alpha', 'beta'
+        gone = {f'{merge}.{leaf}' for leaf in leaves}
+        return {k: v for k, v in state.items() if k not in gone}
+    gone = 'encoder.module.text_projection.weight'
+    return {k: v for k, v in state.items() if k != gone}
+
+
+@pytest.mark.parametrize(
+    ('kind', 'message'),
+    [
+        ('lora', r'no magnitude, alpha, beta: .* Merge first'),
+        ('out', r'reduction\.magnitude" has 32 values for 64 inputs'),
+        ('alone', r'no linear\.weight: .* Merge first'),
+        ('some', r'1 linear layers .* no adapter, e\.g\. .*reduction'),
+        ('gap', r'not whole: 1 weights .*encoder\.text_projection\.weight'),
+    ],
+)
+def test_other_adapters_are_not_exported(
+    kind, message, tool, random_state, tmp_path
+):
+    state = adapted_state(kind, random_state)
+    torch.save(dict(state_dict=state), tmp_path / 'ours.pth')
+    with pytest.raises(SystemExit, match=message):
+        tool('ours.pth', 'no.pth', '--export')
+    assert not (tmp_path / 'no.pth').exists()
+
+
+def test_adapters_of_a_clip_are_named(tool, tmp_path):
+    clip = 'encoder.module.clip.visual.transformer.resblocks.0.mlp.c_fc'
+    state = {
+        f'{clip}.{leaf}': torch.ones(2, 2)
+        for leaf in ('lora_A', 'lora_B', 'linear.weight')
+    }
+    torch.save(dict(state_dict=state), tmp_path / 'clip.pth')
+    with pytest.raises(SystemExit, match='it is mmtpr text retrieval'):
+        tool('clip.pth', 'no.pth', '--export')
+
+
+@pytest.mark.parametrize(
+    'gone',
+    [
+        'text_proj.weight',
+        'temp',
+        'vision_encoder.norm.bias',
+        'vision_encoder.layers.2.downsample.reduction.weight',
+        'vision_encoder.layers.0.blocks.1.mlp.fc2.bias',
+        'text_encoder.bert.encoder.layer.2.output.dense.weight',
+        'text_encoder.cls.predictions.transform.dense.bias',
+    ],
+)
+def test_a_release_with_a_gap_stops(gone, tool, random_state, tmp_path):
+    state = random_state(aptm(**MINI))
+    del state[gone]
+    torch.save(dict(model=state), tmp_path / 'gap.pth')
+    with pytest.raises(SystemExit, match='not whole: 1 weights are missing'):
+        tool('gap.pth', 'no.pth')
+    assert not (tmp_path / 'no.pth').exists()

@@ -37,10 +37,19 @@ THEIRS = 'APTM or X-VLM', 'Filtering-WoRA'
 OURS = 'mmtpr cross-modal retrieval', 'mmtpr with adapters'
 
 
+def unwrapped(key: str) -> str:
+    """Name of a weight as in the retriever without adapters."""
+    return key.replace('encoder.module.', 'encoder.', 1)
+
+
 def convert(args: argparse.Namespace) -> Conversion:
     """Read and rename."""
     file = read_checkpoint(args.source)
     expect(file.state, *(OURS if args.export else THEIRS), where=args.source)
+    if args.export:
+        # The mark of adapters hides what is below them.
+        plain = [key for key in file.state if '.lora_' not in key]
+        expect(map(unwrapped, plain), OURS[0], where=args.source)
     rename = export_aptm if args.export else import_aptm
     done = rename(file.state, args.ignore)
     adapters = sum(

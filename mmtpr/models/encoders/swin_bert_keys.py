@@ -1,5 +1,6 @@
 """Names of APTM's and Filtering-WoRA's release and of our encoder."""
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -32,6 +33,13 @@ _IGNORED = {
 _ENCODER = 'encoder.'
 _WRAPPED = f'{_ENCODER}module.'
 _LOSSES = 'losses.'
+#: What an adapted layer of Filtering-WoRA has, by mmtpr's names.
+_LEAVES = 'lora_B', 'magnitude', 'alpha', 'beta', 'linear.weight'
+#: Weight of a linear layer without an adapter.
+_LINEAR = re.compile(
+    r'vision\.stages\..*\.(qkv|proj|layers\.0\.0|layers\.1|reduction)\.weight'
+)
+_MERGE = 'Merge first: tools/model_converters/merge_adapters.py.'
 
 
 def import_aptm(
@@ -73,7 +81,8 @@ def export_aptm(
         Converted: Names of APTM or Filtering-WoRA.
 
     Raises:
-        ValueError: If a key is known to no rule.
+        ValueError: If a key is known to no rule, or the adapters are not
+            those of Filtering-WoRA.
     """
     losses = [key for key in state if key.startswith(_LOSSES)]
     names = {
@@ -84,10 +93,39 @@ def export_aptm(
         if key not in losses
     }
     inner = {name: state[key] for key, name in names.items()}
+    _check_adapters(inner)
     done = aptm_map(inner).inverse()(inner, ignore)
     reason = 'a part of a loss, which the release has not'
     done.ignored |= dict.fromkeys(losses, reason)
     return done
+
+
+def _check_adapters(inner: Mapping[str, Tensor]) -> None:
+    """Adapters of another kind would be taken, and mean something else."""
+    layers = [k.removesuffix('.lora_A') for k in inner if k.endswith('lora_A')]
+    if not layers:
+        return
+    for layer in layers:
+        lacking = [n for n in _LEAVES if f'{layer}.{n}' not in inner]
+        if lacking:
+            raise ValueError(
+                f'"{layer}" has no {", ".join(lacking)}: these adapters are '
+                f'no WoRA, or the weights below are not there. {_MERGE}'
+            )
+        length = inner[f'{layer}.magnitude'].numel()
+        inputs = inner[f'{layer}.linear.weight'].shape[1]
+        if length != inputs:
+            raise ValueError(
+                f'"{layer}.magnitude" has {length} values for {inputs} '
+                f"inputs; Filtering-WoRA has one an input (norm_dim='in'). "
+                f'{_MERGE}'
+            )
+    bare = [k for k in inner if _LINEAR.fullmatch(k)]
+    if bare:
+        raise ValueError(
+            f'{len(bare)} linear layers of the image tower have no adapter, '
+            f'e.g. {bare[0]}; in Filtering-WoRA all have. {_MERGE}'
+        )
 
 
 def aptm_map(state: Mapping[str, Tensor]) -> KeyMap:

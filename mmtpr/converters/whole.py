@@ -1,0 +1,127 @@
+"""Whether the weights of a model of mmtpr are all there, without the model."""
+
+import re
+from collections.abc import Iterable
+
+_ADAPTER = re.compile(r'(.+)\.(lora_A|lora_B|magnitude|alpha|beta)')
+_PAIR = ('weight', 'bias')
+_WRAPPED = re.compile(r'^(encoder\.)module\.')
+_BLOCK = re.compile(r'(?P<stack>.+\.(?:blocks|resblocks|layer))\.(?P<i>\d+)\.')
+#: What only some blocks of a stack have.
+_SOME = re.compile(r'crossattention\.|(intermediate|output)_query\.')
+
+
+def _pairs(*names: str) -> list[str]:
+    return [f'{name}.{leaf}' for name in names for leaf in _PAIR]
+
+
+_CLIP = [
+    *('positional_embedding', 'text_projection', 'token_embedding.weight'),
+    *('visual.conv1.weight', *_pairs('ln_final')),
+]
+_VIT = [
+    *('visual.class_embedding', 'visual.positional_embedding'),
+    *('visual.proj', *_pairs('visual.ln_pre', 'visual.ln_post')),
+]
+_RESNET = [
+    f'visual.attnpool.{name}'
+    for name in (
+        'positional_embedding',
+        *_pairs('q_proj', 'k_proj', 'v_proj', 'c_proj'),
+    )
+]
+_SWIN = _pairs('patch_embed.projection', 'patch_embed.norm')
+_EMBEDDINGS = 'bert.bert.embeddings.'
+_HEAD = 'bert.cls.predictions.'
+_CROSS_MODAL = [
+    'temperature',
+    *_pairs('image_projection', 'text_projection'),
+    *_pairs('itm_head.0', 'itm_head.1', 'itm_head.3'),
+    *(f'{_EMBEDDINGS}{n}_embeddings.weight' for n in ('word', 'position')),
+    f'{_EMBEDDINGS}token_type_embeddings.weight',
+    *_pairs(f'{_EMBEDDINGS}LayerNorm'),
+    f'{_HEAD}bias',
+    *_pairs(*(f'{_HEAD}{n}' for n in ('transform.dense', 'decoder'))),
+    *_pairs(f'{_HEAD}transform.LayerNorm'),
+]
+
+
+def check_whole(keys: Iterable[str], where: str) -> None:
+    """Check that no weight is missing, as far as names tell.
+
+    Known are CLIP, Swin, and Swin with BERT: what stands once in each must be
+    there, and the blocks of a stack must have the same weights each. Adapters
+    are left aside.
+
+    Args:
+        keys (Iterable[str]): Names as in mmtpr.
+        where (str): Where the weights are from, for the message.
+
+    Raises:
+        ValueError: If something is missing.
+    """
+    names = {_plain(key) for key in keys} - {None}
+    missing = sorted({*_singles(names), *_gaps(names)} - names)
+    if missing:
+        raise ValueError(
+            f'"{where}" is not whole: {len(missing)} weights are missing '
+            f'(by the names of mmtpr, e.g. {", ".join(missing[:3])}).'
+        )
+
+
+def _plain(key: str) -> str | None:
+    """The name without adapters; None for a tensor of an adapter."""
+    key = _WRAPPED.sub(r'\1', key)
+    if _ADAPTER.fullmatch(key):
+        return None
+    return key.replace('.linear.', '.')
+
+
+def _singles(names: set[str]) -> list[str]:
+    """What stands once in the models these names are of."""
+    wanted = []
+    if any(name.startswith('encoder.clip.') for name in names):
+        vit = any('visual.transformer.' in name for name in names)
+        tower = _VIT if vit else _RESNET
+        wanted += [f'encoder.clip.{name}' for name in (*_CLIP, *tower)]
+    for prefix in ('', 'encoder.vision.'):
+        if any(name.startswith(f'{prefix}stages.') for name in names):
+            wanted += [prefix + name for name in _swin(names, prefix)]
+    if any(name.startswith('encoder.bert.') for name in names):
+        wanted += [f'encoder.{name}' for name in _CROSS_MODAL]
+        wanted += [
+            'encoder.' + name for name in ('vision.' + n for n in _SWIN)
+        ]
+    return wanted
+
+
+def _swin(names: set[str], prefix: str) -> list[str]:
+    start = f'{prefix}stages.'
+    last = max(
+        int(name.removeprefix(start).split('.')[0])
+        for name in names
+        if name.startswith(start)
+    )
+    merges = (f'stages.{i}.downsample' for i in range(last))
+    merging = [
+        f'{merge}.{leaf}'
+        for merge in merges
+        for leaf in ('reduction.weight', *_pairs('norm'))
+    ]
+    return [*_SWIN, *merging, *_pairs(f'norm{last}')]
+
+
+def _gaps(names: set[str]) -> list[str]:
+    """What a block would have if it were as the others of its stack."""
+    stacks: dict[str, dict[int, set[str]]] = {}
+    for name in names:
+        match = _BLOCK.match(name)
+        if match and not _SOME.match(name, match.end()):
+            blocks = stacks.setdefault(match['stack'], {})
+            blocks.setdefault(int(match['i']), set()).add(name[match.end() :])
+    return [
+        f'{stack}.{i}.{leaf}'
+        for stack, blocks in stacks.items()
+        for leaf in set().union(*blocks.values())
+        for i in range(max(blocks) + 1)
+    ]
