@@ -24,8 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Captions are cut to a multiple of so many tokens.
-_STEP = 4
+from .held_texts import HeldTexts
 
 
 class PairScorer:
@@ -92,6 +91,7 @@ class PairScorer:
         mask: Tensor,
         index: Tensor,
         num_images: int | None = None,
+        held: list[HeldTexts] | None = None,
     ) -> Tensor:
         """Score the candidates that are among the given pictures.
 
@@ -106,6 +106,9 @@ class PairScorer:
                 shape (Q, k).
             num_images (int, optional): Size of the whole gallery, where
                 ``images`` is a part of it. Defaults to I.
+            held (list[HeldTexts], optional): The captions as :meth:`hold`
+                gave them, where they meet pictures again and again. Defaults
+                to None: they are encoded, a block at a time.
 
         Returns:
             Tensor: Of shape (Q, k), float32, on the CPU; 0 for candidates
@@ -117,7 +120,8 @@ class PairScorer:
         scores = torch.zeros(index.shape, device=self.device)
         for start in range(0, len(index), self.sizes['query_block']):
             rows = slice(start, start + self.sizes['query_block'])
-            texts = _Texts(self._encode, tokens[rows], mask[rows])
+            texts = held[start // self.sizes['query_block']] if held else None
+            texts = texts or HeldTexts(self._encode, tokens[rows], mask[rows])
             for first in range(0, len(images), size):
                 block = slice(first, first + size)
                 table = _places_in_block(index[rows], places[block], total)
@@ -126,9 +130,24 @@ class PairScorer:
                 )
         return scores.cpu()
 
+    @torch.no_grad()
+    def hold(self, tokens: Tensor, mask: Tensor) -> list[HeldTexts]:
+        """Encode captions for any number of calls.
+
+        Args:
+            tokens (Tensor): Of all captions, of shape (Q, L).
+            mask (Tensor): 1 where a token counts, of shape (Q, L).
+
+        Returns:
+            list[HeldTexts]: The captions of each ``query_block``.
+        """
+        size = self.sizes['query_block']
+        blocks = zip(tokens.split(size), mask.split(size), strict=True)
+        return [HeldTexts(self._encode, *block) for block in blocks]
+
     def _score_block(
         self,
-        texts: '_Texts',
+        texts: HeldTexts,
         images: Sequence[Tensor],
         size: int,
         table: Tensor,
@@ -139,12 +158,13 @@ class PairScorer:
         if not pairs:
             return
         values = self._keys_values(images, size)
-        for length, rows, cols, places in pairs:
+        for length, *where in pairs:
             take = partial(texts.take, length=length)
             batch = texts.count(length) * table.shape[1]
             batch = min(self.sizes['pair_batch'], batch)
-            found = self._score(take, rows, places, values, batch)
-            out[rows.to(self.device), cols.to(self.device)] = found
+            # One copy for all pairs of a length.
+            rows, cols, places = torch.stack(where).to(self.device)
+            out[rows, cols] = self._score(take, rows, places, values, batch)
 
     def _encode(self, tokens: Tensor, mask: Tensor) -> Iterator[Tensor]:
         """Yield the states of some captions at a time."""
@@ -175,7 +195,7 @@ class PairScorer:
         known = dict(prepared=True) if self.prepare else {}
         for start in range(0, len(rows), size):
             some = slice(start, start + size)
-            image = _fill(images[some], size).to(self.device)
+            image = _fill(images[some], size)
             picked = map_tensors(partial(_pick, index=image), values)
             states, mask = text(_fill(rows[some], size))
             found = self.model.itm_scores(
@@ -183,37 +203,6 @@ class PairScorer:
             )
             parts.append(found.float()[: len(rows[some])])
         return torch.cat(parts)
-
-
-class _Texts:
-    """States of captions, those of one length together.
-
-    Args:
-        encode (Callable): Yields states of tokens and masks.
-        tokens (Tensor): Of shape (Q, L).
-        mask (Tensor): Of shape (Q, L).
-    """
-
-    def __init__(self, encode: Callable, tokens: Tensor, mask: Tensor) -> None:
-        self.lengths = _lengths(mask)
-        self._place = torch.empty(len(tokens), dtype=torch.long)
-        self._states = {}
-        for length in self.lengths.unique().tolist():
-            rows = (self.lengths == length).nonzero()[:, 0]
-            self._place[rows] = torch.arange(len(rows))
-            part = tokens[rows, :length], mask[rows, :length]
-            states = torch.cat(list(encode(*part)))
-            self._states[length] = (states, part[1].to(states.device))
-
-    def count(self, length: int) -> int:
-        """Count the captions of a length."""
-        return len(self._states[length][0])
-
-    def take(self, rows: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """States (P, length, W) and masks of captions of one length."""
-        states, mask = self._states[length]
-        place = self._place[rows].to(states.device)
-        return states.index_select(0, place), mask.index_select(0, place)
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], values: Any) -> Any:
@@ -233,15 +222,6 @@ def map_tensors(function: Callable[[Tensor], Tensor], values: Any) -> Any:
     if isinstance(values, (list, tuple)):
         return type(values)(map_tensors(function, v) for v in values)
     return values
-
-
-def _lengths(mask: Tensor) -> Tensor:
-    """(Q, L) -> (Q, ), up to the last token that counts, rounded up."""
-    mask = mask.cpu() != 0
-    width = mask.shape[1]
-    last = width - mask.flip(1).int().argmax(1)
-    last = torch.where(mask.any(1), last, 1)
-    return ((last + _STEP - 1) // _STEP * _STEP).clamp(max=width)
 
 
 def _places_in_block(index: Tensor, places: Tensor, total: int) -> Tensor:

@@ -7,11 +7,13 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmtpr.registry import MODELS
+from mmtpr.utils.vocabulary import check_vocabulary
 
 # OpenAI CLIP's statistics of RGB pictures in 0..1.
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _TEXT_FIELDS = ('tokens', 'mlm_tokens', 'mlm_labels', 'eda_tokens')
+_WORDS = ('tokens', 'mlm_tokens', 'eda_tokens')
 # What a data set of cached features brings in place of pictures and captions.
 _FEATURE_FIELDS = ('image_feat', 'text_feat')
 
@@ -31,7 +33,13 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             the model wants RGB. Defaults to True.
         non_blocking (bool): Whether to copy asynchronously, useful with
             ``pin_memory=True``. Defaults to False.
+
+    Attributes:
+        vocab_size (int | None): Words of the encoder, set by a retriever
+            that wants token ids checked before they leave the CPU.
     """
+
+    vocab_size: int | None = None
 
     def __init__(
         self,
@@ -75,8 +83,8 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             float32. What no sample has is absent.
 
         Raises:
-            ValueError: If pictures differ in size or only a part of the
-                captions is masked.
+            ValueError: If pictures differ in size, only a part of the
+                captions is masked or a token id is beyond ``vocab_size``.
         """
         samples = data['data_samples']
         inputs = {}
@@ -114,7 +122,10 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         shapes = {tuple(value.shape) for value in chosen}
         if len(shapes) > 1:
             raise ValueError(_sizes_message(chosen, index, samples, name))
-        return self._move(torch.stack(chosen)), index
+        stacked = torch.stack(chosen)
+        if name in _WORDS:
+            check_vocabulary(stacked, self.vocab_size)
+        return self._move(stacked), index
 
     def _move(self, value: Tensor) -> Tensor:
         return value.to(self.device, non_blocking=self._non_blocking)

@@ -168,6 +168,28 @@ def test_attributes_by_prompts(tmp_path):
     assert 0 < found['mA'] < 100
 
 
+@torch.no_grad()
+def test_prompts_are_encoded_once_a_run(tmp_path, monkeypatch):
+    runner = attribute_runner(tmp_path)
+    before = runner.test()
+    calls = []
+    plain = runner.model.encode_text
+
+    def count(tokens, mask):
+        calls.append(len(tokens))
+        return plain(tokens, mask)
+
+    monkeypatch.setattr(runner.model, 'encode_text', count)
+    assert len(runner.test_dataloader) > 1
+    assert runner.test() == before
+    assert sum(calls) == 2 * len(PROMPTS)
+    # Between two runs the weights may have changed.
+    runner.model.words.weight.neg_()
+    changed = runner.test()
+    assert sum(calls) == 4 * len(PROMPTS)
+    assert changed != before
+
+
 def test_wrong_prompts(tmp_path):
     wrong = [
         (PROMPTS[:2], 'are 2 pairs of prompts, but AttributePictures has 3'),

@@ -134,6 +134,17 @@ def test_work_is_done_once(model, data, monkeypatch):
     assert all(len(own) <= 3 for own in sizes.values())
 
 
+@pytest.mark.parametrize('block', [4, 8192])
+def test_held_captions_give_the_same(model, data, block, monkeypatch):
+    images, *texts = data
+    scorer = PairScorer(model, query_block=block)
+    usual = scorer(images, torch.arange(13), *texts)
+    held = scorer.hold(*texts[:2])
+    monkeypatch.setattr(model, 'encode_text', None)
+    again = scorer(images, torch.arange(13), *texts, held=held)
+    assert torch.equal(again, usual)
+
+
 def test_precision_of_autocast(model, data):
     images, *texts = data
     scorer = PairScorer(model)

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmtpr.evaluation.pair_scoring import PairScorer
 from mmtpr.registry import LOOPS, TRANSFORMS
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.utils.vocabulary import check_vocabulary
 
 from .staged import StagedLoop, text_mask
 
@@ -44,7 +45,19 @@ class _AttributeLoop(StagedLoop):
             tokenizer = TRANSFORMS.build(tokenizer)
         self._texts = _tokenize(self.prompts, tokenizer)
         self._mask = text_mask(self.model, self._texts)
+        limit = getattr(self.model, 'vocab_size', None)
+        check_vocabulary(self._texts['tokens'], limit)
         self.scorer = PairScorer(self.model, pair_batch=pair_batch)
+        self._held = None
+
+    def run(self) -> dict[str, float]:
+        """Evaluate; the prompts are encoded once, by the weights of now.
+
+        Returns:
+            dict[str, float]: The numbers of the evaluator.
+        """
+        self._held = None
+        return super().run()
 
     def encode(
         self,
@@ -71,12 +84,14 @@ class _AttributeLoop(StagedLoop):
                 'loader to the test pipeline.'
             )
         _, embeds = self.model.encode_image(inputs['image'])
+        texts = self._texts['tokens'], self._mask
+        self._held = self._held or self.scorer.hold(*texts)
         scores = self.scorer(
             embeds,
             torch.arange(number),
-            self._texts['tokens'],
-            self._mask,
+            *texts,
             torch.arange(number).expand(2 * len(self.prompts), number),
+            held=self._held,
         )
         scores = scores.t().unflatten(1, (-1, 2))
         for sample, own in zip(samples, scores, strict=True):
@@ -85,7 +100,8 @@ class _AttributeLoop(StagedLoop):
         return list(samples)
 
     def finish(self) -> None:
-        """Do nothing: every batch is complete in itself."""
+        """Let the prompts go: every batch is complete in itself."""
+        self._held = None
 
 
 @LOOPS.register_module()

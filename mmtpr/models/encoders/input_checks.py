@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from mmtpr.utils.vocabulary import check_vocabulary
+
 
 def check_image_size(images: Tensor, size: Sequence[int]) -> None:
     """Check the size of pictures.
@@ -39,3 +41,18 @@ def check_bert_length(tokens: Tensor, limit: int) -> None:
             f'The encoder takes at most {limit} text tokens, got '
             f'{tokens.shape[1]}. Set max_length of mmtpr.TokenizeBert.'
         )
+
+
+def check_bert_tokens(tokens: Tensor, limit: int, vocab_size: int) -> None:
+    """Check length and, on the CPU, ids of captions.
+
+    Args:
+        tokens (Tensor): Token ids of shape (K, L).
+        limit (int): Largest L.
+        vocab_size (int): Words of the encoder.
+
+    Raises:
+        ValueError: If they are longer, or an id is beyond the vocabulary.
+    """
+    check_bert_length(tokens, limit)
+    check_vocabulary(tokens, vocab_size)

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from mmtpr.registry import MODELS
 
 from .bert_layers import attention_bias, run_cross_layers, text_layer
-from .input_checks import check_bert_length, check_image_size
+from .input_checks import check_bert_tokens, check_image_size
 from .swin_bert_build import (
     build_bert,
     build_matching_head,
@@ -182,9 +182,10 @@ class SwinBertEncoder(nn.Module):
             (K, L, text_token_width).
 
         Raises:
-            ValueError: If the captions are longer than BERT's positions.
+            ValueError: If the captions are longer than BERT's positions, or
+                (on the CPU) have words beyond its vocabulary.
         """
-        check_bert_length(tokens, self.context_length)
+        check_bert_tokens(tokens, self.context_length, self.vocab_size)
         mask = self.text_mask(tokens) if mask is None else mask
         hidden = self.bert.bert.embeddings(input_ids=tokens)
         bias = attention_bias(mask, hidden.dtype)

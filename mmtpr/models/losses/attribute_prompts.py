@@ -43,9 +43,12 @@ class AttributePromptLoss(RetrievalLoss):
         max_length (int): Tokens of a sentence at most. Defaults to 56.
         masking (dict, optional): Arguments of
             :class:`mmtpr.utils.word_masking.WordMasker`.
+        vocab_size (int, optional): Words of the encoder, which must have all
+            of the vocabulary. A retriever fills it in.
 
     Raises:
-        ValueError: If prompts are no pairs, or a number is out of range.
+        ValueError: If prompts are no pairs, a number is out of range, or the
+            vocabulary is larger than the encoder's.
 
     Examples:
         >>> losses = dict(
@@ -56,6 +59,7 @@ class AttributePromptLoss(RetrievalLoss):
     """
 
     cross_heads = ('match', 'words')
+    encoder_args = {'vocab_size': 'vocab_size'}
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class AttributePromptLoss(RetrievalLoss):
         label_smoothing: float = 0.0,
         max_length: int = 56,
         masking: dict | None = None,
+        vocab_size: int | None = None,
     ) -> None:
         super().__init__(weight)
         wrong = [p for p in prompts if isinstance(p, str) or len(p) != 2]
@@ -83,6 +88,7 @@ class AttributePromptLoss(RetrievalLoss):
         self.num_matched = min(num_matched, 2 * len(prompts))
         self.label_smoothing = label_smoothing
         tokenizer = build_bert_tokenizer(str(vocab), max_length)
+        _check_vocabulary(str(vocab), tokenizer, vocab_size)
         self.masker = WordMasker(tokenizer, **(masking or {}))
         found = [tokenizer.encode(text) for pair in prompts for text in pair]
         tokens = torch.tensor([item.ids for item in found])
@@ -212,4 +218,15 @@ class AttributePromptLoss(RetrievalLoss):
             labels.masked_fill(none, _IGNORE),
             self.mask,
             pick(features.keys_values, index),
+        )
+
+
+def _check_vocabulary(name: str, tokenizer, limit: int | None) -> None:
+    """Hidden words are replaced by any of the vocabulary: all must fit."""
+    number = max(tokenizer.get_vocab().values()) + 1
+    if limit is not None and number > limit:
+        raise ValueError(
+            f'The vocabulary "{name}" has {number} words, but the encoder '
+            f'{limit}. Set vocab of mmtpr.AttributePromptLoss to the '
+            'vocabulary that the encoder was trained with.'
         )

@@ -1,4 +1,4 @@
-"""What a cross-modal retriever does once: freezing, temperature, tables."""
+"""Parts of a cross-modal retriever: checks, freezing, temperature, tables."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,6 +8,25 @@ from torch import Tensor, nn
 from mmtpr.models.losses import RetrievalLoss
 
 _BOUNDS = (0.001, 0.5)
+_NEEDED = ('fuse', 'match', 'image_keys_values', 'temperature')
+
+
+def check_cross_encoder(encoder: nn.Module) -> None:
+    """Check that an encoder can judge pairs.
+
+    Args:
+        encoder (nn.Module): The encoder.
+
+    Raises:
+        TypeError: If it cannot.
+    """
+    absent = [name for name in _NEEDED if not hasattr(encoder, name)]
+    if absent:
+        raise TypeError(
+            f'{type(encoder).__name__} is no cross encoder: it has '
+            f'no {", ".join(absent)}. Use mmtpr.TextPersonRetriever for a '
+            'dual encoder.'
+        )
 
 
 def freeze_unused(encoder: nn.Module, losses: Iterable[RetrievalLoss]) -> None:

@@ -11,13 +11,17 @@ from mmtpr.models.losses.matching import pick
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
-from .cross_modal_parts import bounded_scale, freeze_unused, score_table
+from .cross_modal_parts import (
+    bounded_scale,
+    check_cross_encoder,
+    freeze_unused,
+    score_table,
+)
 from .predictions import put_by_kind
 from .sample_fields import sample_attributes, sample_ids
 from .text_person_retriever import TextPersonRetriever
 
 KeysValues = list[tuple[Tensor, Tensor]]
-_NEEDED = ('fuse', 'match', 'image_keys_values', 'temperature')
 
 
 @MODELS.register_module()
@@ -77,22 +81,22 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         )
         self.augmented_weight = augmented_weight
         self.keep_embeds = keep_embeds
+        self.data_preprocessor.vocab_size = self.vocab_size
         if self.losses:
             freeze_unused(self.encoder, self.losses.values())
 
     def _set_temperature(self, temperature: None, learn: bool) -> None:
-        absent = [name for name in _NEEDED if not hasattr(self.encoder, name)]
-        if absent:
-            raise TypeError(
-                f'{type(self.encoder).__name__} is no cross encoder: it has '
-                f'no {", ".join(absent)}. Use mmtpr.TextPersonRetriever for a '
-                'dual encoder.'
-            )
+        check_cross_encoder(self.encoder)
 
     @property
     def pad_token_id(self) -> int:
         """Token id of padding."""
         return self.encoder.pad_token_id
+
+    @property
+    def vocab_size(self) -> int | None:
+        """Number of words the encoder knows, None if it does not say."""
+        return getattr(self.encoder, 'vocab_size', None)
 
     def scale(self) -> Tensor:
         """Factor of the cosines.

@@ -100,3 +100,28 @@ def test_a_temperature_at_its_bound_still_learns(tmp_path, start, bound):
     assert model.scale().item() == pytest.approx(1 / bound)
     with torch.inference_mode():
         assert model.scale().item() == pytest.approx(1 / bound)
+
+
+def test_words_beyond_the_encoder_are_named_before_they_leave_the_cpu():
+    model = build(dict(mlm=dict(type='mmtpr.CrossModalMLMLoss')))
+    told = (
+        'Token id 70 .* at least 71 words, but the encoder has 64. Set vocab'
+    )
+    with pytest.raises(ValueError, match=told):
+        model.data_preprocessor(batch(largest=70), True)
+    data = model.data_preprocessor(batch(largest=63), True)
+    assert data['inputs']['tokens'].max() == 63
+    with pytest.raises(ValueError, match=told):
+        model.extract_text_feat(torch.full((1, 3), 70))
+
+
+def test_prompts_of_a_larger_vocabulary_are_refused(tmp_path):
+    losses = dict(attributes=losses_of(tmp_path)['attributes'])
+    words = [f'word{i}' for i in range(60)]
+    path = tmp_path / 'large.txt'
+    path.write_text((tmp_path / 'vocab.txt').read_text() + '\n'.join(words))
+    losses['attributes']['vocab'] = str(path)
+    with pytest.raises(
+        ValueError, match=r'large.txt" has \d+ words, but the '
+    ):
+        build(losses)
