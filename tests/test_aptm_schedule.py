@@ -53,6 +53,18 @@ def published(step: int, total: int, warmup: int, steps: bool) -> float:
 
 
 @pytest.mark.parametrize(
+    ('name', 'pairs'), [('aptm_mals', 1510330), ('wora_aptm_mals', 1190000)]
+)
+def test_warmup_is_2600_iterations_of_what_is_left(name, pairs):
+    cfg = Config.fromfile(ROOT / f'configs/{name}.py')
+    per_epoch = pairs / (8 * cfg.train_dataloader.batch_size)
+    warm, decay = cfg.param_scheduler
+    assert warm.end == decay.begin
+    assert warm.end * per_epoch == pytest.approx(2600)
+    assert decay.end == cfg.train_cfg.max_epochs == 32
+
+
+@pytest.mark.parametrize(
     ('name', 'epochs', 'warmup', 'steps'),
     [
         ('adamw_30e_aptm.py', 30, 3, True),

@@ -1,4 +1,6 @@
-# Filtering-WoRA's fine-tuning on ICFG-PEDES, filtered at rank 1800 of 10,000.
+# Filtering-WoRA's fine-tuning on ICFG-PEDES, filtered at rank 1800 of 10,000 as
+# CUHK-PEDES is in paper and release; the release's config of this set names an
+# unfiltered file (max_rank=10001 keeps all).
 _base_ = ['../_base_/datasets/icfg_pedes_bert.py', '../_base_/wora_aptm_tuning.py']
 
 # Scores of BLIP-2: tools/filtering/score_relevance.py; see the README here.

@@ -11,7 +11,7 @@ optim_wrapper = dict(
 
 max_epochs = 32
 batch_size = 8 * 150
-warmup_epochs = 2600 * batch_size / 1510330  # pairs of MALS
+warmup_epochs = 2600 * batch_size / 1510330  # pairs of MALS, unfiltered
 param_scheduler = [
     dict(
         type='LinearLR',
