@@ -1,8 +1,11 @@
 """APTM's and Filtering-WoRA's configs: what they share, what they load."""
 
+import json
 from functools import partial
 from pathlib import Path
 
+import mmcv
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -161,3 +164,43 @@ def test_as_many_parameters_train_as_in_the_release(key, monkeypatch):
     assert len(model.adapted_layers) == 99
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert round(trained / 1e6, 2) == 129.51
+
+
+def test_attributes_of_pa100k_by_a_checkpoint_alone(small, tmp_path):
+    """The config tests a checkpoint of pre-training without further files."""
+    pictures = tmp_path / 'release_data'
+    pictures.mkdir()
+    rng = np.random.default_rng(0)
+    records = []
+    for i in range(6):
+        name = f'{i:06}.png'
+        pixels = rng.integers(0, 255, (64, 32, 3), dtype=np.uint8)
+        mmcv.imwrite(pixels, str(pictures / name))
+        label = rng.integers(0, 2, 26).tolist()
+        records.append(dict(image=name, label=label))
+    (tmp_path / 'PA100K_test.json').write_text(json.dumps(records))
+    torch.manual_seed(1)
+    state = MODELS.build(small('aptm_mals').model).state_dict()
+    torch.save(dict(state_dict=state), tmp_path / 'epoch_32.pth')
+    encoder = Config.fromfile(CONFIGS / 'aptm_pa100k.py').model.encoder
+    assert encoder.image_pretrained is encoder.text_pretrained is None
+    cfg = small('aptm_pa100k')
+    cfg.test_dataloader.dataset.update(
+        data_root=str(tmp_path), ann_file='PA100K_test.json'
+    )
+    runner = Runner(
+        model=cfg.model,
+        work_dir=str(tmp_path / 'work'),
+        test_dataloader=cfg.test_dataloader,
+        test_cfg=cfg.test_cfg,
+        test_evaluator=cfg.test_evaluator,
+        load_from=str(tmp_path / 'epoch_32.pth'),
+        custom_hooks=cfg.custom_hooks,
+        default_scope='mmtpr',
+        experiment_name=f'pa100k_{tmp_path.name}',
+    )
+    found = runner.test()
+    assert set(found) == {'mA', 'accuracy', 'precision', 'recall', 'F1'}
+    assert 0 < found['mA'] < 100
+    words = 'encoder.bert.bert.embeddings.word_embeddings.weight'
+    assert torch.equal(runner.model.state_dict()[words], state[words])
