@@ -2,26 +2,29 @@
 
 import copy
 import logging
-import re
+import socket
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import Compose, force_full_init
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import get_rank
 from mmengine.logging import print_log
 from torch import nn
 
 from mmtpr.filtering.pairs import dataset_name, read_pairs
 from mmtpr.registry import DATASETS
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.utils.main_first import on_main_process
 
+from .cache_key import cache_key
 from .feature_cache import FeatureCache, differences, read_cache
-from .feature_encoding import PairEncoder, encode_pairs, fingerprint_of
+from .feature_encoding import PairEncoder, encode_pairs
 
-#: What says where an object without a repr of its own lies in memory.
-_ADDRESS = re.compile(r' at 0x[0-9a-f]+')
+#: Seconds that a shared disk may take to show other nodes what is new.
+_DELAY = 120.0
 _ON_MISMATCH = ('recompute', 'error')
 
 
@@ -32,13 +35,16 @@ class CachedFeatureDataset:
     For networks over a frozen encoder, as in Word4Per's second stage. The
     first use encodes all pictures and captions and writes them to ``cache``;
     later ones memory-map that folder, after checking that it belongs to these
-    pairs, this pipeline and this encoder. Samples hold ``image_feat`` and
-    ``text_feat``, (D, ), un-normalised, and ``pid``.
+    pairs, these files of pictures (by size and time), this pipeline and this
+    encoder. Of several processes the main one encodes, and the others wait
+    however long it takes. Samples hold ``image_feat`` and ``text_feat``,
+    (D, ), un-normalised, and ``pid``.
 
     Args:
         dataset (dict | BaseDataset): Pairs of picture and caption.
         encoder (dict | nn.Module): The frozen encoder, as in the model.
-        cache (str): Folder of the cache. It appears whole or not at all.
+        cache (str): Folder of the cache, for it alone, on a disk that all
+            nodes share. It appears whole or not at all.
         pipeline (Sequence[dict], optional): Transforms from an entry to a
             packed sample. Defaults to None, the wrapped data set's.
         views (int): How often each picture is encoded, differently where the
@@ -58,8 +64,11 @@ class CachedFeatureDataset:
             False.
 
     Raises:
-        ValueError: If an argument is out of range, or the cache belongs to
-            something else and ``on_mismatch`` is ``'error'``.
+        ValueError: If an argument is out of range, the folder is not one of
+            a cache, or the cache belongs to something else and
+            ``on_mismatch`` is ``'error'``.
+        FileNotFoundError: If another node made the cache and it is not to
+            be seen here.
     """
 
     def __init__(
@@ -130,26 +139,20 @@ class CachedFeatureDataset:
         self.dataset.full_init()
         self._metainfo = self.dataset.metainfo
         pairs = read_pairs(self.dataset)
-        if is_main_process():
-            self._provide(pairs)
-        barrier()
+        meta = on_main_process(lambda: self._provide(pairs))
+        self._find(meta)
         self.encoder = None  # served its purpose, and may be large
         infos = (self.dataset.get_data_info(i) for i in range(len(pairs)))
         facts = [(d.get('pid', -1), d.get('image_id', -1)) for d in infos]
         self._facts = np.array(facts, dtype=np.int64)
         self._fully_initialized = True
 
-    def _provide(self, pairs) -> None:
+    def _provide(self, pairs) -> dict:
+        """Make the cache if it is not there; gives what it is made of."""
         encoder = PairEncoder(
             self.encoder, self.data_preprocessor, self.device
         )
-        key = dict(
-            data=pairs.fingerprint,
-            encoder=encoder.fingerprint(),
-            pipeline=fingerprint_of(_ADDRESS.sub('', repr(self.pipeline))),
-            views=self.views,
-            dtype=self.dtype,
-        )
+        key = cache_key(pairs, self.pipeline, encoder, self.views, self.dtype)
         if self._fits(key):
             print_log(f'Features are in "{self.cache}".', logger='current')
         else:
@@ -157,12 +160,34 @@ class CachedFeatureDataset:
             encode_pairs(
                 self.cache, meta, pairs, self.pipeline, encoder, **self.options
             )
-        if cut := read_cache(self.cache).meta.get('cut_captions'):
+        meta = read_cache(self.cache).meta
+        if cut := meta.get('cut_captions'):
             self._warn(
                 f'{cut} of {len(pairs)} captions of '
                 f'{dataset_name(self.dataset)} were too long for the text '
                 'tower and were cut.'
             )
+        return dict(meta, node=socket.gethostname())
+
+    def _find(self, meta: dict) -> None:
+        """Check that this process sees the cache that the main one made."""
+        node = meta.pop('node')
+        end = time.monotonic() + _DELAY
+        while get_rank() != 0 and not self._sees(meta):
+            if time.monotonic() > end:
+                raise FileNotFoundError(
+                    f'The feature cache "{self.cache}" was made on '
+                    f'"{node}", but process {get_rank()} on '
+                    f'"{socket.gethostname()}" does not see it: name a '
+                    'folder with cache that all nodes share.'
+                )
+            time.sleep(1)
+
+    def _sees(self, meta: dict) -> bool:
+        try:
+            return read_cache(self.cache).meta == meta
+        except (FileNotFoundError, ValueError):  # of old, or half to be seen
+            return False
 
     def _fits(self, key: dict) -> bool:
         """Whether there is a cache and it is the right one."""

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmtpr.filtering.pairs import Pairs
 from mmtpr.registry import MODELS
-from mmtpr.utils.fingerprint import weights_fingerprint
+from mmtpr.utils.describe import describe_module
 
 from .feature_cache import CacheWriter
 
@@ -47,19 +47,16 @@ class PairEncoder:
         self.preprocessor = MODELS.build(preprocessor)
 
     def fingerprint(self) -> str:
-        """Fingerprint of the encoder's weights and of the normalisation.
+        """Fingerprint of the encoder and of the normalisation.
+
+        Weights count, and what their modules make of them: activations,
+        number of heads, size of the pictures.
 
         Returns:
             str: 32 hexadecimal digits.
         """
-        facts = [
-            weights_fingerprint(self.encoder),
-            getattr(self.encoder, 'image_size', None),
-            self.preprocessor.mean.tolist(),
-            self.preprocessor.std.tolist(),
-            self.preprocessor.to_rgb,
-        ]
-        return fingerprint_of(facts)
+        parts = (self.encoder, self.preprocessor)
+        return fingerprint_of([describe_module(part) for part in parts])
 
     @torch.inference_mode()
     def encode(self, batch: list[dict], kind: str) -> Tensor:

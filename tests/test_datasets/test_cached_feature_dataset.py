@@ -11,6 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
 from mmtpr.datasets import CachedFeatureDataset
+from mmtpr.datasets.feature_encoding import PairEncoder
 from mmtpr.models import RetrievalDataPreprocessor
 from mmtpr.registry import DATASETS, MODELS
 from mmtpr.testing import tiny_encoder_cfg, write_tiny_cuhk
@@ -191,6 +192,17 @@ def test_a_damaged_cache_is_named(make):
     Path(data.cache, 'text.npy').write_bytes(b'none')
     with pytest.raises(ValueError, match=r'text\.npy" cannot be read'):
         make()
+
+
+def test_a_folder_of_something_else_is_left_alone(make, tmp_path, monkeypatch):
+    precious = tmp_path / 'cache/precious.txt'
+    precious.parent.mkdir()
+    precious.write_text('x')
+    monkeypatch.setattr(PairEncoder, 'encode', None)  # told before that
+    with pytest.raises(ValueError, match='name another folder with cache'):
+        make()
+    assert files(tmp_path) == ['cache']
+    assert files(tmp_path / 'cache') == ['precious.txt']
 
 
 def test_workers_open_the_files_themselves(make):
