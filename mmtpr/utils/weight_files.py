@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .io import load_weights
+from .io import damaged, load_weights
 
 
 def read_weight_file(path: str | os.PathLike) -> Any:
@@ -24,7 +24,10 @@ def read_weight_file(path: str | os.PathLike) -> Any:
             values.
     """
     if is_torchscript(path):
-        return torch.jit.load(path, 'cpu').state_dict()
+        try:
+            return torch.jit.load(path, 'cpu').state_dict()
+        except RuntimeError as error:
+            raise ValueError(damaged(path, error)) from error
     if not (str(path).endswith('.safetensors') and os.path.isfile(path)):
         return load_weights(path)
     from safetensors import SafetensorError
@@ -33,9 +36,7 @@ def read_weight_file(path: str | os.PathLike) -> Any:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ValueError(
-            f'The safetensors file "{path}" cannot be read: {error}'
-        ) from error
+        raise ValueError(damaged(path, RuntimeError(error))) from error
 
 
 def is_torchscript(path: str | os.PathLike) -> bool:
@@ -49,5 +50,9 @@ def is_torchscript(path: str | os.PathLike) -> bool:
     """
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(n.endswith('/constants.pkl') for n in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return any(name.endswith('/constants.pkl') for name in names)
