@@ -68,7 +68,7 @@ def _read_state(path: str, ema: bool) -> dict[str, Tensor]:
     if not ema:
         return read_checkpoint(path).state
     file = load_weights(path)
-    if 'ema_state_dict' not in file:
+    if not isinstance(file, dict) or 'ema_state_dict' not in file:
         raise ValueError(f'"{path}" has no averaged weights (--ema).')
     return {
         key.removeprefix('module.'): value

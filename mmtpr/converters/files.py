@@ -11,6 +11,7 @@ from mmtpr.utils.weight_files import read_weight_file
 
 #: Where the weights usually are, the first one found is taken.
 _ENTRIES = ('state_dict', 'model')
+_OTHER = 'another state dict; the one in "{}" was taken'
 _BESIDE = 'an entry beside the weights: state or settings of the training'
 
 
@@ -20,7 +21,8 @@ class Checkpoint:
 
     Attributes:
         path (str): The file.
-        state (dict[str, Tensor]): The weights of the model.
+        state (dict[str, Tensor]): The weights of the model, and what else
+            is among them, which no model and no key map takes.
         parts (dict[str, dict[str, Tensor]]): Further state dicts by the name
             of their entry, such as Word4Per's ``img2text``.
         beside (dict[str, str]): Other entries -> why they are left out.
@@ -60,36 +62,43 @@ def read_checkpoint(path: str | PathLike, *parts: str) -> Checkpoint:
         )
     state = content if entry == '' else content.get(entry, {})
     found = {
-        name: tensors_of(content[name])
+        name: unwrapped(content[name])
         for name in parts
         if isinstance(content.get(name), Mapping)
     }
     known = {entry, *found}
     beside = {
-        key: _BESIDE
+        key: _OTHER.format(entry or path) if _has_tensors(value) else _BESIDE
         for key, value in content.items()
         if key not in known and not (entry == '' and _is_tensor(value))
     }
-    return Checkpoint(str(path), tensors_of(state), found, beside)
+    if entry == '':
+        state = {k: v for k, v in content.items() if _is_tensor(v)}
+    return Checkpoint(str(path), unwrapped(state), found, beside)
 
 
-def tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a state dict, without DDP's ``module.``.
+def unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict without DDP's ``module.``.
 
     Args:
         state (Mapping[str, Any]): The state dict.
 
     Returns:
-        dict[str, Tensor]: Its tensors.
+        dict[str, Any]: The same values; one that is no tensor stays, and
+        stops a key map.
     """
-    tensors = {k: v for k, v in state.items() if _is_tensor(v)}
-    if tensors and all(key.startswith('module.') for key in tensors):
-        return {k.removeprefix('module.'): v for k, v in tensors.items()}
-    return tensors
+    state = {str(key): value for key, value in state.items()}
+    if state and all(key.startswith('module.') for key in state):
+        return {k.removeprefix('module.'): v for k, v in state.items()}
+    return state
 
 
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(map(_is_tensor, value.values()))
 
 
 def _entry_of(content: Any, parts: tuple[str, ...]) -> str | None:
@@ -97,10 +106,9 @@ def _entry_of(content: Any, parts: tuple[str, ...]) -> str | None:
     if not isinstance(content, Mapping):
         return None
     for name in _ENTRIES:
-        entry = content.get(name)
-        if isinstance(entry, Mapping) and any(map(_is_tensor, entry.values())):
+        if _has_tensors(content.get(name)):
             return name
-    if any(map(_is_tensor, content.values())):
+    if _has_tensors(content):
         return ''
     # A file with parts only, such as a TINet by itself.
     return _ENTRIES[0] if any(name in content for name in parts) else None

@@ -157,6 +157,9 @@ class KeyMap:
             if reason := self._why_ignored(key, ignore):
                 result.ignored[key] = reason
                 continue
+            if not isinstance(value, Tensor):
+                unknown.append(f'{key} (a {type(value).__name__}, no tensor)')
+                continue
             name, value = self._rename(key, value)
             if name is None:
                 unknown.append(key)

@@ -255,3 +255,23 @@ def test_a_release_with_a_gap_stops(gone, tool, random_state, tmp_path):
     with pytest.raises(SystemExit, match='not whole: 1 weights are missing'):
         tool('gap.pth', 'no.pth')
     assert not (tmp_path / 'no.pth').exists()
+
+
+def test_every_entry_of_a_file_is_accounted_for(
+    tool, random_state, tmp_path, capsys
+):
+    state = random_state(aptm(**MINI))
+    odd = {'text_encoder.extra': 3.0, 'nested': {'a': torch.ones(1)}}
+    torch.save(dict(model=state | odd), tmp_path / 'odd.pth')
+    with pytest.raises(
+        SystemExit, match=r'2 keys .*\.extra \(a float, .* nested \(a dict'
+    ):
+        tool('odd.pth', 'no.pth')
+    tool('odd.pth', 'rest.pth', '--ignore', r'nested|.*\.extra')
+    both = dict(state_dict=state, model=dict(state), epoch=3)
+    torch.save(both, tmp_path / 'both.pth')
+    capsys.readouterr()
+    tool('both.pth', 'ours.pth')
+    printed = capsys.readouterr().out
+    assert 'e.g. model: another state dict; the one in "state_dict"' in printed
+    assert 'e.g. epoch: an entry beside the weights' in printed

@@ -31,7 +31,7 @@ from mmtpr.models.encoders.blip2_keys import (  # noqa: E402
     export_lavis,
     is_lavis,
 )
-from mmtpr.models.encoders.blip2_weights import read_state  # noqa: E402
+from mmtpr.models.encoders.blip2_weights import find_state  # noqa: E402
 from mmtpr.utils import launch  # noqa: E402
 
 ENCODER, HEAD = 'encoder.', 'head.reasoning.'
@@ -50,13 +50,19 @@ def convert(source: str, ignore: str | None) -> ConvertedBlip2:
     Raises:
         ValueError: If it is no such checkpoint or a key is unknown.
     """
-    state = read_state(source)
+    file = read_checkpoint(source)
+    state = find_state(file.state, source)
     if not is_lavis(state):
         raise ValueError(
             f'"{source}" is in the form of transformers or mmtpr '
             'already: set pretrained of mmtpr.BLIP2Encoder to it.'
         )
-    return convert_lavis(state, ignore)
+    # What is neither below a prefix nor a tensor; the map knows no such key.
+    used = set(map(id, state.values()))
+    odd = {k: v for k, v in file.state.items() if id(v) not in used}
+    done = convert_lavis(state | odd, ignore)
+    done.ignored |= file.beside
+    return done
 
 
 def checkpoint_of(converted: ConvertedBlip2) -> dict:

@@ -134,7 +134,22 @@ def read_state(path: str | PathLike) -> dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or holds no BLIP-2.
     """
-    content = read_weight_file(path)
+    return find_state(read_weight_file(path), path)
+
+
+def find_state(content: Any, path: str | PathLike) -> dict[str, Tensor]:
+    """Strip what stands around the encoder's weights.
+
+    Args:
+        content (Any): Content of a file.
+        path (str | PathLike): The file, for the message.
+
+    Returns:
+        dict[str, Tensor]: Names of LAVIS or of transformers.
+
+    Raises:
+        ValueError: If it holds no BLIP-2.
+    """
     for state in _state_dicts(content):
         for marker in ('visual_encoder.cls_token', 'vision_model.embeddings.'):
             prefix = _prefix(state, marker)

@@ -315,7 +315,7 @@ def test_converter_tool(lavis, tmp_path, repo_root):
         'mlm_predictor.predictor.0.bias': torch.randn(512),
     }
     source, out = tmp_path / 'fafa.pth', tmp_path / 'mmtpr.pth'
-    torch.save(dict(model={**lavis, **mfr}), source)
+    torch.save(dict(model={**lavis, **mfr}, epoch=3), source)
     command = [
         sys.executable,
         str(repo_root / 'tools/model_converters/blip2.py'),
@@ -325,12 +325,14 @@ def test_converter_tool(lavis, tmp_path, repo_root):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 'Left out 7, e.g. Qformer.cls.' in done.stdout
+    assert 'e.g. epoch: an entry beside the weights' in done.stdout
     file = torch.load(out, weights_only=True)
     state = file['state_dict']
     assert torch.equal(
         state['head.reasoning.predictor.0.bias'],
         mfr['mlm_predictor.predictor.0.bias'],
     )
+    assert 'epoch' in file['meta']['ignored']
     used = [key for key in lavis if key not in file['meta']['ignored']]
     # Two biases of a block become one.
     assert len(state) == len(used) - 2 + 2
