@@ -8,10 +8,9 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmtpr.models.adapters import trainable_state_dict
-
 from .files import read_checkpoint
 
+_OF_ADAPTER = re.compile(r'\.(lora_A|lora_B|magnitude|alpha|beta)$')
 #: Setting of an encoder -> names it brings weights for, within the encoder.
 _SETTINGS = {
     'pretrained': r'.*',
@@ -52,8 +51,12 @@ def base_weights(
     ]
     if not missing:
         return {}
-    frozen = set(model.state_dict()) - set(trainable_state_dict(model))
-    if not load_from and frozen & set(given):
+    below = {
+        name
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad and not _OF_ADAPTER.search(name)
+    }
+    if not load_from and below & set(given):
         raise ValueError(
             'The checkpoint has weights below the adapters, but '
             f'{_listed(missing)} are not there: it is of another config or '
@@ -75,6 +78,13 @@ def base_weights(
             'or a full checkpoint instead.'
         )
     return found
+
+
+def _frozen(model: nn.Module) -> Iterator[str]:
+    """Weights that stay as they are, which files of adapters have not."""
+    for name, weight in model.named_parameters(remove_duplicate=False):
+        if not (weight.requires_grad or ADAPTER.fullmatch(name)):
+            yield name
 
 
 def is_head(key: str) -> bool:
