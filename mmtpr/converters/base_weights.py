@@ -80,13 +80,6 @@ def base_weights(
     return found
 
 
-def _frozen(model: nn.Module) -> Iterator[str]:
-    """Weights that stay as they are, which files of adapters have not."""
-    for name, weight in model.named_parameters(remove_duplicate=False):
-        if not (weight.requires_grad or ADAPTER.fullmatch(name)):
-            yield name
-
-
 def is_head(key: str) -> bool:
     """Whether a weight is of a loss, which only training needs.
 
