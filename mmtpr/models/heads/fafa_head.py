@@ -183,7 +183,12 @@ class FAFAHead(BaseModule):
 
     def _divisor(self, given: Tensor | float | None) -> Tensor | float:
         if self.temperature is not None:
-            return self.temperature.clamp(min=_COLDEST)
+            if not self.training:
+                return self.temperature.clamp(min=_COLDEST)
+            # Bounded itself: a bound in the graph would hold it for good.
+            with torch.no_grad():
+                self.temperature.clamp_(min=_COLDEST)
+            return self.temperature
         if given is None:
             raise ValueError(
                 'FAFAHead(temperature=None) takes the temperature of the '

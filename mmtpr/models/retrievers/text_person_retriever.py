@@ -106,10 +106,20 @@ class TextPersonRetriever(BaseModel):
             the encoder's.
         """
         if self.temperature is None:
-            return self.encoder.logit_scale.exp().clamp(max=_MAX_SCALE)
+            return self._bounded(self.encoder.logit_scale)
         if hasattr(self, 'logit_scale'):
-            return self.logit_scale.exp().clamp(max=_MAX_SCALE)
+            return self._bounded(self.logit_scale)
         return 1 / self.temperature
+
+    def _bounded(self, log_scale: Tensor) -> Tensor:
+        """Scale of at most 100."""
+        if not (self.training and log_scale.requires_grad):
+            return log_scale.exp().clamp(max=_MAX_SCALE)
+        # A bound in the graph would have no gradient: CLIP's own scale, a
+        # hair above 100, would never move.
+        with torch.no_grad():
+            log_scale.clamp_(max=math.log(_MAX_SCALE))
+        return log_scale.exp()
 
     def forward(
         self,

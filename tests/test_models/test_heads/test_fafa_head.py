@@ -97,6 +97,11 @@ def test_temperatures(case):
     losses = own(*args, temperature=9.0)
     losses['loss_fda'].backward()
     assert own.temperature.grad.abs() > 0
+    own.temperature.data.fill_(-1.0)
+    own.zero_grad()
+    sum(own(*args).values()).backward()
+    assert own.temperature > 0  # bounded, and it can come back
+    assert own.temperature.grad.abs() > 0
     given = FAFAHead(mfr_weight=0, temperature=None)
     same = given(*args, temperature=0.1)
     assert same['loss_fda'].item() == pytest.approx(losses['loss_fda'].item())

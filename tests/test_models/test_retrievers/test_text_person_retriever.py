@@ -188,6 +188,8 @@ def test_temperatures():
     assert not learnt.encoder.logit_scale.requires_grad
     learnt.logit_scale.data.fill_(10)
     assert learnt.scale().item() == pytest.approx(100)
+    learnt.train().scale().backward()
+    assert learnt.logit_scale.grad > 0  # it can come back
     own = _build(temperature=None, learn_temperature=True)
     assert own.scale().item() == pytest.approx(1 / 0.07)
     assert own.encoder.logit_scale.requires_grad
