@@ -13,11 +13,10 @@ from mmengine.dataset import Compose
 from mmtpr.datasets import CachedFeatureDataset
 from mmtpr.datasets.cache_key import pictures_fingerprint
 from mmtpr.datasets.feature_encoding import PairEncoder
-from mmtpr.registry import MODELS, TRANSFORMS
+from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg, write_tiny_cuhk
 
 
-@TRANSFORMS.register_module()
 class TimesWithoutRepr(BaseTransform):
     """Its arguments are not in its repr, which is that of any object."""
 
@@ -144,7 +143,7 @@ def test_many_files_take_little_time(tmp_path):
 
 
 def test_arguments_count_without_a_repr(make):
-    transform = dict(type='TimesWithoutRepr')
+    transform = dict(type=TimesWithoutRepr)
     make(pipeline(dict(transform, factor=1)))
     make(pipeline(dict(transform, factor=1)))
     with pytest.raises(ValueError, match=r'\(pipeline: '):
