@@ -1,10 +1,11 @@
 """Models with adapters from a config and a checkpoint, and their outputs."""
 
+import argparse
 from collections.abc import Collection
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
@@ -13,6 +14,50 @@ from mmtpr.utils import load_weights
 
 from .base_weights import base_weights, is_head
 from .files import read_checkpoint
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a tool needs to know of a model with adapters.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument('config', help='path of the config with adapters')
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument(
+        '--load-from',
+        metavar='FILE',
+        help='full checkpoint of this model with the weights below adapters, '
+        'for a CHECKPOINT without them (default: load_from of the config)',
+    )
+    parser.add_argument(
+        '--ema',
+        action='store_true',
+        help='take the averaged weights of an EMAHook',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. '
+        'model.encoder.module.pretrained=None',
+    )
+
+
+def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:
+    """Load the model that a command line names.
+
+    Args:
+        args (Namespace): With the options of :func:`add_model_options`.
+
+    Returns:
+        tuple[nn.Module, list[str]]: See :func:`load_adapted`.
+    """
+    return load_adapted(
+        *(args.config, args.checkpoint, args.ema, args.cfg_options),
+        args.load_from,
+    )
 
 
 def load_adapted(

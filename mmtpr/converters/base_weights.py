@@ -9,8 +9,8 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from .files import read_checkpoint
+from .whole import is_adapter
 
-_OF_ADAPTER = re.compile(r'\.(lora_A|lora_B|magnitude|alpha|beta)$')
 #: Setting of an encoder -> names it brings weights for, within the encoder.
 _SETTINGS = {
     'pretrained': r'.*',
@@ -54,7 +54,7 @@ def base_weights(
     below = {
         name
         for name, parameter in model.named_parameters()
-        if not parameter.requires_grad and not _OF_ADAPTER.search(name)
+        if not parameter.requires_grad and not is_adapter(name)
     }
     if not load_from and below & set(given):
         raise ValueError(

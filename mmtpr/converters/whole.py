@@ -46,6 +46,18 @@ _CROSS_MODAL = [
 ]
 
 
+def is_adapter(key: str) -> bool:
+    """Whether a tensor is an adapter's own.
+
+    Args:
+        key (str): Its name as in mmtpr.
+
+    Returns:
+        bool: True if it is.
+    """
+    return _ADAPTER.fullmatch(key) is not None
+
+
 def check_whole(keys: Iterable[str], where: str) -> None:
     """Check that no weight is missing, as far as names tell.
 
@@ -72,7 +84,7 @@ def check_whole(keys: Iterable[str], where: str) -> None:
 def _plain(key: str) -> str | None:
     """The name without adapters; None for a tensor of an adapter."""
     key = _WRAPPED.sub(r'\1', key)
-    if _ADAPTER.fullmatch(key):
+    if is_adapter(key):
         return None
     return key.replace('.linear.', '.')
 

@@ -4,6 +4,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from mmtpr.converters.base_weights import is_head
 from mmtpr.registry import MODELS
 from mmtpr.utils import load_weights
 from mmtpr.utils.errors import LaunchError
@@ -55,7 +56,7 @@ def _load(model: nn.Module, checkpoint: str) -> None:
     state = {
         name: value
         for name, value in state.items()
-        if not _is_head(name)
+        if not is_head(name)
         or (name in current and current[name].shape == value.shape)
     }
     try:
@@ -64,7 +65,7 @@ def _load(model: nn.Module, checkpoint: str) -> None:
         raise LaunchError(
             f'The checkpoint "{checkpoint}" does not fit the model: {error}'
         ) from error
-    missing = [name for name in missing if not _is_head(name)]
+    missing = [name for name in missing if not is_head(name)]
     for names, what in ((missing, 'lacks'), (unexpected, 'has unknown')):
         if names:
             raise LaunchError(
@@ -83,7 +84,3 @@ def _load_tuned_part(model: nn.Module, state: dict) -> bool:
             load(model, state)
             return True
     return False
-
-
-def _is_head(name: str) -> bool:
-    return 'losses' in name.split('.')

@@ -21,11 +21,11 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from mmengine.config import DictAction  # noqa: E402
 from safetensors.torch import save  # noqa: E402
 
 from mmtpr.converters.adapted import (  # noqa: E402
-    load_adapted,
+    add_model_options,
+    load_named,
     without_heads,
 )
 from mmtpr.models.adapters import peft_adapter, remove_adapters  # noqa: E402
@@ -38,8 +38,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='path of the config with adapters')
-    parser.add_argument('checkpoint', help='path of the checkpoint')
+    add_model_options(parser)
     parser.add_argument('out', help='folder to write')
     parser.add_argument(
         '--root',
@@ -56,34 +55,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--base', metavar='FILE', help='write the weights of the base as well'
     )
-    parser.add_argument(
-        '--load-from',
-        metavar='FILE',
-        help='full checkpoint of this model with the weights below adapters, '
-        'for a CHECKPOINT without them (default: load_from of the config)',
-    )
-    parser.add_argument(
-        '--ema',
-        action='store_true',
-        help='take the averaged weights of an EMAHook',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
     return parser.parse_args()
 
 
 def main() -> None:
     """Export."""
     args = parse_args()
-    model, missing = load_adapted(
-        *(args.config, args.checkpoint, args.ema, args.cfg_options),
-        args.load_from,
-    )
+    model, missing = load_named(args)
     twice = args.out_proj and args.out_proj == 'twice'
     config, state = peft_adapter(model, args.root, twice)
     out = Path(args.out)

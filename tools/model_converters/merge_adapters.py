@@ -21,13 +21,13 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from mmengine.config import DictAction  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from mmtpr.converters.adapted import (  # noqa: E402
+    add_model_options,
     greatest_gap,
-    load_adapted,
+    load_named,
     probe,
     without_heads,
 )
@@ -41,34 +41,14 @@ def parse_args() -> argparse.Namespace:
         description=__doc__.split('\n')[0],
         epilog='A config without adapters loads the result.',
     )
-    parser.add_argument('config', help='path of the config with adapters')
-    parser.add_argument('checkpoint', help='path of the checkpoint')
+    add_model_options(parser)
     parser.add_argument('out', help='path of the merged checkpoint')
-    parser.add_argument(
-        '--load-from',
-        metavar='FILE',
-        help='full checkpoint of this model with the weights below adapters, '
-        'for a CHECKPOINT without them (default: load_from of the config)',
-    )
-    parser.add_argument(
-        '--ema',
-        action='store_true',
-        help='take the averaged weights of an EMAHook',
-    )
     parser.add_argument(
         '--tolerance',
         type=float,
         default=1e-5,
         help='greatest difference between outputs before and after, '
         'relative to the largest output (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. '
-        'model.encoder.module.pretrained=None',
     )
     return parser.parse_args()
 
@@ -113,10 +93,7 @@ def check(gaps: dict[str, float], tolerance: float) -> float:
 def main() -> None:
     """Merge and write."""
     args = parse_args()
-    model, missing = load_adapted(
-        *(args.config, args.checkpoint, args.ema, args.cfg_options),
-        args.load_from,
-    )
+    model, missing = load_named(args)
     if missing:
         print(
             f'{len(missing)} keys are not in the checkpoint; their weights '
