@@ -17,6 +17,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -203,14 +204,26 @@ def last_steps() -> list[Step]:
             '--cfg-options '
             f'test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        Step(
-            'picture',
-            'Draw ranked lists',
-            f'tools/analysis/visualize_ranking.py '
-            f'--ranking {OUT}/ranking.json '
-            f'--out {OUT}/ranking.png',
-        ),
+        picture_step(OUT, 'Draw ranked lists'),
     ]
+
+
+def picture_step(out: Path, title: str) -> Step:
+    """Draw the ranking that a test saved.
+
+    Args:
+        out (Path): Folder with ranking.json, which gets ranking.png.
+        title (str): What it does, in a few words.
+
+    Returns:
+        Step: The command.
+    """
+    return Step(
+        'picture',
+        title,
+        f'tools/analysis/visualize_ranking.py '
+        f'--ranking {out}/ranking.json --out {out}/ranking.png',
+    )
 
 
 def weights(name: str) -> str:
@@ -351,16 +364,34 @@ def parse_args(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def run_demo(
+    out: Path,
+    training: Callable[[], list[Step]],
+    testing: Callable[[], list[Step]],
+    summary: Callable[[Path, dict[str, float]], str],
+) -> None:
+    """Run a demo from the root of the project.
+
+    Args:
+        out (Path): Folder for results and logs.
+        training (Callable): Lists the commands up to the trained models.
+        testing (Callable): Lists those after it; called when the models are
+            there.
+        summary (Callable): Puts the results in a folder, and the time of
+            each step, into words.
+    """
+    os.chdir(ROOT)
+    demo = Demo(out=out)
+    for steps in (training, testing):
+        for step in steps():
+            demo.run(step)
+    demo.finish(summary(demo.out, demo.seconds))
+
+
 def main() -> None:
     """Run the demo."""
     args = parse_args(__doc__)
-    os.chdir(ROOT)
-    demo = Demo()
-    for step in stages(args.seed):
-        demo.run(step)
-    for step in last_steps():
-        demo.run(step)
-    demo.finish(summary(demo.out, demo.seconds))
+    run_demo(OUT, lambda: stages(args.seed), last_steps, summary)
 
 
 if __name__ == '__main__':

@@ -11,16 +11,16 @@ Data go to data/toy; weights and logs go to work_dirs. Needs the extra
 [blip2], for transformers' BERT.
 """
 
-import os
 from pathlib import Path
 
 from demo import (  # first: it makes the package known
     METRICS,
     ROOT,
-    Demo,
     Step,
     best_checkpoint,
     parse_args,
+    picture_step,
+    run_demo,
     stages,
     times,
     trained_parameters,
@@ -86,12 +86,7 @@ def testing_steps() -> list[Step]:
             f'tools/test.py {TUNED} {best} --out {OUT}/after.json '
             f'--cfg-options test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        Step(
-            'picture',
-            'Draw ranked lists',
-            f'tools/analysis/visualize_ranking.py '
-            f'--ranking {OUT}/ranking.json --out {OUT}/ranking.png',
-        ),
+        picture_step(OUT, 'Draw ranked lists'),
     ]
 
 
@@ -121,13 +116,7 @@ def summary(out: Path, seconds: dict[str, float]) -> str:
 def main() -> None:
     """Run the demo."""
     args = parse_args(__doc__)
-    os.chdir(ROOT)
-    demo = Demo(out=OUT)
-    for step in training_steps(args.seed):
-        demo.run(step)
-    for step in testing_steps():
-        demo.run(step)
-    demo.finish(summary(demo.out, demo.seconds))
+    run_demo(OUT, lambda: training_steps(args.seed), testing_steps, summary)
 
 
 if __name__ == '__main__':

@@ -11,16 +11,16 @@ is made first:
 Data go to data/toy and data/toy_composed; weights and logs go to work_dirs.
 """
 
-import os
 from pathlib import Path
 
 from demo import (  # first: it makes the package known
     METRICS,
     ROOT,
-    Demo,
     Step,
     best_checkpoint,
     parse_args,
+    picture_step,
+    run_demo,
     stages,
     times,
     weights,
@@ -141,12 +141,7 @@ def testing_steps() -> list[Step]:
             f'tools/test.py {FAFA} {best} --out {OUT}/fafa.json '
             f'--cfg-options test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        Step(
-            'picture',
-            'Draw references, sentences and what FAFA finds',
-            f'tools/analysis/visualize_ranking.py '
-            f'--ranking {OUT}/ranking.json --out {OUT}/ranking.png',
-        ),
+        picture_step(OUT, 'Draw references, sentences and what FAFA finds'),
     ]
 
 
@@ -182,13 +177,12 @@ def summary(out: Path, seconds: dict[str, float]) -> str:
 def main() -> None:
     """Run the demo."""
     args = parse_args(__doc__)
-    os.chdir(ROOT)
-    demo = Demo(out=OUT)
-    for step in [*missing_stages(args.seed), *training_steps(args.seed)]:
-        demo.run(step)
-    for step in testing_steps():
-        demo.run(step)
-    demo.finish(summary(demo.out, demo.seconds))
+    run_demo(
+        OUT,
+        lambda: [*missing_stages(args.seed), *training_steps(args.seed)],
+        testing_steps,
+        summary,
+    )
 
 
 if __name__ == '__main__':
