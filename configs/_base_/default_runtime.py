@@ -18,6 +18,7 @@ default_hooks = dict(
     # Checkpoints that load with weights_only=True, and exact --resume.
     plain_checkpoint=dict(type='mmtpr.PlainCheckpointHook'),
     randomness=dict(type='mmtpr.ReproducibleRandomnessHook'),
+    same_batches=dict(type='mmtpr.SameBatchesHook'),
     # Stops at NaN; interval=50 checks less often.
     finite_loss=dict(type='mmtpr.StopOnNonFiniteLossHook'),
     # Parameter counts; alpha and beta of WoRA in the log; adapters as files

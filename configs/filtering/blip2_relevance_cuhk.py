@@ -15,6 +15,7 @@ test_dataloader = dict(
     batch_size=64,
     num_workers=8,
     sampler=dict(type='DefaultSampler', shuffle=False),
+    batch_sampler=dict(type='mmtpr.WholeBatchSampler'),
     dataset=cuhk_test)
 test_cfg = dict(type='TestLoop')
 # Zero-shot retrieval by the same number, the best of 32 tokens.

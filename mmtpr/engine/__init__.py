@@ -6,6 +6,7 @@ from .hooks import (
     AtomicCheckpointHook,
     PlainCheckpointHook,
     ReproducibleRandomnessHook,
+    SameBatchesHook,
     StopOnNonFiniteLossHook,
     StrictLoadHook,
 )
@@ -28,6 +29,7 @@ __all__ = [
     'ReproducibleRandomnessHook',
     'RerankTestLoop',
     'RerankValLoop',
+    'SameBatchesHook',
     'StopOnNonFiniteLossHook',
     'StrictLoadHook',
 ]

@@ -1,4 +1,4 @@
-"""States of captions that a cross encoder pairs with many pictures."""
+"""States of captions that a cross encoder pairs with many images."""
 
 from collections.abc import Callable
 
@@ -31,10 +31,6 @@ class HeldTexts:
             states = torch.cat(list(encode(*part)))
             self._states[length] = (states, part[1].to(states.device))
         self._place = place.to(states.device)
-
-    def count(self, length: int) -> int:
-        """Count the captions of a length."""
-        return len(self._states[length][0])
 
     def take(self, rows: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """States (P, length, W) and masks of captions of one length."""

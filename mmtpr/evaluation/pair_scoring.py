@@ -1,25 +1,29 @@
-"""Matching scores of many pairs of caption and picture by a cross encoder.
+"""Matching scores of many pairs of caption and image by a cross encoder.
 
 The model offers
 
 - ``encode_text(tokens, mask) -> (features, embeds (K, L, W))``
 - ``image_keys_values(embeds (M, N, V))``: what cross-attention reads of
-  pictures, tensors of M rows in any nesting of lists, tuples and dicts
+  images, tensors of M rows in any nesting of lists, tuples and dicts
 - ``itm_scores(embeds (P, L, W), mask (P, L), keys_values=...) -> (P, )``
 - if it can, ``prepare_text(embeds (K, L, W), mask) -> (K, L, W)``: what
-  happens to a caption before it meets a picture, done once for each caption;
+  happens to a caption before it meets an image, done once for each caption;
   ``itm_scores`` is then called with ``prepared=True``
 
-Keys and values are made once for a block of pictures and picked for each
-pair. Captions are encoded once and cut to their length, rounded up to a
-multiple of four, so that padding costs next to nothing. Pairs run in batches
-of one shape for each length, the last one filled up: a pair gets the same
-score whatever else runs with it, hence for any number of processes.
+Captions are encoded once and cut to their length, rounded up to a multiple of
+four, so that padding costs next to nothing. Keys and values are made once for
+a block of the gallery and picked for each pair.
+
+How a score is rounded depends on the batch it is computed in: on the size of
+the batch and, with some kernels, on the pair's place in it. The batches are
+therefore planned from all pairs of the test (:func:`plan_batches`), whatever
+the number of processes, and whole batches are dealt to them. So a pair has
+the same score to the bit for any number of processes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,11 +31,28 @@ from torch import Tensor
 from .held_texts import HeldTexts
 
 
+class PairBatch(NamedTuple):
+    """Pairs that run together: captions of one length, images of one block.
+
+    Attributes:
+        length (int): Of the captions, in tokens.
+        rows (Tensor): Captions, of shape (P, ), long.
+        cols (Tensor): Columns of the candidate table, of shape (P, ), long.
+        images (Tensor): Images, counted from the block's first, of shape
+            (P, ), long.
+    """
+
+    length: int
+    rows: Tensor
+    cols: Tensor
+    images: Tensor
+
+
 class PairScorer:
     """Scores the pairs that a table of candidates names.
 
     In memory are, beside what is handed over: the states of ``query_block``
-    captions, the keys and values of ``gallery_block`` pictures, and those
+    captions, the keys and values of ``gallery_block`` images, and those
     and the activations of ``pair_batch`` pairs. With BERT-base over Swin-B
     these are 1.4 GB (56 tokens, 768 wide), 0.9 GB (six layers, 49 tokens)
     and about 0.5 GB in float32, whatever the size of the test set.
@@ -41,7 +62,7 @@ class PairScorer:
         query_block (int): Captions whose states are held. With more captions
             keys and values are made once for each block of them. Defaults to
             8192.
-        gallery_block (int): Pictures whose keys and values are held. Defaults
+        gallery_block (int): Images whose keys and values are held. Defaults
             to 512.
         pair_batch (int): Pairs that run at a time. Defaults to 128.
         text_batch (int): Captions encoded at a time. Defaults to 256.
@@ -85,49 +106,58 @@ class PairScorer:
     @torch.no_grad()
     def __call__(
         self,
-        images: Sequence[Tensor],
-        places: Tensor,
+        images: Sequence[Tensor] | Tensor,
         tokens: Tensor,
         mask: Tensor,
         index: Tensor,
-        num_images: int | None = None,
         held: list[HeldTexts] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> Tensor:
-        """Score the candidates that are among the given pictures.
+        """Score the candidates, or a share of them.
 
         Args:
-            images (Sequence[Tensor]): Embeddings of I pictures, each of shape
-                (N, V).
-            places (Tensor): Their indices in the gallery, of shape (I, ).
+            images (Sequence[Tensor] | Tensor): Embeddings of the whole
+                gallery of G images, each of shape (N, V). Slices are taken
+                of it, one for each block in which there are candidates, by
+                every process alike.
             tokens (Tensor): Of all captions, of shape (Q, L), padded at the
                 end.
             mask (Tensor): 1 where a token counts, of shape (Q, L).
             index (Tensor): Candidates of each caption by gallery index, of
                 shape (Q, k).
-            num_images (int, optional): Size of the whole gallery, where
-                ``images`` is a part of it. Defaults to I.
             held (list[HeldTexts], optional): The captions as :meth:`hold`
-                gave them, where they meet pictures again and again. Defaults
+                gave them, where they meet images again and again. Defaults
                 to None: they are encoded, a block at a time.
+            share (tuple[int, int]): Number of this process and of all of
+                them: every so manieth batch of the plan is run. The shares
+                of all processes add up to what one process gives, to the
+                bit. Defaults to (0, 1), all batches.
 
         Returns:
             Tensor: Of shape (Q, k), float32, on the CPU; 0 for candidates
-            that are not among the pictures.
+            of other shares.
         """
-        index, places = index.cpu(), places.cpu()
-        total = max(num_images or 0, len(images), int(index.max()) + 1)
-        size = max(1, min(self.sizes['gallery_block'], total))
+        index = index.cpu()
         scores = torch.zeros(index.shape, device=self.device)
+        size, number = self.sizes['gallery_block'], 0
         for start in range(0, len(index), self.sizes['query_block']):
             rows = slice(start, start + self.sizes['query_block'])
             texts = held[start // self.sizes['query_block']] if held else None
             texts = texts or HeldTexts(self._encode, tokens[rows], mask[rows])
             for first in range(0, len(images), size):
-                block = slice(first, first + size)
-                table = _places_in_block(index[rows], places[block], total)
-                self._score_block(
-                    texts, images[block], size, table, scores[rows]
+                batches = plan_batches(
+                    index[rows],
+                    texts.lengths,
+                    range(first, min(first + size, len(images))),
+                    self.sizes['pair_batch'],
                 )
+                if not batches:
+                    continue
+                block = images[first : first + size]
+                mine = batches[(share[0] - number) % share[1] :: share[1]]
+                number += len(batches)
+                if mine:
+                    self._score_block(texts, block, mine, scores[rows])
         return scores.cpu()
 
     @torch.no_grad()
@@ -148,23 +178,23 @@ class PairScorer:
     def _score_block(
         self,
         texts: HeldTexts,
-        images: Sequence[Tensor],
-        size: int,
-        table: Tensor,
+        images: Sequence[Tensor] | Tensor,
+        batches: list[PairBatch],
         out: Tensor,
     ) -> None:
-        """Write the scores of pairs with one block of pictures."""
-        pairs = _pairs_by_length(table, texts.lengths)
-        if not pairs:
-            return
-        values = self._keys_values(images, size)
-        for length, *where in pairs:
-            take = partial(texts.take, length=length)
-            batch = texts.count(length) * table.shape[1]
-            batch = min(self.sizes['pair_batch'], batch)
-            # One copy for all pairs of a length.
-            rows, cols, places = torch.stack(where).to(self.device)
-            out[rows, cols] = self._score(take, rows, places, values, batch)
+        """Write the scores of some batches of one block of images."""
+        if not isinstance(images, Tensor):
+            images = torch.stack(list(images))  # (M, N, V)
+        values = self.model.image_keys_values(images.to(self.device))
+        known = dict(prepared=True) if self.prepare else {}
+        for length, *where in batches:
+            rows, cols, image = torch.stack(where).to(self.device)
+            picked = map_tensors(partial(_pick, index=image), values)
+            states, mask = texts.take(rows, length)  # (P, length, W)
+            scores = self.model.itm_scores(
+                states, mask, keys_values=picked, **known
+            )
+            out[rows, cols] = scores.float()
 
     def _encode(self, tokens: Tensor, mask: Tensor) -> Iterator[Tensor]:
         """Yield the states of some captions at a time."""
@@ -176,33 +206,6 @@ class PairScorer:
                 tokens[some].to(self.device), counts
             )
             yield self.prepare(states, counts) if self.prepare else states
-
-    def _keys_values(self, images: Sequence[Tensor], size: int) -> Any:
-        chosen = _fill(torch.arange(len(images)), size).tolist()
-        embeds = torch.stack([images[i] for i in chosen])
-        return self.model.image_keys_values(embeds.to(self.device))
-
-    def _score(
-        self,
-        text: Callable,
-        rows: Tensor,
-        images: Tensor,
-        values: Any,
-        size: int,
-    ) -> Tensor:
-        """(P, ) captions and pictures of the block -> (P, ) float32."""
-        parts = []
-        known = dict(prepared=True) if self.prepare else {}
-        for start in range(0, len(rows), size):
-            some = slice(start, start + size)
-            image = _fill(images[some], size)
-            picked = map_tensors(partial(_pick, index=image), values)
-            states, mask = text(_fill(rows[some], size))
-            found = self.model.itm_scores(
-                states, mask, keys_values=picked, **known
-            )
-            parts.append(found.float()[: len(rows[some])])
-        return torch.cat(parts)
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], values: Any) -> Any:
@@ -224,36 +227,37 @@ def map_tensors(function: Callable[[Tensor], Tensor], values: Any) -> Any:
     return values
 
 
-def _places_in_block(index: Tensor, places: Tensor, total: int) -> Tensor:
-    """(Q, k) gallery indices -> places in a block of pictures, or -1."""
-    local = torch.full((total,), -1)
-    local[places] = torch.arange(len(places))
-    return local[index]
+def plan_batches(
+    index: Tensor, lengths: Tensor, block: range, size: int
+) -> list[PairBatch]:
+    """Plan the batches of all pairs with images of a block.
 
+    The plan follows from the pairs alone. It knows no processes.
 
-def _pairs_by_length(
-    table: Tensor, lengths: Tensor
-) -> list[tuple[int, Tensor, Tensor, Tensor]]:
-    """Split the pairs with a picture of the block by caption length.
+    Args:
+        index (Tensor): Candidates of each caption by gallery index, of shape
+            (Q, k), long.
+        lengths (Tensor): Lengths of the captions, of shape (Q, ), long.
+        block (range): Gallery indices of the block.
+        size (int): Most pairs in a batch.
 
-    (Q, k) places in the block or -1, (Q, ) -> length, rows, columns, places.
+    Returns:
+        list[PairBatch]: Pairs of one length after those of a shorter one,
+        each length in the order of the table.
     """
-    rows, cols = (table >= 0).nonzero(as_tuple=True)
-    places = table[rows, cols]
-    found = lengths[rows]
-    return [
-        (length, rows[same], cols[same], places[same])
-        for length in found.unique().tolist()
-        for same in [(found == length).nonzero()[:, 0]]
-    ]
+    inside = (index >= block.start) & (index < block.stop)  # (Q, k)
+    rows, cols = inside.nonzero(as_tuple=True)  # (P, )
+    images = index[rows, cols] - block.start
+    own = lengths[rows]
+    batches = []
+    for length in own.unique().tolist():
+        same = (own == length).nonzero()[:, 0]
+        batches += [
+            PairBatch(length, rows[some], cols[some], images[some])
+            for some in same.split(size)
+        ]
+    return batches
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     return values.index_select(0, index)
-
-
-def _fill(index: Tensor, size: int) -> Tensor:
-    """Repeat the last index up to a size."""
-    if len(index) >= size:
-        return index
-    return torch.cat([index, index[-1:].expand(size - len(index))])

@@ -4,9 +4,11 @@ The score of a pair is the mean of the ``topk_tokens`` largest of the T dot
 products. Neither (Q, G, T) nor anything of that order is ever in memory.
 
 The matrix product always runs on tiles of one fixed shape, the last ones
-filled with zeros, so the score of a pair depends on its vectors alone: not on
-where they stand, on the size of a chunk or on the other items. Equal features
-give equal scores, hence true ties.
+filled with zeros, and a query and an item have their place in a tile by their
+own index. The score of a pair therefore depends on neither the size of a chunk
+nor the number of threads nor the other items. It may depend on where the two
+stand, as some kernels round edge rows of a tile otherwise; so that equal items
+still tie, all of them get the scores of the first.
 """
 
 import threading
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 
 import torch
 
+from .equal_items import equal_items
 from .product import product
 from .stacked_items import StackedItems
 from .threads import map_in_threads
@@ -86,9 +89,15 @@ def similarity_blocks(
     size = chunk_size or _default_chunk(len(tokens))
     if size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}.')
+    equal = equal_items(tokens)
     for start in range(0, len(query), size):
         block = query[start : start + size]
-        yield start, _score_block(block, tokens, topk_tokens)
+        scores = _score_block(block, start, tokens, topk_tokens)
+        if equal is not None:
+            later, first = equal
+            scores[:, later] = scores[:, first]
+        yield start, scores
+        del scores  # or two blocks are alive while the next one is made
 
 
 def _check(
@@ -116,7 +125,10 @@ def _default_chunk(gallery: int) -> int:
 
 
 def _score_block(
-    query: torch.Tensor, tokens: torch.Tensor | StackedItems, k: int
+    query: torch.Tensor,
+    start: int,
+    tokens: torch.Tensor | StackedItems,
+    k: int,
 ) -> torch.Tensor:
     """(B, D), (N, T, D) -> (B, N), one column of tiles after the other."""
     items = max(1, _TILE_VECTORS // tokens.shape[1])
@@ -128,7 +140,8 @@ def _score_block(
         if not hasattr(local, 'buffers'):
             local.buffers = _new_buffers(tokens, items)
         some = slice(col, col + items)
-        _score_column(query, tokens[some], k, out[:, some], *local.buffers)
+        part, scores = tokens[some], out[:, some]
+        _score_column(query, start, part, k, scores, *local.buffers)
 
     map_in_threads(column, range(0, len(tokens), items), query.is_cuda)
     return out
@@ -146,20 +159,28 @@ def _new_buffers(
 
 def _score_column(
     query: torch.Tensor,
+    start: int,
     part: torch.Tensor,
     k: int,
     out: torch.Tensor,
     left: torch.Tensor,
     right: torch.Tensor,
 ) -> None:
-    """Score all queries (B, D) against a few items into ``out`` (B, n)."""
+    """Score all queries (B, D) against a few items into ``out`` (B, n).
+
+    The first query has the index ``start`` in the whole set, which decides
+    its row in a tile.
+    """
     left[:, : len(part)] = part.transpose(0, 1)
-    for row in range(0, len(query), _TILE_QUERIES):
-        some = query[row : row + _TILE_QUERIES]
-        right[: len(some)] = some
+    stop = start + len(query)
+    for tile_start in range(start - start % _TILE_QUERIES, stop, _TILE_QUERIES):
+        first = max(start, tile_start)
+        last = min(stop, tile_start + _TILE_QUERIES)
+        rows = slice(first - tile_start, last - tile_start)
+        right[rows] = query[first - start : last - start]
         tile = product(left.flatten(0, 1), right).unflatten(0, left.shape[:2])
-        score = mean_of_top(tile, k)[: len(part), : len(some)]
-        out[row : row + len(some)] = score.t()
+        score = mean_of_top(tile, k)[: len(part), rows]  # (n, rows)
+        out[first - start : last - start] = score.t()
 
 
 def mean_of_top(planes: torch.Tensor, k: int) -> torch.Tensor:

@@ -28,6 +28,17 @@ class StackedItems:
     def __getitem__(self, index: slice) -> Tensor:
         return torch.stack(self._items[index])
 
+    def item(self, index: int) -> Tensor:
+        """Give one item.
+
+        Args:
+            index (int): Its index.
+
+        Returns:
+            Tensor: Of shape (T, D).
+        """
+        return self._items[index]
+
     def dim(self) -> int:
         """Number of dimensions.
 

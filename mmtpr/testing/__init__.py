@@ -6,9 +6,12 @@ from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
 from .tiny_cross_model import TinyCrossModel
 from .tiny_data import write_tiny_cuhk, write_tiny_data
 from .tiny_swin_bert import tiny_swin_bert_cfg
+from .uneven_kernels import disturb_kernels, disturb_rows
 
 __all__ = [
     'TinyCrossModel',
+    'disturb_kernels',
+    'disturb_rows',
     'shrink_config',
     'tiny_blip2_cfg',
     'tiny_clip_cfg',

@@ -8,12 +8,13 @@ import zlib
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 
 from mmtpr.structures import RetrievalDataSample
-from mmtpr.testing import TinyCrossModel
+from mmtpr.testing import TinyCrossModel, disturb_kernels
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -26,7 +27,7 @@ NUM_IDS, NUM_QUERIES, NUM_GALLERY = 6, 41, 36
 
 @DATASETS.register_module(force=True)
 class CaptionsAndPictures(BaseDataset):
-    """Queries of 3 to 20 tokens, then pictures of noise."""
+    """Queries of 3 to 20 tokens, then images of coloured patches."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class CaptionsAndPictures(BaseDataset):
             tokens[3 + idx % 18 :] = 0
             sample.tokens = tokens
         if info['role'] == 'gallery' and self.pictures:
-            image = noise(generator)
+            image = patches(generator)
         return dict(inputs=dict(image=image), data_samples=sample)
 
 
@@ -74,7 +75,7 @@ class AttributePictures(BaseDataset):
 
     def prepare_data(self, idx):
         sample = RetrievalDataSample(metainfo=self.get_data_info(idx))
-        image = noise(torch.Generator().manual_seed(idx))
+        image = patches(torch.Generator().manual_seed(idx))
         image = image if self.pictures else None
         return dict(inputs=dict(image=image), data_samples=sample)
 
@@ -89,13 +90,20 @@ def seeded_cross_model():
     return model
 
 
+@MODELS.register_module(force=True)
+def uneven_cross_model():
+    """The same on a processor whose kernels treat rows differently."""
+    return disturb_kernels(seeded_cross_model())
+
+
 def model_cfg():
     return dict(type='seeded_cross_model')
 
 
-def noise(generator):
-    size = (3, 64, 32)
-    return torch.randint(256, size, generator=generator).to(torch.uint8)
+def patches(generator):
+    """An image of 3 x 2 colours, so that features differ clearly."""
+    colours = torch.randint(256, (1, 3, 3, 2), generator=generator)
+    return F.interpolate(colours.float(), (64, 32))[0].to(torch.uint8)
 
 
 def words_of(results):
@@ -115,6 +123,7 @@ def loader(dataset, batch_size=8):
         batch_size=batch_size,
         num_workers=0,
         sampler=dict(type='DefaultSampler', shuffle=False),
+        batch_sampler=dict(type='mmtpr.WholeBatchSampler'),
     )
 
 
@@ -142,4 +151,5 @@ def runner_of(
 
 
 if __name__ == '__main__':
-    main(lambda folder: runner_of(folder, 'test').test())
+    uneven = dict(type='uneven_cross_model')
+    main(lambda folder: runner_of(folder, 'test', model=uneven).test())

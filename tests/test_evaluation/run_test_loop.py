@@ -13,6 +13,7 @@ from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.testing import disturb_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -37,16 +38,21 @@ class ToyRetrieval(BaseDataset):
 
 @MODELS.register_module()
 class ToyRetriever(BaseModel):
-    """Features from the place of a sample; some of them equal."""
+    """Features from the number of a sample and its place in the batch."""
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         assert mode == 'predict'
+        rows = []
         for index, sample in zip(inputs, data_samples, strict=True):
-            shape = (DIM,) if sample.role == 'query' else (TOKENS, DIM)
             generator = torch.Generator().manual_seed(int(index) % 70)
-            features = torch.randn(*shape, generator=generator)
+            features = torch.randn(TOKENS, DIM, generator=generator)
             features[..., sample.pid] += 1
-            sample.features = features
+            rows.append(features)
+        rows = disturb_rows(torch.stack(rows).flatten(1))
+        rows = rows.unflatten(1, (TOKENS, DIM))
+        for features, sample in zip(rows, data_samples, strict=True):
+            query = sample.role == 'query'
+            sample.features = features[0] if query else features
         return data_samples
 
 
@@ -59,6 +65,7 @@ def test(folder):
             batch_size=4,
             num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=False),
+            batch_sampler=dict(type='mmtpr.WholeBatchSampler'),
         ),
         test_cfg=dict(),
         test_evaluator=dict(

@@ -1,22 +1,26 @@
-"""Scores of pairs in batches against one pair at a time."""
+"""Scores of pairs in planned batches against one pair at a time."""
 
 import pytest
 import torch
 
 from mmtpr.evaluation import PairScorer
-from mmtpr.evaluation.pair_scoring import map_tensors
-from mmtpr.testing import TinyCrossModel
+from mmtpr.evaluation.pair_scoring import map_tensors, plan_batches
+from mmtpr.testing import TinyCrossModel, disturb_kernels
 
 
-@pytest.fixture(scope='module')
-def model():
+def build():
     torch.manual_seed(0)
     return TinyCrossModel(layers=2).eval()
 
 
 @pytest.fixture(scope='module')
+def model():
+    return build()
+
+
+@pytest.fixture(scope='module')
 def data():
-    """13 pictures, 11 captions of 1 to 30 tokens, 4 candidates each."""
+    """13 images, 11 captions of 1 to 30 tokens, 4 candidates each."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(13, 7, 24, generator=generator)
     tokens = torch.randint(1, 100, (11, 30), generator=generator)
@@ -51,42 +55,53 @@ SIZES = [
 
 @pytest.mark.parametrize('sizes', SIZES)
 def test_scores(model, data, sizes):
-    images, *texts = data
-    found = PairScorer(model, **sizes)(images, torch.arange(13), *texts)
+    found = PairScorer(model, **sizes)(*data)
     expected = one_at_a_time(model, data)
     assert found.std() > 1e-3
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_shares_of_the_gallery_add_up_to_the_same_bits(model, data):
-    """As processes do: any split, any order."""
-    images, *texts = data
-    scorer = PairScorer(model, gallery_block=4, pair_batch=5)
-    whole = scorer(images, torch.arange(13), *texts)
-    for parts in ([range(0, 13, 2), range(1, 13, 2)], [[12], range(12)]):
-        shares = []
-        for part in parts:
-            places = torch.tensor(list(part))
-            shares.append(scorer(images[places], places, *texts, 13))
-        assert torch.equal(sum(shares), whole)
-        own = torch.isin(texts[2], places)
-        assert (shares[-1][~own] == 0).all()
-    assert (scorer([], torch.zeros(0).long(), *texts, 13) == 0).all()
+@pytest.mark.parametrize('sizes', SIZES)
+@pytest.mark.parametrize('world', [2, 3, 50])
+def test_shares_add_up_to_the_same_bits(data, sizes, world):
+    """For any number of processes, on any kernel."""
+    scorer = PairScorer(disturb_kernels(build()), **sizes)
+    whole = scorer(*data)
+    shares = [scorer(*data, share=(rank, world)) for rank in range(world)]
+    assert torch.equal(sum(shares), whole)
+    owners = sum((share != 0).int() for share in shares)
+    assert (owners == 1).all()
+    # Batches of 128 pairs of one length are too few for 50 processes.
+    assert (shares[1] != 0).any()
+
+
+def test_batches_are_planned_from_the_pairs_alone(data):
+    index, lengths = data[3], torch.tensor([4, 8] * 5 + [4])
+    pairs = torch.zeros(index.shape, dtype=torch.long)
+    for block in (range(4), range(4, 13)):
+        batches = plan_batches(index, lengths, block, 5)
+        assert [b.length for b in batches] == sorted(b.length for b in batches)
+        for length, rows, cols, images in batches:
+            assert 1 <= len(rows) <= 5
+            assert (lengths[rows] == length).all()
+            assert torch.equal(index[rows, cols], images + block.start)
+            pairs[rows, cols] += 1
+    assert (pairs == 1).all()
+    assert plan_batches(index, lengths, range(50, 60), 5) == []
 
 
 def test_a_model_need_not_prepare_captions(model, data, monkeypatch):
-    images, *texts = data
-    usual = PairScorer(model)(images, torch.arange(13), *texts)
+    usual = PairScorer(model)(*data)
     monkeypatch.delattr(type(model), 'prepare_text')
     monkeypatch.setattr(
         type(model), 'itm_scores', _unprepared(type(model).itm_scores)
     )
-    plain = PairScorer(model)(images, torch.arange(13), *texts)
+    plain = PairScorer(model)(*data)
     torch.testing.assert_close(plain, usual, atol=1e-6, rtol=1e-5)
 
 
 def _unprepared(scores):
-    """Scores of a model that reads captions anew for each picture."""
+    """Scores of a model that reads captions anew for each image."""
 
     def of_pairs(self, embeds, mask, keys_values):
         embeds = self.cross_layers[0].read_text(embeds, mask)
@@ -96,7 +111,6 @@ def _unprepared(scores):
 
 
 def test_work_is_done_once(model, data, monkeypatch):
-    images, *texts = data
     calls = dict(encode_text=[], image_keys_values=[], itm_scores=[])
 
     def count(method, seen):
@@ -109,9 +123,9 @@ def test_work_is_done_once(model, data, monkeypatch):
     for name, seen in calls.items():
         monkeypatch.setattr(model, name, count(getattr(model, name), seen))
     scorer = PairScorer(model, gallery_block=5, pair_batch=8)
-    scorer(images, torch.arange(13), *texts)
-    # Three blocks of five pictures, the last filled up.
-    assert calls['image_keys_values'] == [(5, 7, 24)] * 3
+    scorer(*data)
+    # Three blocks of at most five images.
+    assert calls['image_keys_values'] == [(n, 7, 24) for n in (5, 5, 3)]
     # Each caption once, with those of its length, without padding.
     assert [tuple(shape) for shape in calls['encode_text']] == [
         (2, 4),
@@ -123,34 +137,33 @@ def test_work_is_done_once(model, data, monkeypatch):
         (1, 28),
         (2, 30),
     ]
-    # One batch for each length and block, of the size of the length's pairs.
+    # At most a batch for each length and block, nothing is filled up.
     sizes = {}
     for number, length, _ in calls['itm_scores']:
         sizes.setdefault(length, []).append(number)
-    assert {length: set(own) for length, own in sizes.items()} == {
-        length: {4 * number}
+    assert {length: sum(own) for length, own in sizes.items()} == {
+        length: 4 * number
         for number, length in (s[:2] for s in calls['encode_text'])
     }
     assert all(len(own) <= 3 for own in sizes.values())
 
 
 @pytest.mark.parametrize('block', [4, 8192])
-def test_held_captions_give_the_same(model, data, block, monkeypatch):
-    images, *texts = data
-    scorer = PairScorer(model, query_block=block)
-    usual = scorer(images, torch.arange(13), *texts)
-    held = scorer.hold(*texts[:2])
-    monkeypatch.setattr(model, 'encode_text', None)
-    again = scorer(images, torch.arange(13), *texts, held=held)
+def test_held_captions_give_the_same(data, block, monkeypatch):
+    uneven = disturb_kernels(build())
+    scorer = PairScorer(uneven, query_block=block)
+    usual = scorer(*data)
+    held = scorer.hold(*data[1:3])
+    monkeypatch.setattr(uneven, 'encode_text', None)
+    again = scorer(*data, held=held)
     assert torch.equal(again, usual)
 
 
 def test_precision_of_autocast(model, data):
-    images, *texts = data
     scorer = PairScorer(model)
-    exact = scorer(images, torch.arange(13), *texts)
+    exact = scorer(*data)
     with torch.autocast('cpu', torch.bfloat16):
-        half = scorer(images, torch.arange(13), *texts)
+        half = scorer(*data)
     assert half.dtype == torch.float32
     assert not torch.equal(half, exact)
     assert torch.allclose(half, exact, atol=0.05)

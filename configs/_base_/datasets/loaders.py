@@ -16,5 +16,7 @@ val_dataloader = dict(
     persistent_workers=True,
     pin_memory=True,
     drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    # The batches of one process, whatever their number.
+    batch_sampler=dict(type='mmtpr.WholeBatchSampler'))
 test_dataloader = val_dataloader

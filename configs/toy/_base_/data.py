@@ -63,7 +63,9 @@ val_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    # The batches of one process, whatever their number.
+    batch_sampler=dict(type='mmtpr.WholeBatchSampler'))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='mmtpr.PersonRetrievalMetric')

@@ -6,6 +6,7 @@ from .atomic_checkpoint import AtomicCheckpointHook
 from .finite_loss import StopOnNonFiniteLossHook
 from .plain_checkpoint import PlainCheckpointHook
 from .randomness import ReproducibleRandomnessHook
+from .same_batches import SameBatchesHook
 from .strict_load import StrictLoadHook
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
+    'SameBatchesHook',
     'StopOnNonFiniteLossHook',
     'StrictLoadHook',
 ]

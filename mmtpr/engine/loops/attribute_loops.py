@@ -88,7 +88,6 @@ class _AttributeLoop(StagedLoop):
         self._held = self._held or self.scorer.hold(*texts)
         scores = self.scorer(
             embeds,
-            torch.arange(number),
             *texts,
             torch.arange(number).expand(2 * len(self.prompts), number),
             held=self._held,

@@ -1,10 +1,18 @@
 """What the processes of a test know about queries and gallery, together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from mmengine.dist import all_gather_object, get_dist_info
+from mmengine.dist import (
+    all_gather,
+    all_gather_object,
+    get_dist_info,
+    get_rank,
+)
 from torch import Tensor
+
+from mmtpr.evaluation.whole_set import join_samples, number_samples
 
 
 @dataclass
@@ -12,104 +20,125 @@ class TestSet:
     """Features and captions of a whole test set, in its order.
 
     Args:
-        is_query (Tensor): Of all S samples, of shape (S, ), bool.
         query (Tensor): Features of the queries, of shape (Q, D).
         gallery (Tensor): Features of the gallery, of shape (G, D).
         tokens (Tensor): Captions of the queries, of shape (Q, L).
         mask (Tensor): 1 where a token counts, of shape (Q, L).
-        positions (Tensor): Which samples this process has, of shape (n, );
-            one that the sampler repeated has the number of the original.
-        repeated (Tensor): Whether another one stands for it, of shape (n, ).
+        query_rows (list[int]): For each sample of this process its row among
+            the queries, -1 of a gallery item.
+        gallery_owners (list[tuple[int, int]]): Process that has a gallery
+            item, and place of the item among the samples of the process.
     """
 
     # pytest: no test class
     __test__ = False
 
-    is_query: Tensor
     query: Tensor
     gallery: Tensor
     tokens: Tensor
     mask: Tensor
-    positions: Tensor
-    repeated: Tensor
-
-    def rows(self) -> Tensor:
-        """Number of each sample among those of its role.
-
-        Returns:
-            Tensor: Of shape (S, ), long.
-        """
-        query = self.is_query.long()
-        return torch.where(
-            self.is_query, query.cumsum(0), (1 - query).cumsum(0)
-        ).sub_(1)
+    query_rows: list[int]
+    gallery_owners: list[tuple[int, int]]
 
 
 def gather_test_set(
-    size: int, features: Tensor, is_query: Tensor, tokens: Tensor, mask: Tensor
+    size: int,
+    sample_idx: Sequence[int | None],
+    features: Sequence[Tensor],
+    captions: dict[int, tuple[Tensor, Tensor]],
 ) -> TestSet:
     """Exchange features and captions between processes.
 
-    Process r of n has the samples r, r + n, ... as mmengine's samplers give
-    them and its metrics expect them.
-
     Args:
         size (int): Number S of samples of the test set.
-        features (Tensor): Of this process' n samples, of shape (n, D).
-        is_query (Tensor): Whether each is a query, of shape (n, ).
-        tokens (Tensor): Captions of its queries, of shape (q, L), q may be 0.
-        mask (Tensor): 1 where a token counts, of shape (q, L).
+        sample_idx (Sequence[int | None]): Of this process' n samples.
+        features (Sequence[Tensor]): Their features, each of shape (D, ).
+        captions (dict[int, tuple[Tensor, Tensor]]): Tokens and mask, each of
+            shape (L, ), of those that are queries, by place.
 
     Returns:
-        TestSet: The same in all processes but for ``positions`` and
-        ``repeated``.
+        TestSet: The same in all processes but for ``query_rows``.
 
     Raises:
         ValueError: If the samples of all processes are not the test set, or
             there are no queries or no gallery.
     """
-    rank, world = get_dist_info()
-    numbers = torch.arange(len(features)) * world + rank
     own = dict(
-        numbers=numbers,
-        features=features.cpu(),
-        is_query=is_query.cpu(),
-        tokens=tokens.cpu(),
-        mask=mask.cpu(),
+        sample_idx=list(sample_idx),
+        features=torch.stack(list(features)).cpu() if features else (),
+        captions=[captions.get(place) for place in range(len(features))],
     )
     parts = all_gather_object(own)
-    order = torch.cat([part['numbers'] for part in parts]).argsort()
-    is_query = torch.cat([part['is_query'] for part in parts])
-    # Place of each query's caption, by place of its sample.
-    caption = (is_query.long().cumsum(0) - 1)[order][:size]
-    features = torch.cat([part['features'] for part in parts])[order][:size]
-    is_query = is_query[order][:size]
+    numbers = number_samples([part['sample_idx'] for part in parts], size)
+
+    def joined(key: str) -> list:
+        return join_samples([part[key] for part in parts], numbers, size)
+
+    texts = joined('captions')
+    is_query = torch.tensor([text is not None for text in texts])
     _check(size, is_query)
-    captions = {
-        key: torch.cat([part[key] for part in parts if len(part[key])])
-        for key in ('tokens', 'mask')
-    }
+    rows = torch.stack(joined('features'))  # (S, D)
+    tokens, mask = zip(*(text for text in texts if text), strict=True)
+    places = [[(r, p) for p in range(len(n))] for r, n in enumerate(numbers)]
+    owners = join_samples(places, numbers, size)
+    row = torch.where(is_query, is_query.cumsum(0) - 1, -1)
     return TestSet(
-        is_query,
-        features[is_query],
-        features[~is_query],
-        captions['tokens'][caption[is_query]],
-        captions['mask'][caption[is_query]],
-        numbers % size,
-        numbers >= size,
+        rows[is_query],
+        rows[~is_query],
+        torch.stack(tokens),
+        torch.stack(mask),
+        row[torch.tensor(numbers[get_rank()], dtype=torch.long)].tolist(),
+        [owners[i] for i in (~is_query).nonzero()[:, 0].tolist()],
     )
+
+
+class ScatteredItems:
+    """Tensors that lie with several processes, exchanged a slice at a time.
+
+    Taking a slice is an act of all processes: each must take the same ones in
+    the same order, and each gets the whole slice.
+
+    Args:
+        own (dict[int, Tensor]): The items of this process by place, all of
+            one shape and type.
+        owners (Sequence[tuple[int, int]]): Process and place of each item.
+    """
+
+    def __init__(
+        self, own: dict[int, Tensor], owners: Sequence[tuple[int, int]]
+    ) -> None:
+        self.own, self.owners = own, list(owners)
+        self.rank, self.world = get_dist_info()
+        first = next(iter(own.values()), None)
+        form = None if first is None else (first.shape, first.dtype)
+        forms = [x for x in all_gather_object(form) if x is not None]
+        self.shape, self.dtype = forms[0] if forms else (torch.Size(), None)
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    def __getitem__(self, some: slice) -> Tensor:
+        """Give a slice of the items, of shape (M, ...)."""
+        owners = self.owners[some]
+        mine = [self.own[p] for r, p in owners if r == self.rank]
+        if self.world == 1:
+            return torch.stack(mine)
+        counts = [0] * self.world
+        for rank, _ in owners:
+            counts[rank] += 1
+        sent = torch.zeros(max(counts), *self.shape, dtype=self.dtype)
+        for row, item in enumerate(mine):
+            sent[row] = item
+        # As bytes, which every backend takes.
+        got = all_gather(sent.view(-1).view(torch.uint8))
+        parts = [iter(x.cpu().view(self.dtype).view_as(sent)) for x in got]
+        return torch.stack([next(parts[rank]) for rank, _ in owners])
 
 
 def _check(size: int, is_query: Tensor) -> None:
     queries = int(is_query.sum())
-    if len(is_query) < size:
-        raise ValueError(
-            f'The data loaders gave {len(is_query)} of {size} samples. '
-            'Re-ranking needs all of them: drop_last=False and a sampler that '
-            'covers the test set.'
-        )
     if not 0 < queries < size:
         raise ValueError(
             f'The test set has {queries} queries and {size - queries} gallery '
-            'items. Re-ranking needs both in one data set.'
+            'items. Re-ranking needs both in one dataset.'
         )

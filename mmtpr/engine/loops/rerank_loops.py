@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, broadcast, get_dist_info
 from mmengine.logging import print_log
 from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
@@ -15,7 +15,7 @@ from mmtpr.evaluation.reranking import top_candidates
 from mmtpr.registry import LOOPS
 from mmtpr.structures import RetrievalDataSample
 
-from .candidates import TestSet, gather_test_set
+from .candidates import ScatteredItems, TestSet, gather_test_set
 from .staged import StagedLoop, text_mask
 
 
@@ -101,8 +101,7 @@ class _RerankLoop(StagedLoop):
         """
         start = len(self._samples)
         if 'image' in inputs:
-            images = self._filled(inputs['image'])
-            features, embeds = self.model.encode_image(images)
+            features, embeds = self.model.encode_image(inputs['image'])
             values = (features.float().cpu(), embeds.cpu())
             for i, *own in _rows(inputs['image_index'], *values):
                 if samples[i].role != 'query':
@@ -110,8 +109,7 @@ class _RerankLoop(StagedLoop):
                     self._images[start + i] = own[1]
         if 'tokens' in inputs:
             tokens, mask = inputs['tokens'], text_mask(self.model, inputs)
-            filled = self._filled(tokens), self._filled(mask)
-            features, _ = self.model.encode_text(*filled)
+            features, _ = self.model.encode_text(tokens, mask)
             values = (features.float().cpu(), tokens.cpu(), mask.cpu())
             for i, *own in _rows(inputs['tokens_index'], *values):
                 if samples[i].role == 'query':
@@ -123,31 +121,18 @@ class _RerankLoop(StagedLoop):
         self._samples.extend(samples)
         return list(samples)
 
-    def _filled(self, rows: Tensor) -> Tensor:
-        """Repeat the last row up to the batch size.
-
-        How a sum is rounded depends on the shape of a batch, and which one is
-        not full on the number of processes.
-        """
-        missing = (self.dataloader.batch_size or 0) - len(rows)
-        if missing <= 0:
-            return rows
-        return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
-
     def finish(self) -> None:
         """Score the candidates and hand all samples to the evaluator."""
         begin = time.perf_counter()
         known = self._gather()
-        index = top_candidates(known.query, known.gallery, self.topk)
-        rows, own = known.rows(), ~known.repeated
-        numbers = [i for i in self._images if own[i]]
+        index = self._candidates(known)
+        gallery = ScatteredItems(self._images, known.gallery_owners)
         scores = self.scorer(
-            [self._images[i] for i in numbers],
-            rows[known.positions[torch.tensor(numbers, dtype=torch.long)]],
+            gallery,
             known.tokens,
             known.mask,
             index,
-            len(known.gallery),
+            share=get_dist_info(),
         )
         # Each pair is scored by one process and 0 in the others.
         all_reduce(scores)
@@ -157,27 +142,28 @@ class _RerankLoop(StagedLoop):
             f'{time.perf_counter() - begin:.1f} s.',
             logger='current',
         )
-        for i, row in enumerate(rows[known.positions].tolist()):
-            if i in self._captions:
-                self._samples[i].rerank_index = index[row].int()
-                self._samples[i].rerank_score = scores[row]
+        pairs = zip(self._samples, known.query_rows, strict=True)
+        for sample, row in pairs:
+            if row >= 0:
+                sample.rerank_index = index[row].int()
+                sample.rerank_score = scores[row]
         self.evaluator.process(data_samples=self._samples, data_batch=None)
 
+    def _candidates(self, known: TestSet) -> Tensor:
+        """Candidates of all queries, (Q, k), as the first process has them.
+
+        The batches of pairs follow from them, so all must have the same.
+        """
+        index = top_candidates(known.query, known.gallery, self.topk)
+        broadcast(index)
+        return index
+
     def _gather(self) -> TestSet:
-        samples = self._samples
-        captions = list(self._captions.values())
-        empty = torch.zeros(0, 0, dtype=torch.long)
-        tokens, mask = (
-            (torch.stack(part) for part in zip(*captions, strict=True))
-            if captions
-            else (empty, empty)
-        )
         return gather_test_set(
             len(self.dataloader.dataset),
-            torch.stack([sample.features.view(-1) for sample in samples]),
-            torch.tensor([i in self._captions for i in range(len(samples))]),
-            tokens,
-            mask,
+            [sample.get('sample_idx') for sample in self._samples],
+            [sample.features.view(-1) for sample in self._samples],
+            self._captions,
         )
 
 
@@ -189,9 +175,12 @@ class RerankTestLoop(_RerankLoop, TestLoop):
     ``encode_text(tokens, mask) -> (features, states)``,
     ``image_keys_values`` and ``itm_scores`` (see :class:`PairScorer`).
     Queries and gallery come through one data loader, split over processes by
-    the sampler. Each process keeps the tokens of its own pictures, on the
-    CPU, and scores the pairs with them; features and captions are exchanged.
-    With any number of processes the scores are the same.
+    the sampler. Each process keeps the tokens of its own images, on the CPU;
+    features and captions are exchanged at once, tokens a block at a time, and
+    the batches of pairs are dealt to the processes. With
+    ``batch_sampler=dict(type='mmtpr.WholeBatchSampler')`` in the data loader,
+    scores are the same to the bit for any number of processes, else up to
+    rounding.
 
     Args:
         runner (Runner): The runner.

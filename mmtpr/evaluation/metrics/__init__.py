@@ -2,6 +2,7 @@
 
 from .attribute_metric import AttributeMetric
 from .composed_retrieval_metric import ComposedRetrievalMetric
+from .gathered_metric import GatheredMetric
 from .person_retrieval_metric import PersonRetrievalMetric
 from .ranking_file import read_ranking
 from .reranked_retrieval_metric import RerankedRetrievalMetric
@@ -9,6 +10,7 @@ from .reranked_retrieval_metric import RerankedRetrievalMetric
 __all__ = [
     'AttributeMetric',
     'ComposedRetrievalMetric',
+    'GatheredMetric',
     'PersonRetrievalMetric',
     'RerankedRetrievalMetric',
     'read_ranking',

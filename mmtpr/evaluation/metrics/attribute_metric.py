@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
@@ -15,10 +14,11 @@ from ..attributes import (
     balanced_accuracy,
     decide_by_prompts,
 )
+from .gathered_metric import GatheredMetric
 
 
 @METRICS.register_module()
-class AttributeMetric(BaseMetric):
+class AttributeMetric(GatheredMetric):
     """Mean accuracy of attributes; accuracy, precision and recall of pictures.
 
     The numbers are ``mA``, ``accuracy``, ``precision``, ``recall`` and ``F1``
@@ -39,8 +39,6 @@ class AttributeMetric(BaseMetric):
     Examples:
         >>> test_evaluator = dict(type='mmtpr.AttributeMetric')
     """
-
-    default_prefix = ''
 
     def __init__(
         self,
@@ -80,7 +78,7 @@ class AttributeMetric(BaseMetric):
                     f'decisions of shape {tuple(chosen.shape)}. Give one pair '
                     'of prompts for each attribute of the data set.'
                 )
-            self.results.append(dict(labels=labels, chosen=chosen))
+            self.keep(sample, dict(labels=labels, chosen=chosen))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the numbers.

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
 
+from .gathered_metric import GatheredMetric
 from .person_retrieval_metric import PersonRetrievalMetric
 
 #: Name of the row of the queries proper, whose numbers have no prefix.
@@ -15,7 +15,7 @@ MAIN_ROW = 'composed'
 
 
 @METRICS.register_module()
-class ComposedRetrievalMetric(BaseMetric):
+class ComposedRetrievalMetric(GatheredMetric):
     """Several kinds of query on one gallery, in one run.
 
     A :class:`PersonRetrievalMetric` of the queries proper, the row
@@ -46,8 +46,6 @@ class ComposedRetrievalMetric(BaseMetric):
         >>> val_evaluator = dict(
         ...     type='mmtpr.ComposedRetrievalMetric', topk_tokens=6)
     """
-
-    default_prefix = ''
 
     def __init__(
         self,
@@ -96,7 +94,7 @@ class ComposedRetrievalMetric(BaseMetric):
             elif sample.get('features_pooled') is not None:
                 view = {**sample, 'features': sample['features_pooled']}
                 kept['pooled'] = _kept(self._beside, view)
-            self.results.append(kept)
+            self.keep(sample, kept)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Rank the queries of every row.

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
@@ -15,13 +14,14 @@ from ..feature_ranking import rank_queries
 from ..matching import ON_MISSING, check_missing
 from ..ranking import TIES, Ranking, check_topk
 from ..stacked_items import StackedItems
+from .gathered_metric import GatheredMetric
 from .ranking_file import same_image_pairs, write_ranking
 
 _MATCH_KEYS = ('pid', 'instance_id')
 
 
 @METRICS.register_module()
-class PersonRetrievalMetric(BaseMetric):
+class PersonRetrievalMetric(GatheredMetric):
     """R@k, mAP and mINP of queries against a gallery.
 
     Queries and gallery items come through one data loader; each sample says by
@@ -68,8 +68,6 @@ class PersonRetrievalMetric(BaseMetric):
         ...     match_key='pid',
         ...     save_ranking='work_dirs/wora_cuhk/ranking.json')
     """
-
-    default_prefix = ''
 
     def __init__(
         self,
@@ -133,7 +131,8 @@ class PersonRetrievalMetric(BaseMetric):
                     'PersonRetrievalMetric matches. Set match_key to what '
                     f'the data set gives; the sample has {sorted(sample)}.'
                 )
-            self.results.append(
+            self.keep(
+                sample,
                 dict(
                     role=role,
                     id=int(sample[self.match_key]),
@@ -141,7 +140,7 @@ class PersonRetrievalMetric(BaseMetric):
                     img_path=sample.get('img_path'),
                     caption=sample.get('caption'),
                     cut=bool(sample.get('caption_cut')),
-                )
+                ),
             )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
 
 from ..reranking import FusedScores, Fusion, rank_reranked
 from .composed_retrieval_metric import format_table
+from .gathered_metric import GatheredMetric
 from .person_retrieval_metric import PersonRetrievalMetric
 from .ranking_file import same_image_pairs, write_ranking
 
 
 @METRICS.register_module()
-class RerankedRetrievalMetric(BaseMetric):
+class RerankedRetrievalMetric(GatheredMetric):
     """R@k, mAP and mINP after re-ranking, and before it.
 
     For :class:`RerankTestLoop` and :class:`RerankValLoop`, which put the best
@@ -53,8 +53,6 @@ class RerankedRetrievalMetric(BaseMetric):
         >>> test_cfg = dict(type='mmtpr.RerankTestLoop', topk=128)
         >>> test_evaluator = dict(type='mmtpr.RerankedRetrievalMetric')
     """
-
-    default_prefix = ''
 
     def __init__(
         self,
@@ -97,7 +95,7 @@ class RerankedRetrievalMetric(BaseMetric):
             if kept['role'] == 'query':
                 for name in ('rerank_index', 'rerank_score'):
                     kept[name] = _field(sample, name)
-            self.results.append(kept)
+            self.keep(sample, kept)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Rank all queries by cosine and by both scores.
