@@ -173,10 +173,10 @@ def _score_column(
     """
     left[:, : len(part)] = part.transpose(0, 1)
     stop = start + len(query)
-    for tile_start in range(start - start % _TILE_QUERIES, stop, _TILE_QUERIES):
-        first = max(start, tile_start)
-        last = min(stop, tile_start + _TILE_QUERIES)
-        rows = slice(first - tile_start, last - tile_start)
+    aligned = start - start % _TILE_QUERIES
+    for top in range(aligned, stop, _TILE_QUERIES):
+        first, last = max(start, top), min(stop, top + _TILE_QUERIES)
+        rows = slice(first - top, last - top)
         right[rows] = query[first - start : last - start]
         tile = product(left.flatten(0, 1), right).unflatten(0, left.shape[:2])
         score = mean_of_top(tile, k)[: len(part), rows]  # (n, rows)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 
-import torch
 from mmengine.dist import all_reduce, broadcast, get_dist_info
 from mmengine.logging import print_log
 from mmengine.runner import TestLoop, ValLoop
