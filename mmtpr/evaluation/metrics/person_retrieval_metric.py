@@ -27,7 +27,8 @@ class PersonRetrievalMetric(GatheredMetric):
     Queries and gallery items come through one data loader; each sample says by
     ``role`` which it is and carries ``features``: (D, ) for a query, (T, D)
     for a gallery item. Similarity is the mean of the ``topk_tokens`` largest
-    cosines. The numbers are the same for any number of processes.
+    cosines. With :class:`WholeBatchSampler` the numbers are the same for any
+    number of processes.
 
     Args:
         match_key (str): What makes a gallery item right for a query:
