@@ -1,8 +1,9 @@
 """An ordinary mmpretrain project that takes one part from mmtpr.
 
-Run by ``tests/fresh_process.py``. A case is ``folder|with or without``, the
-folder being where data, config and work directory go. Nothing here imports
-mmtpr before the ``Runner`` has built the model: the config alone reaches it.
+Run by ``tests/helpers/fresh_process.py``. A case is ``folder|with or
+without``, the folder being where data, config and work directory go. Nothing
+here imports mmtpr before the ``Runner`` has built the model: the config alone
+reaches it.
 """
 
 import sys

@@ -16,7 +16,7 @@ def run_project(repo_root):
         done = subprocess.run(
             [
                 sys.executable,
-                repo_root / 'tests/fresh_process.py',
+                repo_root / 'tests/helpers/fresh_process.py',
                 repo_root / 'tests/test_downstream' / script,
                 *cases,
             ],

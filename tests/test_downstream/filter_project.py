@@ -1,8 +1,9 @@
 """Projects of others that put mmtpr's relevance filter around their data.
 
-Run by ``tests/fresh_process.py``. A case is ``folder|data set|imports``. The
-folder holds pictures, annotations of both data sets, and a score file. Nothing
-here imports mmtpr before the ``Runner`` does: the config alone reaches it.
+Run by ``tests/helpers/fresh_process.py``. A case is ``folder|data
+set|imports``. The folder holds pictures, annotations of both data sets, and a
+score file. Nothing here imports mmtpr before the ``Runner`` does: the config
+alone reaches it.
 """
 
 import sys

@@ -166,7 +166,7 @@ def reached(repo_root, registered, tmp_path_factory):
     done = subprocess.run(
         [
             sys.executable,
-            repo_root / 'tests/fresh_process.py',
+            repo_root / 'tests/helpers/fresh_process.py',
             repo_root / 'tests/test_package/contract_names.py',
             *keys.values(),
         ],

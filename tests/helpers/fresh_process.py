@@ -1,6 +1,6 @@
 """Runs a function in processes where mmtpr was never imported.
 
-Usage: python tests/fresh_process.py SCRIPT.py CASE [CASE...]
+Usage: python tests/helpers/fresh_process.py SCRIPT.py CASE [CASE...]
 
 ``SCRIPT.py`` has ``PRELOAD``, a list of modules, and ``main(case)``, whose
 return value is written as json. The modules are imported once, then every case
