@@ -9,11 +9,10 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from mmtpr.checkpoints.base_weights import base_weights, is_head
+from mmtpr.checkpoints.read import read_checkpoint
 from mmtpr.registry import MODELS
 from mmtpr.utils import load_weights
-
-from .base_weights import base_weights, is_head
-from .files import read_checkpoint
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -12,12 +12,11 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from mmtpr.checkpoints.completeness import check_whole
+from mmtpr.checkpoints.fit import check_fit
 from mmtpr.registry import MODELS
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
-
-from .fit import check_fit
-from .whole import check_whole
 
 _BLANK = ('pretrained', 'init_cfg')
 

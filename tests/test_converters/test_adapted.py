@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmtpr.checkpoints.base_weights import brought_by
 from mmtpr.converters.adapted import load_adapted
-from mmtpr.converters.base_weights import brought_by
 from mmtpr.models.adapters import (
     adapter_state_dict,
     named_adapters,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from layouts import aptm, with_wora
 
-from mmtpr.converters import check_fit
+from mmtpr.checkpoints import check_fit
 from mmtpr.models.encoders.swin_bert_keys import export_aptm, import_aptm
 from mmtpr.registry import MODELS
 

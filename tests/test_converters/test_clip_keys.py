@@ -6,8 +6,8 @@ import pytest
 import torch
 from layouts import clip, irra, linear, prefixed, tinet
 
+from mmtpr.checkpoints import check_fit
 from mmtpr.converters import (
-    check_fit,
     export_stage2,
     import_stage2,
     irra_map,

@@ -17,11 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
-from mmtpr.converters import (  # noqa: E402
-    expect,
-    openai_map,
-    read_checkpoint,
-)
+from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
+from mmtpr.converters import openai_map  # noqa: E402
 from mmtpr.converters.command import (  # noqa: E402
     Conversion,
     conversion_parser,

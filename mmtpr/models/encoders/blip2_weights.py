@@ -8,9 +8,9 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmtpr.converters import identify
+from mmtpr.checkpoints import identify
+from mmtpr.checkpoints.read import read_weight_file
 from mmtpr.utils import require
-from mmtpr.utils.weight_files import read_weight_file
 
 from .blip2_build import (
     PURPOSE,

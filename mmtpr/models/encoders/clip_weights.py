@@ -15,9 +15,9 @@ from open_clip.model import (
 )
 from torch import Tensor, nn
 
-from mmtpr.converters import identify
-from mmtpr.converters.fit import vocabulary_gap
-from mmtpr.utils.weight_files import is_torchscript, read_weight_file
+from mmtpr.checkpoints import identify
+from mmtpr.checkpoints.fit import vocabulary_gap
+from mmtpr.checkpoints.read import is_torchscript, read_weight_file
 
 from .pos_embed import resize_visual_pos_embed
 

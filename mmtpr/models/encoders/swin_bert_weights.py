@@ -8,13 +8,8 @@ from pickle import UnpicklingError
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmtpr.converters import (
-    check_fit,
-    expect,
-    read_checkpoint,
-    resize_windows,
-    swin_map,
-)
+from mmtpr.checkpoints import check_fit, expect, read_checkpoint
+from mmtpr.converters import resize_windows, swin_map
 from mmtpr.utils import require
 
 from .swin_bert_build import PURPOSE

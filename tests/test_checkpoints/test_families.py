@@ -4,8 +4,8 @@ import pytest
 import torch
 from layouts import clip, irra, swin, tinet
 
-from mmtpr.converters import expect, identify, read_checkpoint
-from mmtpr.converters.families import FAMILIES
+from mmtpr.checkpoints import expect, identify, read_checkpoint
+from mmtpr.checkpoints.families import FAMILIES
 from mmtpr.models.encoders.blip2_weights import read_state
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg

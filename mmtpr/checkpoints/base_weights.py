@@ -8,8 +8,8 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from .files import read_checkpoint
-from .whole import is_adapter
+from .completeness import is_adapter
+from .read import read_checkpoint
 
 #: Setting of an encoder -> names it brings weights for, within the encoder.
 _SETTINGS = {

@@ -1,13 +1,15 @@
 """Checkpoint files: the state dicts in them and what lies beside."""
 
+import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import PathLike
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from mmtpr.utils.weight_files import read_weight_file
+from mmtpr.utils.io import damaged, load_weights
 
 #: Where the weights usually are, the first one found is taken.
 _ENTRIES = ('state_dict', 'model')
@@ -34,7 +36,7 @@ class Checkpoint:
     beside: dict[str, str] = field(default_factory=dict)
 
 
-def read_checkpoint(path: str | PathLike, *parts: str) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike, *parts: str) -> Checkpoint:
     """Read a file and find the weights in it.
 
     Known are bare state dicts, entries ``state_dict`` and ``model``,
@@ -91,6 +93,55 @@ def unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
     if state and all(key.startswith('module.') for key in state):
         return {k.removeprefix('module.'): v for k, v in state.items()}
     return state
+
+
+def read_weight_file(path: str | os.PathLike) -> Any:
+    """Read a checkpoint, a safetensors file or a TorchScript archive.
+
+    Args:
+        path (str | PathLike): The file.
+
+    Returns:
+        Any: The content, usually a dict; of an archive, its state dict.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or holds more than tensors and plain
+            values.
+    """
+    if is_torchscript(path):
+        try:
+            return torch.jit.load(path, 'cpu').state_dict()
+        except RuntimeError as error:
+            raise ValueError(damaged(path, error)) from error
+    if not (str(path).endswith('.safetensors') and os.path.isfile(path)):
+        return load_weights(path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(damaged(path, RuntimeError(error))) from error
+
+
+def is_torchscript(path: str | os.PathLike) -> bool:
+    """Whether a file is a TorchScript archive, as OpenAI publishes.
+
+    Args:
+        path (str | PathLike): The file.
+
+    Returns:
+        bool: True if it is one.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return any(name.endswith('/constants.pkl') for name in names)
 
 
 def _is_tensor(value: Any) -> bool:

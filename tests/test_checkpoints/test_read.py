@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmtpr.checkpoints.read import read_weight_file
 from mmtpr.utils import load_weights
-from mmtpr.utils.weight_files import read_weight_file
 
 
 def whole(tmp_path):

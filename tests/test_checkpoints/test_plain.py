@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 
-from mmtpr.utils.plain import to_plain
+from mmtpr.checkpoints.plain import to_plain
 
 Point = namedtuple('Point', 'x y')
 
