@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mmtpr.text.characters import is_blank
 from mmtpr.utils import read_json
-
-from .captions import is_blank
 
 #: Page of the documentation that explains the data sets, named by errors.
 GUIDE = 'docs/user_guides/data.md'

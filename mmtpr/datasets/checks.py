@@ -6,8 +6,9 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmtpr.text.characters import has_control_characters
+
 from .annotations import PersonRecord
-from .captions import has_control_characters
 from .composed_checks import (
     COMPOSED,
     COMPOSED_FINDINGS,

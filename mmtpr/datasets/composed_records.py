@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .captions import is_blank
+from mmtpr.text.characters import is_blank
 
 #: Page of the documentation that explains the data sets, named by errors.
 COMPOSED_GUIDE = 'docs/user_guides/composed.md'

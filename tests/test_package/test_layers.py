@@ -10,6 +10,7 @@ LAYERS = (
     'utils',
     'structures',
     'checkpoints',
+    'text',
     'converters',
     'evaluation',
     'visualization',

@@ -9,7 +9,7 @@ from torch import Tensor
 from mmtpr.evaluation.pair_scoring import PairScorer
 from mmtpr.registry import LOOPS, TRANSFORMS
 from mmtpr.structures import RetrievalDataSample
-from mmtpr.utils.vocabulary import check_vocabulary
+from mmtpr.text.vocabulary_check import check_vocabulary
 
 from .staged import StagedLoop, text_mask
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmtpr.models.encoders.prompts import PromptTemplate
 from mmtpr.models.encoders.pseudo_words import end_positions
 from mmtpr.registry import MODELS
-from mmtpr.utils.tokenizers import build_tokenizer
+from mmtpr.text.clip_tokenizer import build_tokenizer
 
 from .features import QueryFeatures
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import open_clip
 
-from .lazy import require
+from mmtpr.utils.lazy import require
 
 
 def build_tokenizer(

@@ -5,8 +5,8 @@ import pytest
 
 from mmtpr.registry import TRANSFORMS
 from mmtpr.testing import write_tiny_vocab
-from mmtpr.utils.bert_tokenizer import build_bert_tokenizer
-from mmtpr.utils.word_masking import WordMasker
+from mmtpr.text.bert_tokenizer import build_bert_tokenizer
+from mmtpr.text.word_masking import WordMasker
 
 pytest.importorskip(
     'tokenizers', reason='BERT tokens need the extra [blip2] (tokenizers)'

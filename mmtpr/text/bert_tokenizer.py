@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .lazy import require
+from mmtpr.utils.lazy import require
 
 _PURPOSE = 'A tokenizer of BERT (mmtpr.TokenizeBert)'
 _SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]')
