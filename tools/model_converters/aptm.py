@@ -22,12 +22,12 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
 from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.models.encoders.swin_bert_keys import (  # noqa: E402
+from mmtpr.converters.keys.aptm import (  # noqa: E402
     export_aptm,
     import_aptm,
 )

@@ -19,7 +19,7 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 
 from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
 from mmtpr.converters import openai_map  # noqa: E402
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,

@@ -22,12 +22,12 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 
 from mmtpr.checkpoints import Checkpoint, expect, read_checkpoint  # noqa: E402
 from mmtpr.converters import export_stage2, import_stage2  # noqa: E402
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.converters.word4per import ENTRY  # noqa: E402
+from mmtpr.converters.keys.word4per import ENTRY  # noqa: E402
 from mmtpr.utils import launch  # noqa: E402
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmtpr.checkpoints import identify
 from mmtpr.checkpoints.read import read_weight_file
+from mmtpr.converters.keys.blip2 import convert_lavis, is_lavis
 from mmtpr.utils import require
 
 from .blip2_build import (
@@ -19,7 +20,6 @@ from .blip2_build import (
     is_file_name,
     set_ln_vision,
 )
-from .blip2_keys import convert_lavis, is_lavis
 
 
 def create_with_weights(

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from mmtpr.checkpoints import check_fit, expect, read_checkpoint
 from mmtpr.converters import resize_windows, swin_map
+from mmtpr.converters.keys.aptm import aptm_map
 from mmtpr.utils import require
 
 from .swin_bert_build import PURPOSE
-from .swin_bert_keys import aptm_map
 
 _OURS = 'mmtpr cross-modal retrieval'
 _SWIN = 'mmpretrain.SwinTransformer'

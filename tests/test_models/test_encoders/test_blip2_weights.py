@@ -6,11 +6,11 @@ import sys
 import pytest
 import torch
 
+from mmtpr.converters.keys.blip2 import convert_lavis, export_lavis
 from mmtpr.models.encoders.blip2_build import (
     blip2_config,
     create_blip2,
 )
-from mmtpr.models.encoders.blip2_keys import convert_lavis, export_lavis
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_blip2_cfg
 

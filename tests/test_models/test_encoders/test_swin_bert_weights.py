@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmtpr.converters import swin_map
-from mmtpr.models.encoders.swin_bert_keys import aptm_map
+from mmtpr.converters.keys.aptm import aptm_map
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_swin_bert_cfg
 

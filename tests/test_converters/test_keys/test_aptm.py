@@ -8,7 +8,7 @@ import torch
 from layouts import aptm, with_wora
 
 from mmtpr.checkpoints import check_fit
-from mmtpr.models.encoders.swin_bert_keys import export_aptm, import_aptm
+from mmtpr.converters.keys.aptm import export_aptm, import_aptm
 from mmtpr.registry import MODELS
 
 pytest.importorskip(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .keymap import KeyMap, Rule, same_names
+from ..keymap import KeyMap, Rule, same_names
 
 #: Where the stages' numbers stand in both layouts.
 _STAGE = re.compile(r'(?:.*\.)?(?:layers|stages)\.(\d+)\.blocks\.')

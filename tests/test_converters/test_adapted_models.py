@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmtpr.checkpoints.base_weights import brought_by
-from mmtpr.converters.adapted import load_adapted
+from mmtpr.converters.adapted_models import load_adapted
 from mmtpr.models.adapters import (
     adapter_state_dict,
     named_adapters,

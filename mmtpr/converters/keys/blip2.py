@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mmtpr.converters.bert import BERT_INPUTS, BERT_OUTPUT
-from mmtpr.converters.keymap import Converted, KeyMap, Rule, same_names
+from ..keymap import Converted, KeyMap, Rule, same_names
+from .bert import BERT_INPUTS, BERT_OUTPUT
 
 _BERT = 'Qformer.bert.embeddings.'
 _LAYER = 'Qformer.bert.encoder.layer.{i}.', 'qformer.encoder.layer.{i}.'

@@ -15,7 +15,7 @@ from mmtpr.converters import (
     openai_map,
     with_scale,
 )
-from mmtpr.converters.command import meta_model
+from mmtpr.converters.command_line import meta_model
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_retriever_cfg
 

@@ -5,7 +5,7 @@ import torch
 from layouts import swin
 
 from mmtpr.converters import resize_windows, swin_map
-from mmtpr.converters.swin import (
+from mmtpr.converters.keys.swin import (
     position_index,
     resize_table,
     stacked_order,

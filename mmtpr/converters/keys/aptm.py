@@ -5,15 +5,15 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmtpr.converters.bert import BERT_EMBEDDINGS, BERT_LAYER, BERT_WORDS
-from mmtpr.converters.keymap import (
+from ..keymap import (
     Converted,
     KeyMap,
     Rule,
     prefixed,
     same_names,
 )
-from mmtpr.converters.swin import (
+from .bert import BERT_EMBEDDINGS, BERT_LAYER, BERT_WORDS
+from .swin import (
     SWIN_IGNORED,
     number_of_stages,
     stacked_order,

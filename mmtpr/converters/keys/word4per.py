@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from .clip import irra_map, with_scale
-from .keymap import Converted, KeyMap, same_names
+from ..keymap import Converted, KeyMap, same_names
+from .irra import irra_map, with_scale
 
 _OURS = re.compile(r'query\.tinets\.(\d+)\..+')
 #: Entry of the release's files that holds the TINet.

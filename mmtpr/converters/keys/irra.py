@@ -1,4 +1,4 @@
-"""Names of CLIP's weights: OpenAI, IRRA, Word4Per, and mmtpr's retrievers."""
+"""Names of IRRA's weights, which are those of Word4Per's first stage."""
 
 import math
 from collections.abc import Mapping
@@ -6,81 +6,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .keymap import Converted, KeyMap, Rule, prefixed, same_names
+from ..keymap import Converted, KeyMap, Rule, prefixed, same_names
+from .clip import BLOCK, OURS, clip_rules
 
-#: Where an ``mmtpr.OpenCLIPEncoder`` is in a retriever.
-OURS = 'encoder.clip.'
-_BLOCK = (
-    'attn.in_proj_{p}',
-    'attn.out_proj.{p}',
-    'ln_{j}.{p}',
-    'mlp.c_fc.{p}',
-    'mlp.c_proj.{p}',
-)
-_NUMBER = 'a number of the architecture, which the config says'
 _OWN_SCALE = "the encoder's own temperature, which IRRA does not keep"
 #: Temperature of IRRA and Word4Per, an argument there and not a weight.
 TEMPERATURE = 0.02
-
-
-def clip_rules() -> list[Rule]:
-    """Rules for the names of a CLIP, with a ViT or a ResNet.
-
-    Returns:
-        list[Rule]: OpenAI's names, which are open_clip's, on both sides.
-    """
-    towers = ('transformer', 'visual.transformer')
-    bottleneck = 'visual.layer{i}.{j}'
-    return same_names(
-        'positional_embedding',
-        'text_projection',
-        'logit_scale',
-        'token_embedding.weight',
-        'ln_final.{p}',
-        'visual.class_embedding',
-        'visual.positional_embedding',
-        'visual.proj',
-        'visual.ln_pre.{p}',
-        'visual.ln_post.{p}',
-        'visual.conv1.weight',
-        *(f'{t}.resblocks.{{i}}.{name}' for t in towers for name in _BLOCK),
-        'visual.conv{i}.weight',
-        'visual.bn{i}.{p}',
-        f'{bottleneck}.conv{{k}}.weight',
-        f'{bottleneck}.bn{{k}}.{{p}}',
-        f'{bottleneck}.downsample.{{k}}.{{p}}',
-        'visual.attnpool.positional_embedding',
-        'visual.attnpool.q_proj.{p}',
-        'visual.attnpool.k_proj.{p}',
-        'visual.attnpool.v_proj.{p}',
-        'visual.attnpool.c_proj.{p}',
-    )
-
-
-def openai_map(prefix: str = OURS) -> KeyMap:
-    """Key map of OpenAI's CLIP to an encoder of mmtpr.
-
-    Args:
-        prefix (str): What stands before the encoder's names. Defaults to
-            that of a retriever.
-
-    Returns:
-        KeyMap: OpenAI -> mmtpr. The way back leaves a retriever's losses and
-        TINets out.
-    """
-    return KeyMap(
-        'OpenAI CLIP',
-        'mmtpr',
-        prefixed(clip_rules(), target=prefix),
-        dict.fromkeys(
-            ('input_resolution', 'context_length', 'vocab_size'), _NUMBER
-        ),
-        {
-            'losses.{rest}': 'a part of a loss, which CLIP has not',
-            'query.{rest}': 'a TINet, which CLIP has not',
-            'logit_scale': "the retriever's temperature",
-        },
-    )
 
 
 def irra_map(losses: tuple[str, str] | None = ('id', 'mlm')) -> KeyMap:
@@ -98,7 +29,7 @@ def irra_map(losses: tuple[str, str] | None = ('id', 'mlm')) -> KeyMap:
     words = (
         'cross_attn.in_proj_{p}',
         'cross_attn.out_proj.{p}',
-        *(f'cross_modal_transformer.resblocks.{{i}}.{n}' for n in _BLOCK),
+        *(f'cross_modal_transformer.resblocks.{{i}}.{n}' for n in BLOCK),
         'ln_pre_t.{p}',
         'ln_pre_i.{p}',
         'ln_post.{p}',
