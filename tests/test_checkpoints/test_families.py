@@ -6,7 +6,7 @@ from layouts import clip, irra, swin, tinet
 
 from mmtpr.checkpoints import expect, identify, read_checkpoint
 from mmtpr.checkpoints.families import FAMILIES
-from mmtpr.models.encoders.blip2_weights import read_state
+from mmtpr.models.encoders.blip2.weights import read_state
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg
 

@@ -7,7 +7,7 @@ from open_clip.transformer import QuickGELU
 from torch import nn
 
 from mmtpr.models.encoders import OpenCLIPEncoder
-from mmtpr.models.encoders.pos_embed import resize_positions
+from mmtpr.models.encoders.open_clip.pos_embed import resize_positions
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_clip_cfg, tiny_retriever_cfg
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mmtpr.converters.keys.aptm import aptm_map
 from mmtpr.models.adapters import inject_adapters
-from mmtpr.models.encoders.swin_bert_build import window_sizes
+from mmtpr.models.encoders.swin_bert.build import window_sizes
 from mmtpr.models.losses import itc_loss
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_swin_bert_cfg

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
 
-from .blip2_build import blip2_config, picture_size
-from .blip2_parts import freeze, rest_frozen, set_grad_checkpointing
-from .blip2_weights import create_with_weights
-from .input_checks import check_bert_length, check_image_size
+from ..input_checks import check_bert_length, check_image_size
+from .build import blip2_config, picture_size
+from .parts import freeze, rest_frozen, set_grad_checkpointing
+from .weights import create_with_weights
 
 
 @MODELS.register_module()

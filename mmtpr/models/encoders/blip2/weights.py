@@ -13,7 +13,7 @@ from mmtpr.checkpoints.read import read_weight_file
 from mmtpr.converters.keys.blip2 import convert_lavis, is_lavis
 from mmtpr.utils import require
 
-from .blip2_build import (
+from .build import (
     PURPOSE,
     create_blip2,
     from_hub,

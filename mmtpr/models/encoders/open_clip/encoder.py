@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
 
-from . import tokens as towers
+from ..input_checks import check_image_size
+from . import token_features as towers
 from .build import create_clip, model_config, set_activation, set_image_size
-from .clip_parts import freeze, rest_frozen
-from .clip_weights import find_weights, fits, load_clip_weights
-from .input_checks import check_image_size
+from .parts import freeze, rest_frozen
 from .pos_embed import set_resnet_size
 from .pseudo_words import encode_with_words, token_embedding
+from .weights import find_weights, fits, load_clip_weights
 
 
 @MODELS.register_module()

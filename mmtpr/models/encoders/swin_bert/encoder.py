@@ -10,15 +10,15 @@ from torch.utils.checkpoint import checkpoint
 
 from mmtpr.registry import MODELS
 
-from .bert_layers import attention_bias, run_cross_layers, text_layer
-from .input_checks import check_bert_tokens, check_image_size
-from .swin_bert_build import (
+from ..input_checks import check_bert_tokens, check_image_size
+from .build import (
     build_bert,
     build_matching_head,
     build_swin,
     run_swin,
 )
-from .swin_bert_weights import load_bert, load_swin, load_whole
+from .cross_layers import attention_bias, run_cross_layers, text_layer
+from .weights import load_bert, load_swin, load_whole
 
 #: Keys and values of pictures, one pair for each cross layer.
 KeysValues = list[tuple[Tensor, Tensor]]

@@ -13,7 +13,7 @@ from mmtpr.converters import resize_windows, swin_map
 from mmtpr.converters.keys.aptm import aptm_map
 from mmtpr.utils import require
 
-from .swin_bert_build import PURPOSE
+from .build import PURPOSE
 
 _OURS = 'mmtpr cross-modal retrieval'
 _SWIN = 'mmpretrain.SwinTransformer'

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .pseudo_words import end_positions
+from mmtpr.models.encoders.open_clip.pseudo_words import end_positions
 
 
 class PromptTemplate(nn.Module):

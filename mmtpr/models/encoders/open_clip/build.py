@@ -18,7 +18,7 @@ from torch import nn
 
 from mmtpr.utils import read_json, require
 
-from .clip_weights import ClipWeights
+from .weights import ClipWeights
 
 _PARTS = ('embed_dim', 'vision_cfg', 'text_cfg')
 

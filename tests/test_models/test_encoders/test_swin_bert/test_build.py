@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmtpr.models.encoders.swin_bert_build import build_swin, run_swin
+from mmtpr.models.encoders.swin_bert.build import build_swin, run_swin
 
 pytest.importorskip(
     'mmpretrain.models', reason='Swin needs the extra [openmmlab]'

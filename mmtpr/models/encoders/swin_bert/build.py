@@ -10,7 +10,7 @@ from mmtpr.registry import MODELS
 from mmtpr.utils import require
 from mmtpr.utils.mmpretrain_state import check_mmpretrain_types
 
-from .bert_layers import ImageCrossAttention
+from .cross_layers import ImageCrossAttention
 
 #: Named in messages.
 PURPOSE = 'mmtpr.SwinBertEncoder'

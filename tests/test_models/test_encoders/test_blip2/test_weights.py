@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmtpr.converters.keys.blip2 import convert_lavis, export_lavis
-from mmtpr.models.encoders.blip2_build import (
+from mmtpr.models.encoders.blip2.build import (
     blip2_config,
     create_blip2,
 )

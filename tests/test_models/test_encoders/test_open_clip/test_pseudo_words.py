@@ -6,9 +6,12 @@ import open_clip
 import pytest
 import torch
 
-from mmtpr.models.encoders.prompts import PromptTemplate
-from mmtpr.models.encoders.pseudo_words import end_positions, place_words
+from mmtpr.models.encoders.open_clip.pseudo_words import (
+    end_positions,
+    place_words,
+)
 from mmtpr.models.necks import TINet
+from mmtpr.models.necks.prompt_template import PromptTemplate
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_clip_cfg
 
