@@ -4,15 +4,15 @@ import random
 
 import pytest
 
-from mmtpr.datasets.annotations import PersonRecord
-from mmtpr.datasets.derived_triplets import (
+from mmtpr.datasets.annotations.records import PersonRecord
+from mmtpr.datasets.triplet_derivation.derive import (
     derive_queries,
     derive_triplets,
     draw_changes,
     find_looks,
     tell_change,
 )
-from mmtpr.datasets.outfits import SLOTS, read_outfit
+from mmtpr.datasets.triplet_derivation.outfits import SLOTS, read_outfit
 
 
 def record(pid, name, caption):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmtpr.datasets.checks import check_config, count_problems
+from mmtpr.datasets.checks.text_person import check_config, count_problems
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_findings_of_the_fafa_config(config, root):
 
 
 def test_without_decoding_missing_pictures_are_found(config, monkeypatch):
-    monkeypatch.setattr('mmtpr.datasets.composed_checks.find_bad_images', None)
+    monkeypatch.setattr('mmtpr.datasets.checks.composed.find_bad_images', None)
     train, test = check_config(config, images=False)['splits']
     assert numbers(train)['missing_images'] == 1
     assert 'unreadable_images' not in numbers(test)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .annotations import PersonRecord
+from .records import PersonRecord
 
 
 def training_pairs(

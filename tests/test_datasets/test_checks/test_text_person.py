@@ -5,13 +5,13 @@ import pytest
 from mmengine.config import Config
 
 from mmtpr.datasets import CUHKPEDES
-from mmtpr.datasets.checks import (
+from mmtpr.datasets.annotations.published_sizes import PUBLISHED
+from mmtpr.datasets.checks.text_person import (
     check_config,
     count_differences,
     count_problems,
     datasets_of_config,
 )
-from mmtpr.datasets.published import PUBLISHED
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
 from mmtpr.datasets import CachedFeatureDataset
-from mmtpr.datasets.cache_key import pictures_fingerprint
-from mmtpr.datasets.feature_encoding import PairEncoder
+from mmtpr.datasets.feature_cache.encode import PairEncoder
+from mmtpr.datasets.feature_cache.key import pictures_fingerprint
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg, write_tiny_cuhk
 

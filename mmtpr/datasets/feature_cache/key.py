@@ -10,7 +10,7 @@ from mmtpr.filtering.pairs import Pairs
 from mmtpr.utils.describe import describe
 from mmtpr.utils.fingerprint import text_fingerprint
 
-from .feature_encoding import PairEncoder, fingerprint_of
+from .encode import PairEncoder, fingerprint_of
 
 _CHUNK = 1024
 _THREADS = 16

@@ -8,17 +8,17 @@ from mmengine.config import Config
 
 from mmtpr.text.characters import has_control_characters
 
-from .annotations import PersonRecord
-from .composed_checks import (
+from ..annotations.images import find_bad_images
+from ..annotations.published_sizes import PUBLISHED, Counts
+from ..annotations.records import PersonRecord
+from ..text_person_dataset import TextPersonDataset
+from .composed import (
     COMPOSED,
     COMPOSED_FINDINGS,
     check_composed,
     composed_of_config,
 )
-from .config_leaves import build_lenient, leaf_datasets
-from .image_check import find_bad_images
-from .published import PUBLISHED, Counts
-from .text_person_dataset import TextPersonDataset
+from .config_datasets import build_lenient, leaf_datasets
 
 #: Findings of a split, in the order of the report.
 FINDINGS = (

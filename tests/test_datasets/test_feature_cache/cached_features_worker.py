@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import distributed as dist
 
-from mmtpr.datasets import CachedFeatureDataset, cached_feature_dataset
-from mmtpr.datasets.feature_encoding import PairEncoder
+from mmtpr.datasets import CachedFeatureDataset
+from mmtpr.datasets.feature_cache import dataset as module
+from mmtpr.datasets.feature_cache.encode import PairEncoder
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg
 
@@ -56,8 +57,8 @@ def use(rank: int, folder: Path, case: str) -> dict:
     """Make or open the cache; gives what came of it."""
     pipeline = PIPELINE[:1] + PIPELINE[2:] if case == 'fails' else PIPELINE
     own = f'cache{rank}' if case == 'unshared' else 'cache'
-    cached_feature_dataset._DELAY = 0.5
-    cached_feature_dataset.PairEncoder = SlowEncoder
+    module._DELAY = 0.5
+    module.PairEncoder = SlowEncoder
     torch.manual_seed(0)
     encoder = MODELS.build(tiny_encoder_cfg(context_length=16))
     dataset = dict(

@@ -5,11 +5,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .composed_base import ComposedDataset
-from .config_leaves import build_lenient, leaf_datasets
-from .image_check import find_bad_images, find_missing_images
-from .itcpr import ITCPR, without_target
-from .syn_cpr import PICTURES, SynCPR
+from ..annotations.images import find_bad_images, find_missing_images
+from ..composed_base import ComposedDataset
+from ..itcpr import ITCPR, without_target
+from ..syn_cpr import PICTURES, SynCPR
+from .config_datasets import build_lenient, leaf_datasets
 
 #: What is checked here.
 COMPOSED = (SynCPR, ITCPR)

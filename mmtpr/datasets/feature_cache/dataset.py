@@ -19,9 +19,9 @@ from mmtpr.registry import DATASETS
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.utils.main_first import on_main_process
 
-from .cache_key import cache_key
-from .feature_cache import FeatureCache, differences, read_cache
-from .feature_encoding import PairEncoder, encode_pairs
+from .encode import PairEncoder, encode_pairs
+from .key import cache_key
+from .store import FeatureCache, differences, read_cache
 
 #: Seconds that a shared disk may take to show other nodes what is new.
 _DELAY = 120.0

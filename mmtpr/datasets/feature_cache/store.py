@@ -12,7 +12,7 @@ import numpy as np
 
 from mmtpr.utils import read_json
 
-from .cache_place import FILES, move_in, remove_stale, take_lock
+from .folder import FILES, move_in, remove_stale, take_lock
 
 #: Raised when the layout changes in a way that readers must know.
 VERSION = 1
@@ -25,7 +25,7 @@ class FeatureCache:
 
     Attributes:
         meta (dict): What the cache was made of, see
-            :func:`mmtpr.datasets.cache_key.cache_key`.
+            :func:`mmtpr.datasets.feature_cache.key.cache_key`.
         image (ndarray): Of shape (pictures, views, D).
         text (ndarray): Of shape (pairs, D).
         picture (ndarray): Row of ``image`` of each pair, (pairs, ).

@@ -16,7 +16,7 @@ from mmtpr.filtering.pairs import Pairs
 from mmtpr.registry import MODELS
 from mmtpr.utils.describe import describe_module
 
-from .feature_cache import CacheWriter
+from .store import CacheWriter
 
 
 class PairEncoder:

@@ -2,7 +2,7 @@ import mmcv
 import numpy as np
 import pytest
 
-from mmtpr.datasets.image_check import (
+from mmtpr.datasets.annotations.images import (
     find_bad_images,
     find_missing_images,
     image_problem,

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from .annotations import GUIDE, PersonRecord
+from .records import GUIDE, PersonRecord
 
 #: Names of splits.
 SPLITS = ('train', 'val', 'test')

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from .annotations import PersonRecord
+from ..annotations.records import PersonRecord
 from .outfits import OPTIONAL_SLOTS, SLOTS, Outfit, Thing, read_outfit
 
 _CLOTHES = tuple(i for i, s in enumerate(SLOTS) if s not in OPTIONAL_SLOTS)

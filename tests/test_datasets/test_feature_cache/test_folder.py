@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtpr.datasets import cache_place
-from mmtpr.datasets.feature_cache import CacheWriter, read_cache
+from mmtpr.datasets.feature_cache.folder import FILES
+from mmtpr.datasets.feature_cache.store import CacheWriter, read_cache
 
 WRITER = """
 import sys, time
@@ -85,7 +85,7 @@ def test_a_cache_and_an_empty_folder_are_replaced(tmp_path):
         write(tmp_path / 'c', value)
         assert read_cache(tmp_path / 'c').text[1, 3] == value
         assert os.listdir(tmp_path) == ['c']
-    assert set(os.listdir(tmp_path / 'c')) == cache_place.FILES
+    assert set(os.listdir(tmp_path / 'c')) == FILES
 
 
 def test_a_link_stays_a_link(tmp_path):

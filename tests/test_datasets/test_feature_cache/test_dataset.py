@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
 from mmtpr.datasets import CachedFeatureDataset
-from mmtpr.datasets.feature_encoding import PairEncoder
+from mmtpr.datasets.feature_cache.encode import PairEncoder
 from mmtpr.models import RetrievalDataPreprocessor
 from mmtpr.registry import DATASETS, MODELS
 from mmtpr.testing import tiny_encoder_cfg, write_tiny_cuhk
@@ -99,7 +99,7 @@ def test_the_cache_is_made_once(make, monkeypatch, log):
     first = make()
     stamp = Path(first.cache, 'image.npy').stat().st_mtime_ns
     monkeypatch.setattr(
-        'mmtpr.datasets.cached_feature_dataset.encode_pairs', None
+        'mmtpr.datasets.feature_cache.dataset.encode_pairs', None
     )
     again = make()
     assert Path(again.cache, 'image.npy').stat().st_mtime_ns == stamp

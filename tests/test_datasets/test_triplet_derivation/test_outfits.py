@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmtpr.datasets.outfits import SLOTS, read_outfit
+from mmtpr.datasets.triplet_derivation.outfits import SLOTS, read_outfit
 
 CAPTIONS = {
     'A man in a red T-shirt and blue jeans, carrying a backpack.': dict(
