@@ -14,9 +14,9 @@ from mmengine.dist import get_rank
 from mmengine.logging import print_log
 from torch import nn
 
-from mmtpr.filtering.pairs import dataset_name, read_pairs
 from mmtpr.registry import DATASETS
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.structures.pairs import dataset_name, read_pairs
 from mmtpr.utils.main_first import on_main_process
 
 from .encode import PairEncoder, encode_pairs

@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmtpr.filtering.pairs import Pairs
 from mmtpr.registry import MODELS
+from mmtpr.structures.pairs import Pairs
 from mmtpr.utils.describe import describe_module
 
 from .store import CacheWriter

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from mmtpr.filtering.pairs import Pairs
+from mmtpr.structures.pairs import Pairs
 from mmtpr.utils.describe import describe
 from mmtpr.utils.fingerprint import text_fingerprint
 

@@ -4,7 +4,7 @@ import pytest
 from mmengine.dataset import BaseDataset, ConcatDataset
 
 from mmtpr.filtering import dataset_fingerprint, pair_fingerprint, read_pairs
-from mmtpr.filtering.pairs import dataset_name
+from mmtpr.structures.pairs import dataset_name
 
 PATHS = ['/data/imgs/a/1.jpg', '/data/imgs/a/2.jpg', '/data/imgs/b/1.jpg']
 CAPTIONS = ['a man', 'a woman', 'a child']

@@ -1,10 +1,11 @@
 """The image-caption pairs of a data set, whatever its keys."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .fingerprint import pair_fingerprint
+from mmtpr.utils.fingerprint import text_fingerprint
 
 #: Keys under which OpenMMLab data sets keep a caption, tried in this order.
 CAPTION_KEYS = ('caption', 'text', 'gt_caption')
@@ -109,6 +110,25 @@ def dataset_fingerprint(
     return read_pairs(dataset, image_key, caption_key).fingerprint
 
 
+def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:
+    """Fingerprint of image-caption pairs, order included.
+
+    Paths count from the deepest folder common to all of them, so that the
+    fingerprint does not depend on where the data lie.
+
+    Args:
+        paths (Sequence[str]): Paths of the images.
+        captions (Iterable[str]): One caption an image.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    root = _common_folder(paths)
+    names = (path[root:].replace('\\', '/') for path in paths)
+    both = text_fingerprint(names) + text_fingerprint(captions)
+    return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
+
+
 def dataset_name(dataset: Any) -> str:
     """Name a data set for messages, e.g. ``ConcatDataset(MALS, MALS)``.
 
@@ -149,3 +169,13 @@ def _text(info: dict, key: str, index: int, dataset: Any) -> str:
         f'Entry {index} of {dataset_name(dataset)} has {found} under '
         f"'{key}' where relevance filtering needs one text a pair."
     )
+
+
+def _common_folder(paths: Sequence[str]) -> int:
+    """Length of the folder, with its slash, that all paths begin with."""
+    if not paths:
+        return 0
+    low, high = min(paths), max(paths)
+    length = min(len(low), len(high))
+    same = next((i for i in range(length) if low[i] != high[i]), length)
+    return max(low.rfind('/', 0, same), low.rfind('\\', 0, same)) + 1
