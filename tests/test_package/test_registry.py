@@ -255,7 +255,7 @@ def test_default_types_are_prefixed(repo_root, registered):
 
 
 PURE = [
-    'mmtpr/evaluation/ranking.py',
+    'mmtpr/evaluation/ranking/ranking.py',
     'mmtpr/filtering/r[au]*.py',
     'mmtpr/filtering/scores.py',
     'mmtpr/filtering/screening.py',

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from mmtpr.structures import RetrievalDataSample
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'helpers'))
+sys.path.insert(0, str(Path(__file__).parents[2] / 'helpers'))
 
 from retrieval_worker import main, queries_and_gallery
 

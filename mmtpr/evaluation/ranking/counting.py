@@ -2,7 +2,7 @@
 
 import torch
 
-from .matching import Pairs
+from .matches import Pairs
 
 # Up to so many positives one pass for each beats a binary search.
 _FEW_POSITIVES = 128

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from .matching import Array, Pairs, check_missing, to_ids
+from ..similarity import similarity_blocks
+from ..stacked_items import StackedItems
+from .matches import Array, Pairs, check_missing, to_ids
 from .ranking import Ranking, check_topk, ranked_lists, ranks_of_positives
-from .similarity import similarity_blocks
-from .stacked_items import StackedItems
 
 
 def rank_features(

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmtpr.evaluation import (
-    counting,
-    matching,
-    rank_metrics,
-    ranked_lists,
-    ranks_of_positives,
-)
+from mmtpr.evaluation import rank_metrics, ranked_lists, ranks_of_positives
+from mmtpr.evaluation.ranking import counting, matches
 
 
 def brute_force(
@@ -74,7 +69,7 @@ def test_against_sorting(num_ids, levels, ties, monkeypatch):
     expected = brute_force(*data, ties=1 if ties == 'pessimistic' else -1)
     found = rank_metrics(*data, ties=ties)
     np.testing.assert_allclose(list(found.values()), expected, rtol=1e-12)
-    monkeypatch.setattr(matching, 'BLOCK_ELEMENTS', 200)
+    monkeypatch.setattr(matches, 'BLOCK_ELEMENTS', 200)
     assert rank_metrics(*data, ties=ties) == found
     # Passes for few positives and bins for many are the same function.
     for limit in (0, 10**6):
@@ -161,7 +156,7 @@ def test_excluded_pairs(levels, monkeypatch):
     )
     found = rank_metrics(*data, exclude=pairs)
     np.testing.assert_allclose(list(found.values()), expected, rtol=1e-12)
-    monkeypatch.setattr(matching, 'BLOCK_ELEMENTS', 200)
+    monkeypatch.setattr(matches, 'BLOCK_ELEMENTS', 200)
     assert rank_metrics(*data, exclude=pairs) == found
 
 

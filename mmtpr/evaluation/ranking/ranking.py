@@ -21,9 +21,9 @@ from numbers import Integral
 
 import torch
 
+from ..threads import map_in_threads
 from .counting import list_block, rank_block
-from .matching import Array, MatchedBlocks, Pairs, check_missing
-from .threads import map_in_threads
+from .matches import Array, MatchedBlocks, Pairs, check_missing
 
 TIES = ('pessimistic', 'optimistic')
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmtpr.evaluation import PairScorer
-from mmtpr.evaluation.pair_scoring import map_tensors
+from mmtpr.evaluation.reranking.pair_scorer import map_tensors
 from mmtpr.testing import TinyCrossModel
 
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .feature_ranking import _pairs_of
-from .matching import Array, Pairs, to_ids
-from .ranking import Ranking, ranked_lists, ranks_of_positives
-from .similarity import similarity_blocks
+from ..ranking.from_features import _pairs_of
+from ..ranking.matches import Array, Pairs, to_ids
+from ..ranking.ranking import Ranking, ranked_lists, ranks_of_positives
+from ..similarity import similarity_blocks
 
 #: What the release writes into rows that another process computes.
 _OTHERS = 1000.0
