@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..identities import Identity
 from .accessories import Accessories
 from .canvas import Canvas
-from .identities import Identity
 from .palette import CLOTHES, HAIR, SKIN, shade
 
 _SHOULDER_Y, _WAIST_Y, _HIP_Y, _KNEE_Y, _ANKLE_Y = 0.18, 0.46, 0.50, 0.73, 0.95
