@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 from mmtpr.registry import HOOKS, METRICS, MODELS, TRANSFORMS
 from mmtpr.testing import shrink_config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
 ALL = sorted(CONFIGS.rglob('*.py'))
 SHORT = sorted(CONFIGS.glob('*.py'))

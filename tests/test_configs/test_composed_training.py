@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 from mmtpr.testing import shrink_config, write_tiny_data
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')

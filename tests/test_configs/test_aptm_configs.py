@@ -15,7 +15,7 @@ from mmtpr.registry import MODELS
 from mmtpr.testing import shrink_config
 from mmtpr.utils.errors import LaunchError
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 SETS = ('cuhk', 'icfg', 'rstp')
 # Helpers that data sets bring along.
 DATA = ('normalisation', 'clean', 'train_pipeline', 'test_pipeline')
