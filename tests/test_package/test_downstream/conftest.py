@@ -17,7 +17,7 @@ def run_project(repo_root):
             [
                 sys.executable,
                 repo_root / 'tests/helpers/fresh_process.py',
-                repo_root / 'tests/test_downstream' / script,
+                repo_root / 'tests/test_package/test_downstream' / script,
                 *cases,
             ],
             capture_output=True,
