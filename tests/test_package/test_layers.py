@@ -19,6 +19,8 @@ LAYERS = (
     'filtering',
     'datasets',
     'apis',
+    'engine',
+    'testing',
 )
 
 pytestmark = pytest.mark.smoke
