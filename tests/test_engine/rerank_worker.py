@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.testing import TinyCrossModel, disturb_kernels
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / 'helpers'))
 
 from retrieval_worker import main, queries_and_gallery
 

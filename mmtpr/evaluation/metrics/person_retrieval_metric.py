@@ -10,9 +10,9 @@ from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
 
-from ..feature_ranking import rank_queries
-from ..matching import ON_MISSING, check_missing
-from ..ranking import TIES, Ranking, check_topk
+from ..ranking.from_features import rank_queries
+from ..ranking.matches import ON_MISSING, check_missing
+from ..ranking.ranking import TIES, Ranking, check_topk
 from ..stacked_items import StackedItems
 from .gathered_metric import GatheredMetric
 from .ranking_file import same_image_pairs, write_ranking
