@@ -16,8 +16,15 @@ from mmengine.dist import is_main_process  # noqa: E402
 from mmengine.evaluator import DumpResults  # noqa: E402
 
 import mmtpr  # noqa: E402, F401
-from mmtpr.utils import launch  # noqa: E402
+from mmtpr.checkpoints.spared_files import spare_pretrained  # noqa: E402
+from mmtpr.engine import launch  # noqa: E402
+from mmtpr.models.build import read  # noqa: E402
 from mmtpr.utils.errors import LaunchError  # noqa: E402
+from mmtpr.utils.outputs import (  # noqa: E402
+    add_allow_partial,
+    add_overwrite,
+    check_output,
+)
 
 PICKLES = ('.pkl', '.pickle')
 
@@ -39,6 +46,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='test under autocast'
     )
+    add_allow_partial(parser)
+    add_overwrite(parser)
     launch.add_common_arguments(parser)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -52,6 +61,7 @@ def settle_out(args: argparse.Namespace) -> None:
             raise LaunchError('--out-item needs --out FILE.')
         return
     suffix = Path(args.out).suffix
+    check_output(args.out, args.overwrite, [args.checkpoint, args.config])
     if args.out_item is None:
         args.out_item = 'pred' if suffix in PICKLES else 'metrics'
     allowed = PICKLES
@@ -75,7 +85,9 @@ def prepare(args: argparse.Namespace) -> Config:
     if not cfg.get('test_dataloader'):
         raise LaunchError(f'"{args.config}" has no test_dataloader.')
     cfg.load_from, cfg.resume = args.checkpoint, False
-    launch.require_fit(cfg)
+    if is_local:
+        cfg.model = spare_pretrained(cfg.model, read(args.checkpoint))
+    launch.require_fit(cfg, test_only=True, allow_partial=args.allow_partial)
     if args.amp:
         launch.enable_test_amp(cfg)
     launch.tidy(cfg)

@@ -13,7 +13,7 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 from mmengine.config import Config  # noqa: E402
 
 import mmtpr  # noqa: E402, F401
-from mmtpr.utils import launch  # noqa: E402
+from mmtpr.engine import launch  # noqa: E402
 from mmtpr.utils.errors import LaunchError  # noqa: E402
 from mmtpr.utils.resume import find_resume_checkpoint  # noqa: E402
 
@@ -68,6 +68,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if args.auto_scale_lr:
         launch.enable_auto_scale_lr(cfg)
     set_resume(cfg, args.resume)
+    launch.require_fit(cfg)
     launch.tidy(cfg)
     launch.start_processes(cfg, args.launcher)
     return cfg

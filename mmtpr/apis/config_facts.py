@@ -4,7 +4,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmtpr.utils import load_weights
+from mmtpr.checkpoints.read import read_for_runner
 
 
 def as_config(cfg: Any) -> Config:
@@ -31,9 +31,9 @@ def config_in_checkpoint(weights: str) -> Config:
     Raises:
         ValueError: If there is none.
     """
-    content = load_weights(weights)
-    info = content.get('message_hub', {}).get('runtime_info', {})
-    text = info.get('cfg') or content.get('meta', {}).get('cfg')
+    content = read_for_runner(weights)
+    info = (content.get('message_hub') or {}).get('runtime_info', {})
+    text = info.get('cfg') or (content.get('meta') or {}).get('cfg')
     if not text:
         raise ValueError(
             f'The checkpoint "{weights}" holds no config; name one with '

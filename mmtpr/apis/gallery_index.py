@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 
-from mmtpr.utils import atomic_write, load_weights
+from mmtpr.checkpoints.files import load_weights
+from mmtpr.utils import atomic_write
 from mmtpr.utils.fingerprint import text_fingerprint
 
 #: Endings of the files that count as pictures in a folder.

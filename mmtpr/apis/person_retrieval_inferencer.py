@@ -64,6 +64,8 @@ class PersonRetrievalInferencer(BaseInferencer):
         scope (str, optional): Scope of the model. Defaults to ``'mmtpr'``.
         show_progress (bool): Whether to show a progress bar. Defaults to
             False.
+        allow_partial (bool): Whether to go on with a checkpoint that lacks
+            weights that were trained with it. Defaults to False.
 
     Examples:
         >>> inferencer = PersonRetrievalInferencer(
@@ -91,8 +93,10 @@ class PersonRetrievalInferencer(BaseInferencer):
         device: str | None = None,
         scope: str | None = 'mmtpr',
         show_progress: bool = False,
+        allow_partial: bool = False,
     ) -> None:
         paths = list_images(gallery)
+        self._allow_partial = allow_partial
         super().__init__(model, weights, device, scope, show_progress)
         self.topk_tokens = topk_tokens or evaluator_tokens(self.cfg)
         self.index = self._index(paths, cache, batch_size, num_workers)
@@ -233,7 +237,7 @@ class PersonRetrievalInferencer(BaseInferencer):
     ) -> nn.Module:
         if not cfg:
             cfg.update(config_in_checkpoint(weights)._cfg_dict)
-        model = build_model(cfg, weights, device)
+        model = build_model(cfg, weights, device, self._allow_partial)
         model.cfg = cfg
         return model
 

@@ -1,47 +1,158 @@
-"""Whether a state dict is one of a model, name by name."""
+"""The fit of a state dict to a model, key by key, in torch's words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from torch import Tensor
+
+#: Keys, or a function that says of a key whether it is meant.
+Names = Callable[[str], bool] | Collection[str]
 
 _WORDS = re.compile(r'(?:token_embedding|word_embeddings)\.weight')
 
 
-def check_fit(
-    state: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str
-) -> None:
-    """Check that names and shapes agree one to one.
+@dataclass(frozen=True)
+class Fit:
+    """Keys in which a state dict and a model differ.
+
+    Attributes:
+        missing (tuple[str, ...]): Keys of the model that are not given.
+        unexpected (tuple[str, ...]): Given keys that the model has not.
+        mismatched (tuple[str, ...]): Keys of both, with another shape.
+        fitting (tuple[str, ...]): Keys of both, with the same shape.
+        shapes (Mapping[str, str]): Both shapes of mismatched keys, as text.
+        vocabulary (str): A clause on vocabularies of different size, if they
+            are; see :func:`vocabulary_gap`.
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    fitting: tuple[str, ...]
+    shapes: Mapping[str, str]
+    vocabulary: str = ''
+
+    @classmethod
+    def of(
+        cls, state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+    ) -> 'Fit':
+        """Compare a state dict with a model's.
+
+        Args:
+            state (Mapping[str, Tensor]): The weights.
+            own (Mapping[str, Tensor]): State dict of the model, which may lie
+                on the meta device.
+
+        Returns:
+            Fit: The differences.
+        """
+        common = [key for key in own if key in state]
+        shapes = {
+            key: f'{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}'
+            for key in common
+            if getattr(state[key], 'shape', None) != own[key].shape
+        }
+        return cls(
+            tuple(key for key in own if key not in state),
+            tuple(key for key in state if key not in own),
+            tuple(shapes),
+            tuple(key for key in common if key not in shapes),
+            shapes,
+            vocabulary_gap(state, own),
+        )
+
+    @property
+    def whole(self) -> bool:
+        """All keys agree."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def without(
+        self,
+        missing: Names = (),
+        unexpected: Names = (),
+        mismatched: Names = (),
+    ) -> 'Fit':
+        """Leave out differences that are meant.
+
+        Args:
+            missing (Callable | Collection): Missing keys to leave out, or a
+                function that tells.
+            unexpected (Callable | Collection): Likewise.
+            mismatched (Callable | Collection): Likewise.
+
+        Returns:
+            Fit: The other differences.
+        """
+        pairs = dict(
+            missing=missing, unexpected=unexpected, mismatched=mismatched
+        )
+        return replace(
+            self,
+            **{
+                name: tuple(_without(getattr(self, name), names))
+                for name, names in pairs.items()
+            },
+        )
+
+    def counts(self) -> str:
+        """Count the differences.
+
+        Returns:
+            str: Such as ``'3 missing keys (e.g. a, b, c) and 1 unexpected
+            key (d)'``.
+        """
+        named = dict(
+            missing=self.missing,
+            unexpected=self.unexpected,
+            mismatched=[self.shapes[key] for key in self.mismatched],
+        )
+        parts = [count_keys(kind, keys) for kind, keys in named.items()]
+        return ' and '.join(filter(None, parts))
+
+    def raise_for(
+        self, source: str, hint: str = '', error: type = ValueError
+    ) -> None:
+        """Stop where keys differ.
+
+        Args:
+            source (str): Where the weights are from, for the message.
+            hint (str): Sentence to add. Defaults to ''.
+            error (type): Class of the error. Defaults to ValueError.
+
+        Raises:
+            ValueError: Or the given class, with the counts and some names. A
+                vocabulary of another size is named as such.
+        """
+        if not self.whole:
+            raise error(
+                f'"{source}" does not fit the model: {self.vocabulary}'
+                f'{self.counts()}.{" " * bool(hint)}{hint}'
+            )
+
+
+def _without(keys: Iterable[str], names: Names) -> list[str]:
+    if callable(names):
+        return [key for key in keys if not names(key)]
+    return [key for key in keys if key not in names]
+
+
+def count_keys(kind: str, keys: Collection[str], limit: int = 3) -> str:
+    """Count keys of a kind and name some.
 
     Args:
-        state (Mapping[str, Tensor]): The weights.
-        own (Mapping[str, Tensor]): State dict of the model, which may lie on
-            the meta device.
-        where (str): Where the weights are from, for the message.
+        kind (str): ``'missing'``, ``'unexpected'`` or ``'mismatched'``.
+        keys (Collection[str]): The keys.
+        limit (int): Keys that are named. Defaults to 3.
 
-    Raises:
-        ValueError: If a name is missing or unknown or a shape differs. A
-            vocabulary of another size is named as such.
+    Returns:
+        str: Empty without keys.
     """
-    wrong = {
-        'missing': [key for key in own if key not in state],
-        'unknown': [key for key in state if key not in own],
-        'of another shape': [
-            f'{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}'
-            for key in own
-            if key in state and state[key].shape != own[key].shape
-        ],
-    }
-    parts = [
-        f'{len(names)} {what} (e.g. {", ".join(names[:3])})'
-        for what, names in wrong.items()
-        if names
-    ]
-    if parts:
-        raise ValueError(
-            f'"{where}" does not fit the model: {vocabulary_gap(state, own)}'
-            f'weights {"; ".join(parts)}.'
-        )
+    if not keys:
+        return ''
+    some = ', '.join([*keys][:limit])
+    some = f'e.g. {some}' if len(keys) > limit else some
+    return f'{len(keys)} {kind} key{"s" * (len(keys) > 1)} ({some})'
 
 
 def vocabulary_gap(

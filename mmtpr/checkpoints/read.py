@@ -1,15 +1,13 @@
 """Checkpoint files: the state dicts in them and what lies beside."""
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from mmtpr.utils.io import damaged, load_weights
+from .files import read_weight_file
 
 #: Where the weights usually are, the first one found is taken.
 _ENTRIES = ('state_dict', 'model')
@@ -28,12 +26,14 @@ class Checkpoint:
         parts (dict[str, dict[str, Tensor]]): Further state dicts by the name
             of their entry, such as Word4Per's ``img2text``.
         beside (dict[str, str]): Other entries -> why they are left out.
+        meta (dict): What mmtpr and mmengine write beside the weights.
     """
 
     path: str
     state: dict[str, Tensor]
     parts: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(path: str | os.PathLike, *parts: str) -> Checkpoint:
@@ -56,12 +56,7 @@ def read_checkpoint(path: str | os.PathLike, *parts: str) -> Checkpoint:
     content = read_weight_file(path)
     entry = _entry_of(content, parts)
     if entry is None:
-        found = list(content) if isinstance(content, Mapping) else content
-        raise ValueError(
-            f'"{path}" holds no state dict: neither the file itself nor one '
-            f'of its entries {_ENTRIES} does (found: '
-            f'{found if isinstance(found, list) else type(found).__name__}).'
-        )
+        raise ValueError(_no_weights(path, content))
     state = content if entry == '' else content.get(entry, {})
     found = {
         name: unwrapped(content[name])
@@ -76,7 +71,47 @@ def read_checkpoint(path: str | os.PathLike, *parts: str) -> Checkpoint:
     }
     if entry == '':
         state = {k: v for k, v in content.items() if _is_tensor(v)}
-    return Checkpoint(str(path), unwrapped(state), found, beside)
+    meta = content.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    return Checkpoint(str(path), unwrapped(state), found, beside, meta)
+
+
+def read_for_runner(
+    path: str | os.PathLike, map_location: str = 'cpu'
+) -> dict[str, Any]:
+    """Read a checkpoint in the form that mmengine's runner takes.
+
+    Args:
+        path (str | PathLike): The file.
+        map_location (str): Where tensors go. Defaults to ``'cpu'``.
+
+    Returns:
+        dict: The whole content, with the weights under ``state_dict``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or holds no weights.
+    """
+    content = read_weight_file(path, map_location)
+    entry = _entry_of(content, ())
+    if entry is None:
+        raise ValueError(_no_weights(path, content))
+    if entry == '':
+        content = {'state_dict': content}
+    elif entry != 'state_dict':
+        content = {**content, 'state_dict': content[entry]}
+    content['state_dict'] = unwrapped(content['state_dict'])
+    return content
+
+
+def _no_weights(path: str | os.PathLike, content: Any) -> str:
+    found = type(content).__name__
+    if isinstance(content, Mapping):
+        found = ', '.join(map(str, [*content][:6])) or 'nothing'
+    return (
+        f'"{path}" holds no state dict: neither the file itself nor one of '
+        f'its entries {", ".join(_ENTRIES)} does (found: {found}).'
+    )
 
 
 def unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,55 +128,6 @@ def unwrapped(state: Mapping[str, Any]) -> dict[str, Any]:
     if state and all(key.startswith('module.') for key in state):
         return {k.removeprefix('module.'): v for k, v in state.items()}
     return state
-
-
-def read_weight_file(path: str | os.PathLike) -> Any:
-    """Read a checkpoint, a safetensors file or a TorchScript archive.
-
-    Args:
-        path (str | PathLike): The file.
-
-    Returns:
-        Any: The content, usually a dict; of an archive, its state dict.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged or holds more than tensors and plain
-            values.
-    """
-    if is_torchscript(path):
-        try:
-            return torch.jit.load(path, 'cpu').state_dict()
-        except RuntimeError as error:
-            raise ValueError(damaged(path, error)) from error
-    if not (str(path).endswith('.safetensors') and os.path.isfile(path)):
-        return load_weights(path)
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(damaged(path, RuntimeError(error))) from error
-
-
-def is_torchscript(path: str | os.PathLike) -> bool:
-    """Whether a file is a TorchScript archive, as OpenAI publishes.
-
-    Args:
-        path (str | PathLike): The file.
-
-    Returns:
-        bool: True if it is one.
-    """
-    if not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
-        return False
-    return any(name.endswith('/constants.pkl') for name in names)
 
 
 def _is_tensor(value: Any) -> bool:

@@ -1,18 +1,28 @@
 """Models with adapters from a config and a checkpoint, and their outputs."""
 
 import argparse
+import logging
 from collections.abc import Collection
 from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from mmtpr.checkpoints import Checkpoint, Fit, read_checkpoint
 from mmtpr.checkpoints.base_weights import base_weights, is_head
-from mmtpr.checkpoints.read import read_checkpoint
+from mmtpr.checkpoints.coverage import (
+    kind_clause,
+    lacking_trained,
+    refuse_untrained,
+)
+from mmtpr.checkpoints.files import load_weights
+from mmtpr.checkpoints.function_facts import differing_facts
+from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
-from mmtpr.utils import load_weights
+from mmtpr.utils.outputs import add_allow_partial
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +39,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help='full checkpoint of this model with the weights below adapters, '
         'for a CHECKPOINT without them (default: load_from of the config)',
     )
+    add_allow_partial(parser)
     parser.add_argument(
         '--ema',
         action='store_true',
@@ -55,7 +66,7 @@ def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:
     """
     return load_adapted(
         *(args.config, args.checkpoint, args.ema, args.cfg_options),
-        args.load_from,
+        *(args.load_from, args.allow_partial),
     )
 
 
@@ -65,6 +76,7 @@ def load_adapted(
     ema: bool = False,
     options: dict[str, Any] | None = None,
     load_from: str | None = None,
+    allow_partial: bool = False,
 ) -> tuple[nn.Module, list[str]]:
     """Build the model of a config and load a checkpoint into it.
 
@@ -78,6 +90,8 @@ def load_adapted(
         load_from (str, optional): A full checkpoint of this model, for
             weights that ``checkpoint`` does not have. Defaults to None:
             ``load_from`` of the config, if it has one.
+        allow_partial (bool): Whether a file that lacks trained weights will
+            do. Defaults to False.
 
     Returns:
         tuple[nn.Module, list[str]]: The model, in evaluation mode, and the
@@ -92,33 +106,38 @@ def load_adapted(
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options or {})
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
-    state = _read_state(checkpoint, ema)
-    model = MODELS.build(cfg.model)
+    found = _read(checkpoint, ema)
+    model = MODELS.build(spare_pretrained(cfg.model, found))
     if hasattr(model, 'init_weights'):
         model.init_weights()
-    result = model.load_state_dict(state, strict=False)
-    if result.unexpected_keys:
-        raise ValueError(
-            f'"{checkpoint}" holds keys this model has no place for: '
-            f'{", ".join(result.unexpected_keys[:8])}. Is it of this config?'
-        )
-    base = base_weights(model, state, cfg, load_from)
-    model.load_state_dict({**base, **state}, strict=False)
-    return model.eval(), result.missing_keys
+    Fit.of(found.state, model.state_dict()).without(
+        missing=lambda key: True
+    ).raise_for(checkpoint, kind_clause(found.state, model.state_dict()))
+    differing_facts(found.meta, model, checkpoint)
+    missing = model.load_state_dict(found.state, strict=False).missing_keys
+    base = base_weights(model, found.state, cfg, load_from)
+    model.load_state_dict({**base, **found.state}, strict=False)
+    # A file that the user names brings what was trained.
+    known = {**found.state, **(base if load_from else {})}
+    if lacking := lacking_trained(model, known, found.meta):
+        line = refuse_untrained(checkpoint, lacking, allow_partial)
+        print_log(line, logger='current', level=logging.WARNING)
+    return model.eval(), missing
 
 
-def _read_state(path: str, ema: bool) -> dict[str, Tensor]:
+def _read(path: str, ema: bool) -> Checkpoint:
     """The weights in a checkpoint, without wrappers' prefixes."""
     if not ema:
-        return read_checkpoint(path).state
+        return read_checkpoint(path)
     file = load_weights(path)
     if not isinstance(file, dict) or 'ema_state_dict' not in file:
         raise ValueError(f'"{path}" has no averaged weights (--ema).')
-    return {
+    state = {
         key.removeprefix('module.'): value
         for key, value in file['ema_state_dict'].items()
         if key != 'steps'
     }
+    return Checkpoint(str(path), state, meta=file.get('meta') or {})
 
 
 def without_heads(

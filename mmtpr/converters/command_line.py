@@ -4,7 +4,6 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +12,11 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmtpr.checkpoints.completeness import check_whole
-from mmtpr.checkpoints.fit import check_fit
-from mmtpr.registry import MODELS
+from mmtpr.checkpoints.fit import Fit
+from mmtpr.checkpoints.spared_files import build_on_meta, without_weights
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
-
-_BLANK = ('pretrained', 'init_cfg')
+from mmtpr.utils.outputs import add_overwrite, check_output
 
 
 @dataclass
@@ -87,9 +85,7 @@ def conversion_parser(
         metavar='REGEX',
         help='whole names of further keys to leave out',
     )
-    parser.add_argument(
-        '--overwrite', action='store_true', help='replace OUT if it exists'
-    )
+    add_overwrite(parser)
     parser.add_argument(
         '--config',
         help='config of mmtpr; its model must have the same names and shapes',
@@ -122,16 +118,13 @@ def run_conversion(
             is unknown, the weights do not fit the config, or, without one,
             are not whole.
     """
-    if Path(args.out).exists() and not args.overwrite:
-        raise LaunchError(
-            f'"{args.out}" exists already; --overwrite replaces it.'
-        )
+    check_output(args.out, args.overwrite, [args.source, args.config])
     # With --ignore a part of a model may be what is wanted.
     try:
         done = convert(args)
         if args.config:
             own = meta_model(args.config, args.cfg_options).state_dict()
-            check_fit(done.ours, own, args.source)
+            Fit.of(done.ours, own).raise_for(args.source)
         elif not args.ignore:
             check_whole(done.ours, args.source)
     except (ValueError, FileNotFoundError) as error:
@@ -178,21 +171,4 @@ def meta_model(config: str, options: dict | None = None) -> nn.Module:
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options or {})
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
-    model = _without_weights(cfg.model.to_dict())
-    try:
-        with torch.device('meta'):
-            return MODELS.build(model)
-    except (NotImplementedError, RuntimeError):
-        return MODELS.build(model)
-
-
-def _without_weights(node: Any) -> Any:
-    """A model config that reads no file."""
-    if isinstance(node, dict):
-        return {
-            key: None if key in _BLANK else _without_weights(value)
-            for key, value in node.items()
-        }
-    if isinstance(node, (list, tuple)):
-        return type(node)(_without_weights(value) for value in node)
-    return node
+    return build_on_meta(without_weights(cfg.model.to_dict()))

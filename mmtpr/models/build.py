@@ -1,86 +1,127 @@
 """From a config and a checkpoint to a model that embeds."""
 
+import logging
+from typing import Any
+
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from torch import nn
 
-from mmtpr.checkpoints.base_weights import is_head
+from mmtpr.checkpoints import Checkpoint, read_checkpoint
+from mmtpr.checkpoints.coverage import Coverage, untrained_random
+from mmtpr.checkpoints.fit import count_keys
+from mmtpr.checkpoints.function_facts import differing_facts
+from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
-from mmtpr.utils import load_weights
 from mmtpr.utils.errors import LaunchError
-
-from .adapters import (
-    adapter_state_dict,
-    load_adapter_state_dict,
-    load_trainable_state_dict,
-    trainable_state_dict,
-)
 
 
 def build_model(
-    cfg: Config, checkpoint: str | None, device: str | torch.device
+    cfg: Config,
+    checkpoint: str | None,
+    device: str | torch.device,
+    allow_partial: bool = False,
 ) -> nn.Module:
-    """Build a config's model with weights.
+    """Build a config's model with weights, to embed with it.
 
-    The heads of losses are not needed to score and may differ.
+    The heads of losses are not needed and may differ. What ``pretrained``
+    names is read only where the checkpoint does not hold it.
 
     Args:
         cfg (Config): The config.
-        checkpoint (str | None): Checkpoint file, or one of the adapters or
-            the trainable weights only. None keeps what the model loads by
-            itself.
+        checkpoint (str | None): Checkpoint file: full, or of a part of the
+            model where the config brings the rest. None takes what the model
+            loads by itself.
         device (str | torch.device): Where to put it.
+        allow_partial (bool): Whether a checkpoint that lacks trained weights
+            will do. Defaults to False.
 
     Returns:
         nn.Module: The model in evaluation mode.
 
     Raises:
-        LaunchError: If the checkpoint is of another model.
+        LaunchError: If the checkpoint is of another model or lacks trained
+            weights, or weights would be random.
     """
-    # Whatever is not loaded is at least the same in every process and run.
+    # What may be random, such as the heads of losses, is at least the same in
+    # every process and run.
     torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    if checkpoint is not None:
-        _load(model, checkpoint)
-    elif any(getattr(part, 'init_cfg', None) for part in model.modules()):
-        model.init_weights()
+    if checkpoint is None:
+        model = _build(cfg.model)
+        _refuse_random(model, cfg.model)
+    else:
+        found = read(checkpoint)
+        model = _build(spare_pretrained(cfg.model, found))
+        load_for_use(model, found, cfg.model, allow_partial)
     return model.to(device).eval()
 
 
-def _load(model: nn.Module, checkpoint: str) -> None:
-    content = load_weights(checkpoint)
-    state = content.get('state_dict', content)
-    if _load_tuned_part(model, state):
-        return
-    current = model.state_dict()
-    state = {
-        name: value
-        for name, value in state.items()
-        if not is_head(name)
-        or (name in current and current[name].shape == value.shape)
-    }
+def read(path: str) -> Checkpoint:
+    """Read a checkpoint of a command line.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Checkpoint: Its content.
+
+    Raises:
+        LaunchError: If it is absent, damaged or no checkpoint.
+    """
     try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
+        return read_checkpoint(path)
+    except (ValueError, FileNotFoundError) as error:
+        raise LaunchError(str(error)) from error
+
+
+def load_for_use(
+    model: nn.Module,
+    found: Checkpoint,
+    cfg: Any,
+    allow_partial: bool = False,
+) -> Coverage:
+    """Load a checkpoint into a model that is to be used, not trained.
+
+    Args:
+        model (nn.Module): The model, with what its config brings.
+        found (Checkpoint): The checkpoint.
+        cfg (dict): Config of the model.
+        allow_partial (bool): See :func:`build_model`.
+
+    Returns:
+        Coverage: What the checkpoint held and the config brought.
+
+    Raises:
+        LaunchError: See :func:`build_model`.
+    """
+    differing_facts(found.meta, model, found.path)
+    cover = Coverage.of(model, found.state, cfg, found.meta)
+    for line in cover.require(found.path, allow_partial):
+        print_log(line, logger='current', level=logging.WARNING)
+    own = model.state_dict()
+    # Heads of other data may have another shape.
+    state = {
+        key: value
+        for key, value in found.state.items()
+        if key in own and own[key].shape == value.shape
+    }
+    model.load_state_dict(state, strict=False)
+    return cover
+
+
+def _build(cfg: Any) -> nn.Module:
+    model = MODELS.build(cfg)
+    if any(getattr(part, 'init_cfg', None) for part in model.modules()):
+        model.init_weights()
+    return model
+
+
+def _refuse_random(model: nn.Module, cfg: Any) -> None:
+    bare = untrained_random(model, cfg)
+    if bare:
         raise LaunchError(
-            f'The checkpoint "{checkpoint}" does not fit the model: {error}'
-        ) from error
-    missing = [name for name in missing if not is_head(name)]
-    for names, what in ((missing, 'lacks'), (unexpected, 'has unknown')):
-        if names:
-            raise LaunchError(
-                f'The checkpoint "{checkpoint}" {what} {len(names)} weights, '
-                f'e.g. {", ".join(names[:3])}. Is it of this config?'
-            )
-
-
-def _load_tuned_part(model: nn.Module, state: dict) -> bool:
-    """Load a checkpoint of the adapters or trainable weights only."""
-    for keys_of, load in (
-        (adapter_state_dict, load_adapter_state_dict),
-        (trainable_state_dict, load_trainable_state_dict),
-    ):
-        if state and set(state) == set(keys_of(model)):
-            load(model, state)
-            return True
-    return False
+            'No checkpoint was given, and the config brings not all weights: '
+            f'{count_keys("missing", bare)} would be random. Name a '
+            'checkpoint, or set pretrained in the config.'
+        )

@@ -2,29 +2,11 @@
 
 import json
 import os
-import pickle
-import re
-import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
-
-import torch
-
-#: What torch.load ends with where a file is damaged.
-_UNREADABLE = (
-    *(pickle.UnpicklingError, RuntimeError, EOFError, LookupError),
-    *(AttributeError, AssertionError, TypeError, ValueError, struct.error),
-    OverflowError,
-)
-#: What torch says of a machine that cannot hold the file.
-_MACHINE = re.compile(r'allocat|out of memory|deserialize object on')
-#: A class or function in a file, as torch's message names it.
-_BLOCKED = re.compile(
-    r'(?i:unsupported (?:global:? )+|unsupported class )([\w.]+)'
-)
 
 
 @contextmanager
@@ -97,68 +79,3 @@ def read_json(
         raise ValueError(
             f'The {what} "{path}" is not UTF-8 text (byte {error.start}).{see}'
         ) from error
-
-
-def load_weights(path: str | os.PathLike, map_location: str = 'cpu') -> Any:
-    """Load a torch file with ``weights_only=True``.
-
-    Args:
-        path (str | PathLike): The file.
-        map_location (str): Passed to ``torch.load``. Defaults to ``'cpu'``.
-
-    Returns:
-        Any: The content, usually a dict.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or holds more than tensors and
-            plain values.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'The checkpoint "{path}" does not exist.')
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except _UNREADABLE as error:
-        if _MACHINE.search(str(error)):
-            raise
-        raise ValueError(_why_unreadable(path, error)) from error
-
-
-def _why_unreadable(path: str | os.PathLike, error: Exception) -> str:
-    """One message; torch's own advises to run what the file holds."""
-    blocked = _BLOCKED.search(str(error))
-    if blocked:
-        return (
-            f'The checkpoint "{path}" cannot be loaded safely '
-            f'(weights_only=True): it holds {blocked[1]}, and not only '
-            'tensors and plain values. Load it where it was made, and save '
-            'its state dict alone.'
-        )
-    return damaged(path, error)
-
-
-def damaged(path: str | os.PathLike, error: Exception) -> str:
-    """Say that a file of weights is none, and what it looks like.
-
-    Args:
-        path (str | PathLike): The file.
-        error (Exception): What reading it ended with.
-
-    Returns:
-        str: The message.
-    """
-    with open(path, 'rb') as file:
-        start = file.read(256).lstrip().lower()
-    size = os.path.getsize(path)
-    if start.startswith(b'version https://git-lfs'):
-        what = 'it is a pointer of git-lfs; "git lfs pull" gets the file'
-    elif start.startswith((b'<!doctype', b'<html', b'<?xml')):
-        what = 'it is a web page; the download went wrong'
-    elif isinstance(error, RuntimeError) and 'weights_only' not in str(error):
-        what = (str(error).strip().splitlines() or ['no reason given'])[0]
-    else:
-        what = 'its content is not what torch.save writes'
-    return (
-        f'The file "{path}" ({size:,} bytes) is damaged or no checkpoint: '
-        f'{what.rstrip(".")}. Get it again.'
-    )

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmtpr.checkpoints.read import read_weight_file
-from mmtpr.utils import load_weights
+from mmtpr.checkpoints.files import load_weights, read_weight_file
 
 
 def whole(tmp_path):

@@ -67,7 +67,7 @@ def test_python_blocks_compile(page):
 
 def options_of(tool: Path) -> set:
     """Long options in a tool's source and in mmtpr's launcher."""
-    sources = [tool, ROOT / 'mmtpr/utils/launch.py']
+    sources = [tool, ROOT / 'mmtpr/engine/launch.py']
     text = '\n'.join(path.read_text(encoding='utf-8') for path in sources)
     return set(re.findall(r"'(--[\w-]+)'", text))
 

@@ -216,7 +216,7 @@ def test_a_config_of_another_size_stops(run, folder):
     run('irra', 'text.pth', 'c.pth', '--export')
     with pytest.raises(
         SystemExit,
-        match=r'49408 words there and 500 in the model.*of another shape',
+        match=r'49408 words there and 500 in the model.*mismatched key',
     ):
         run(
             *('irra', 'c.pth', 'nothing.pth', '--config', 'text.py'),

@@ -261,7 +261,7 @@ def test_non_finite_loss_ends_with_one_message(tmp_path, monkeypatch):
 
     errors = []
     monkeypatch.setattr(
-        'mmtpr.utils.launch.print_log', lambda text, **_: errors.append(text)
+        'mmtpr.engine.launch.print_log', lambda text, **_: errors.append(text)
     )
     model = dict(type='DropoutRegression', bad_at=6)
     Config(toy_config(tmp_path / 'work', model=model)).dump(

@@ -11,7 +11,7 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 
 from mmengine.config import DictAction  # noqa: E402
 
-from mmtpr.utils import launch  # noqa: E402
+from mmtpr.engine import launch  # noqa: E402
 
 
 def main() -> None:

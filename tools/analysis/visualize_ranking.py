@@ -20,8 +20,8 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 
 from mmengine.config import Config, DictAction  # noqa: E402
 
+from mmtpr.engine import launch  # noqa: E402
 from mmtpr.evaluation import read_ranking  # noqa: E402
-from mmtpr.utils import launch  # noqa: E402
 from mmtpr.utils.errors import LaunchError  # noqa: E402
 from mmtpr.visualization import draw_rankings, save_png  # noqa: E402
 

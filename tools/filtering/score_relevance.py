@@ -27,14 +27,15 @@ from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.registry import init_default_scope  # noqa: E402
 
 import mmtpr  # noqa: E402, F401
+from mmtpr.engine import launch  # noqa: E402
 from mmtpr.filtering import sample_bank, setup  # noqa: E402
 from mmtpr.filtering.run import describe_run, run_scoring  # noqa: E402
 from mmtpr.filtering.scorer import RetrieverScorer  # noqa: E402
 from mmtpr.models.build import build_model  # noqa: E402
-from mmtpr.utils import launch  # noqa: E402
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline  # noqa: E402
 from mmtpr.utils.errors import LaunchError  # noqa: E402
 from mmtpr.utils.fingerprint import scorer_fingerprint  # noqa: E402
+from mmtpr.utils.outputs import add_allow_partial  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -87,6 +88,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='replace a score file of another run',
     )
+    add_allow_partial(parser)
     _add_config_options(parser)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -153,7 +155,9 @@ def main() -> None:
             cfg, args.dataset, args.image_key, args.caption_key
         )
         pipeline = find_pipeline(cfg, args.pipeline)
-        model = build_model(cfg, args.checkpoint, get_device())
+        model = build_model(
+            cfg, args.checkpoint, get_device(), args.allow_partial
+        )
         scorer = RetrieverScorer(
             model,
             build_pipeline(pipeline),

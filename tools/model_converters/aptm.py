@@ -31,7 +31,7 @@ from mmtpr.converters.keys.aptm import (  # noqa: E402
     export_aptm,
     import_aptm,
 )
-from mmtpr.utils import launch  # noqa: E402
+from mmtpr.engine import launch  # noqa: E402
 
 THEIRS = 'APTM or X-VLM', 'Filtering-WoRA'
 OURS = 'mmtpr cross-modal retrieval', 'mmtpr with adapters'

@@ -31,8 +31,8 @@ from mmtpr.converters.keys.blip2 import (  # noqa: E402
     export_lavis,
     is_lavis,
 )
+from mmtpr.engine import launch  # noqa: E402
 from mmtpr.models.encoders.blip2.weights import find_state  # noqa: E402
-from mmtpr.utils import launch  # noqa: E402
 
 ENCODER, HEAD = 'encoder.', 'head.reasoning.'
 

@@ -30,6 +30,9 @@ from mmtpr.converters.adapted_models import (  # noqa: E402
 )
 from mmtpr.models.adapters import peft_adapter, remove_adapters  # noqa: E402
 from mmtpr.utils import atomic_write  # noqa: E402
+from mmtpr.utils.outputs import add_overwrite, check_output  # noqa: E402
+
+PEFT_WEIGHTS, PEFT_CONFIG = 'adapter_model.safetensors', 'adapter_config.json'
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +42,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model_options(parser)
+    add_overwrite(parser)
     parser.add_argument('out', help='folder to write')
     parser.add_argument(
         '--root',
@@ -61,13 +65,17 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Export."""
     args = parse_args()
+    out = Path(args.out)
+    weights, config_file = out / PEFT_WEIGHTS, out / PEFT_CONFIG
+    read = (args.checkpoint, args.load_from, args.config)
+    for path in filter(None, (weights, config_file, args.base)):
+        check_output(path, args.overwrite, read)
     model, missing = load_named(args)
     twice = args.out_proj and args.out_proj == 'twice'
     config, state = peft_adapter(model, args.root, twice)
-    out = Path(args.out)
-    with atomic_write(out / 'adapter_model.safetensors') as file:
+    with atomic_write(weights) as file:
         file.write(save(state, metadata=dict(format='pt')))
-    with atomic_write(out / 'adapter_config.json', 'w') as file:
+    with atomic_write(config_file, 'w') as file:
         json.dump(config, file, indent=2)
     kind = 'DoRA' if config['use_dora'] else 'LoRA'
     print(f'{out}: {kind}, {len(state)} tensors.')

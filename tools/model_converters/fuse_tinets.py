@@ -18,7 +18,10 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 
 import torch  # noqa: E402
 
-from mmtpr.utils import atomic_write, load_weights  # noqa: E402
+from mmtpr.checkpoints import read_checkpoint  # noqa: E402
+from mmtpr.utils import atomic_write  # noqa: E402
+from mmtpr.utils.errors import LaunchError  # noqa: E402
+from mmtpr.utils.outputs import add_overwrite, check_output  # noqa: E402
 
 TINET = re.compile(r'query\.tinets\.(\d+)\.(.+)')
 
@@ -28,6 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('checkpoints', nargs='+', help='two files or more')
     parser.add_argument('--out', required=True, help='file to write')
+    add_overwrite(parser)
     args = parser.parse_args()
     if len(args.checkpoints) < 2:
         parser.error('one checkpoint has nothing to be joined with: give two')
@@ -36,9 +40,8 @@ def parse_args() -> argparse.Namespace:
 
 def read_state(path: str) -> tuple[dict, list[dict]]:
     """The weights of a checkpoint: those of TINets, one by one, and others."""
-    file = load_weights(path)
     others, tinets = {}, {}
-    for key, value in file.get('state_dict', file).items():
+    for key, value in read_checkpoint(path).state.items():
         found = TINET.fullmatch(key)
         if found:
             number, name = int(found[1]), found[2]
@@ -96,8 +99,9 @@ def main() -> None:
     """Run the tool."""
     args = parse_args()
     try:
+        check_output(args.out, args.overwrite, args.checkpoints)
         state = fuse(args.checkpoints)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LaunchError) as error:
         sys.exit(f'fuse_tinets: {error}')
     with atomic_write(args.out) as file:
         torch.save(dict(state_dict=state, meta={}), file)

@@ -24,7 +24,7 @@ from mmtpr.converters.command_line import (  # noqa: E402
     conversion_parser,
     run_conversion,
 )
-from mmtpr.utils import launch  # noqa: E402
+from mmtpr.engine import launch  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

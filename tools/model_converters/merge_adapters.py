@@ -24,6 +24,11 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from mmtpr.checkpoints.function_facts import (  # noqa: E402
+    FACTS,
+    function_facts,
+)
+from mmtpr.checkpoints.plain import to_plain  # noqa: E402
 from mmtpr.converters.adapted_models import (  # noqa: E402
     add_model_options,
     greatest_gap,
@@ -33,6 +38,7 @@ from mmtpr.converters.adapted_models import (  # noqa: E402
 )
 from mmtpr.models.adapters import merge_adapters, named_adapters  # noqa: E402
 from mmtpr.utils import atomic_write  # noqa: E402
+from mmtpr.utils.outputs import add_overwrite, check_output  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +49,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_model_options(parser)
     parser.add_argument('out', help='path of the merged checkpoint')
+    add_overwrite(parser)
     parser.add_argument(
         '--tolerance',
         type=float,
@@ -93,6 +100,8 @@ def check(gaps: dict[str, float], tolerance: float) -> float:
 def main() -> None:
     """Merge and write."""
     args = parse_args()
+    read = (args.checkpoint, args.load_from, args.config)
+    check_output(args.out, args.overwrite, read)
     model, missing = load_named(args)
     if missing:
         print(
@@ -109,7 +118,8 @@ def main() -> None:
     }
     worst = check(layers | features, args.tolerance)
     state = without_heads(plain.state_dict(), missing)
-    file = dict(meta=dict(merged_adapters=len(layers)), state_dict=state)
+    meta = {'merged_adapters': len(layers), FACTS: function_facts(plain)}
+    file = dict(meta=to_plain(meta), state_dict=state)
     with atomic_write(args.out) as handle:
         torch.save(file, handle)
     print(

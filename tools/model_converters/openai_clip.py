@@ -24,8 +24,8 @@ from mmtpr.converters.command_line import (  # noqa: E402
     conversion_parser,
     run_conversion,
 )
+from mmtpr.engine import launch  # noqa: E402
 from mmtpr.models.encoders.open_clip.pos_embed import resize_positions  # noqa: E402
-from mmtpr.utils import launch  # noqa: E402
 
 OURS = ('mmtpr text retrieval', 'mmtpr composed retrieval')
 

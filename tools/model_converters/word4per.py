@@ -28,7 +28,7 @@ from mmtpr.converters.command_line import (  # noqa: E402
     run_conversion,
 )
 from mmtpr.converters.keys.word4per import ENTRY  # noqa: E402
-from mmtpr.utils import launch  # noqa: E402
+from mmtpr.engine import launch  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

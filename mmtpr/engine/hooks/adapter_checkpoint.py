@@ -1,5 +1,6 @@
 """Small checkpoints that hold only what was tuned."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -7,9 +8,17 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from torch import nn
 
+from mmtpr.checkpoints.coverage import (
+    LACKS,
+    adapter_keys,
+    trained_keys,
+    unused_keys,
+)
+from mmtpr.checkpoints.function_facts import FACTS, function_facts
 from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
 from mmtpr.utils.io import atomic_write
+from mmtpr.utils.unwrap import unwrap
 
 _CONTENTS = ('adapter', 'trainable')
 
@@ -29,9 +38,11 @@ class AdapterCheckpointHook(Hook):
         interval (int): Epochs or iterations between two files; the last is
             always written. -1 writes only the last. Defaults to 1.
         by_epoch (bool): Whether to count epochs. Defaults to True.
-        content (str): ``'adapter'`` for the adapters' parameters only, or
-            ``'trainable'`` for all that trains, heads and norms included.
-            Defaults to ``'adapter'``.
+        content (str, optional): ``'adapter'`` for the adapters' parameters
+            only, or ``'trainable'`` for all that trains, heads and norms
+            included. What a file lacks of it stands in its meta, and who
+            loads the file is told. Defaults to None: all that trains where
+            something beside adapters and losses does, else the adapters.
         max_keep_ckpts (int): Numbered files to keep, -1 for all. Defaults
             to 1.
 
@@ -51,10 +62,10 @@ class AdapterCheckpointHook(Hook):
         self,
         interval: int = 1,
         by_epoch: bool = True,
-        content: str = 'adapter',
+        content: str | None = None,
         max_keep_ckpts: int = 1,
     ) -> None:
-        if content not in _CONTENTS:
+        if content not in (None, *_CONTENTS):
             raise ValueError(
                 f'content must be one of {_CONTENTS}, got "{content}".'
             )
@@ -128,13 +139,23 @@ class AdapterCheckpointHook(Hook):
         about = dict(
             epoch=runner.epoch,
             iter=runner.iter,
-            content=self.content,
+            content=self._content(runner),
             cfg=runner.cfg.pretty_text,
         )
-        about.update(meta)
-        file = dict(meta=to_plain(about), state_dict=self._state(runner))
+        state = self._state(runner)
+        about.update(meta, **_facts(unwrap(runner.model), state))
+        file = dict(meta=to_plain(about), state_dict=state)
         with atomic_write(Path(runner.work_dir) / name) as handle:
             torch.save(file, handle)
+
+    def _content(self, runner) -> str:
+        """What files hold; see the class."""
+        if self.content is not None:
+            return self.content
+        model = unwrap(runner.model)
+        unused, trained = unused_keys(model), trained_keys(model)
+        more = trained - adapter_keys(trained)
+        return 'adapter' if all(map(unused, more)) else 'trainable'
 
     def _state(self, runner) -> dict[str, torch.Tensor]:
         """What to save, copied to the CPU; empty without adapters."""
@@ -145,13 +166,27 @@ class AdapterCheckpointHook(Hook):
         )
 
         state = adapter_state_dict(runner.model)
-        if state and self.content == 'trainable':
+        if state and self._content(runner) == 'trainable':
             state = trainable_state_dict(runner.model)
         averaged = _averaged(runner)
         if averaged is not None:
             values = averaged.state_dict()
             state = {key: values[key] for key in state}
         return {key: value.detach().cpu() for key, value in state.items()}
+
+
+def _facts(model: nn.Module, state: Mapping) -> dict:
+    """What a file lacks of what trained, and what the model computes."""
+    unused = unused_keys(model)
+    lacking = [
+        key
+        for key in sorted(trained_keys(model) - state.keys())
+        if not unused(key)
+    ]
+    facts = {FACTS: function_facts(model)}
+    if lacking:
+        facts[LACKS] = dict(count=len(lacking), keys=lacking)
+    return facts
 
 
 def _averaged(runner) -> nn.Module | None:

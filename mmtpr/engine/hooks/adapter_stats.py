@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmtpr.registry import HOOKS
+from mmtpr.utils.unwrap import unwrap
 
 _SCALARS = ('alpha', 'beta')
 
@@ -48,8 +48,7 @@ class AdapterStatsHook(Hook):
         Args:
             runner (Runner): The runner of the training process.
         """
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         total = sum(p.numel() for p in model.parameters())
         trains = sum(p.numel() for p in model.parameters() if p.requires_grad)
         names = dict(model.named_parameters())

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import NonFiniteLossError
 from mmtpr.utils.resume import find_resume_checkpoint
+from mmtpr.utils.unwrap import unwrap
 
 
 @HOOKS.register_module()
@@ -80,8 +80,7 @@ class StopOnNonFiniteLossHook(Hook):
             runner (Runner): The runner of the training process.
             checkpoint (dict): What is about to be saved.
         """
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         weights = {n: p for n, p in model.named_parameters() if _trains(p)}
         if not weights or _all_finite(weights.values()):
             return

@@ -6,8 +6,10 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from mmtpr.checkpoints.function_facts import FACTS, function_facts
 from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
+from mmtpr.utils.unwrap import unwrap
 
 # Tensors only, written by torch itself, and too large to walk through.
 _TENSORS = ('state_dict', 'ema_state_dict')
@@ -46,6 +48,9 @@ class PlainCheckpointHook(Hook):
             TypeError: If the state of the optimizer or of a scheduler has no
                 plain form.
         """
+        facts = function_facts(unwrap(runner.model))
+        if facts:
+            checkpoint.setdefault('meta', {})[FACTS] = facts
         if 'message_hub' in checkpoint:
             checkpoint['message_hub'] = _plain_hub(checkpoint['message_hub'])
         for key in list(checkpoint):

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import autocast
 from torch import Tensor, nn
 
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.utils.unwrap import unwrap
 
 
 class StagedLoop(ABC):
@@ -25,8 +25,7 @@ class StagedLoop(ABC):
     @property
     def model(self) -> nn.Module:
         """The model without a wrapper of distributed training."""
-        model = self.runner.model
-        return model.module if is_model_wrapper(model) else model
+        return unwrap(self.runner.model)
 
     def run(self) -> dict[str, float]:
         """Evaluate.

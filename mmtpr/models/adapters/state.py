@@ -4,31 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
+
+from mmtpr.checkpoints.coverage import trained_keys
+from mmtpr.utils.unwrap import unwrap
 
 from .attention import AdaptedMultiheadAttention
 from .base import AdapterLinear
 
 _LEAVES = frozenset(('lora_A', 'lora_B', 'magnitude', 'alpha', 'beta'))
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside DDP or ``torch.compile`` wrappers.
-
-    Args:
-        model (nn.Module): A model, wrapped or not.
-
-    Returns:
-        nn.Module: The innermost model.
-    """
-    while True:
-        if is_model_wrapper(model):
-            model = model.module
-        elif hasattr(model, '_orig_mod'):
-            model = model._orig_mod
-        else:
-            return model
 
 
 def named_adapters(model: nn.Module) -> Iterator[tuple[str, AdapterLinear]]:
@@ -80,13 +64,7 @@ def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
         own such parameters.
     """
     model = unwrap(model)
-    keep = set(adapter_state_dict(model))
-    for name, module in model.named_modules(remove_duplicate=False):
-        own = dict(module.named_parameters(name, recurse=False))
-        training = [k for k, p in own.items() if p.requires_grad]
-        keep.update(training)
-        if training:
-            keep.update(k for k, _ in module.named_buffers(name, False))
+    keep = trained_keys(model)
     return {k: v for k, v in model.state_dict().items() if k in keep}
 
 

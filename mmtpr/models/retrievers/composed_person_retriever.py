@@ -74,6 +74,8 @@ class ComposedPersonRetriever(TextPersonRetriever):
         ...     freeze_encoder=True)
     """
 
+    training_only = ('losses.', 'head.')
+
     def __init__(
         self,
         encoder: dict | nn.Module,

@@ -54,6 +54,9 @@ class TextPersonRetriever(BaseModel):
         ...         mlm=dict(type='mmtpr.MLMLoss')))
     """
 
+    #: Starts of keys that only training needs.
+    training_only = ('losses.',)
+
     def __init__(
         self,
         encoder: dict | nn.Module,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from layouts import aptm, with_wora
 
-from mmtpr.checkpoints import check_fit
+from mmtpr.checkpoints import Fit
 from mmtpr.converters.keys.aptm import export_aptm, import_aptm
 from mmtpr.registry import MODELS
 
@@ -89,7 +89,7 @@ def test_full_size_is_one_to_one(
     model = on_meta(lambda: retriever(encoder))
     own = model.state_dict()
     done = import_aptm(meta_state(theirs))
-    check_fit(done.state, own, 'the release')
+    Fit.of(done.state, own).raise_for('the release')
     assert set(shapes(done.state).items()) == set(shapes(own).items())
     assert all(
         key.endswith(('attn_mask', 'position_ids')) for key in done.ignored
@@ -146,7 +146,9 @@ def test_another_vocabulary_is_named(meta_state):
     config = dict(MINI, bert_cfg=dict(MINI['bert_cfg'], words=500))
     done = import_aptm(meta_state(aptm(**config)))
     with pytest.raises(ValueError, match='500 words there and 600 in the'):
-        check_fit(done.state, retriever(MINI_ENCODER).state_dict(), 'aptm.pth')
+        Fit.of(done.state, retriever(MINI_ENCODER).state_dict()).raise_for(
+            'aptm.pth'
+        )
 
 
 @pytest.fixture

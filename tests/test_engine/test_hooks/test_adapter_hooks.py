@@ -41,7 +41,7 @@ def names(folder):
 
 
 def test_files_and_statistics(tmp_path):
-    runner, lines = train(tmp_path)
+    runner, lines = train(tmp_path, content='adapter')
     # 4x16 + 16 + 16 + 1 frozen or biased, (2x4 + 16x2) + 4 + 1 + 1 adapters
     assert 'Parameters: 47 of 143 train (32.9 %); 1 adapted weights.' in lines
     log = runner.message_hub.log_scalars
@@ -56,6 +56,7 @@ def test_files_and_statistics(tmp_path):
     assert 'adapter_epoch_2.pth' not in names(tmp_path)
     saved = torch.load(tmp_path / 'adapter_epoch_3.pth', weights_only=True)
     assert (saved['meta']['epoch'], saved['meta']['content']) == (3, 'adapter')
+    assert saved['meta']['lacks'] == dict(count=1, keys=['net.2.bias'])
     assert {k.rpartition('.')[0] for k in saved['state_dict']} == {'net.0'}
     fresh = DropoutRegression(adapter=WORA)
     load_adapter_state_dict(fresh, saved['state_dict'])
@@ -65,7 +66,8 @@ def test_files_and_statistics(tmp_path):
 
 
 def test_best_file_belongs_to_the_best_checkpoint(tmp_path):
-    train(tmp_path, content='trainable', max_keep_ckpts=-1)
+    """By default all that trains is in it, here a bias beside the adapters."""
+    train(tmp_path, max_keep_ckpts=-1)
     assert names(tmp_path) == [
         'adapter_best.pth',
         *(f'adapter_epoch_{n}.pth' for n in (1, 2, 3)),
@@ -76,6 +78,8 @@ def test_best_file_belongs_to_the_best_checkpoint(tmp_path):
     assert saved['meta']['epoch'] == best['meta']['epoch']
     assert 'net.2.bias' in saved['state_dict']
     assert 'net.2.weight' not in saved['state_dict']
+    assert saved['meta']['content'] == 'trainable'
+    assert 'lacks' not in saved['meta']
     for key, value in saved['state_dict'].items():
         assert value.equal(best['state_dict'][key])
     load_trainable_state_dict(

@@ -1,6 +1,7 @@
 import sys
 from enum import IntEnum
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +60,9 @@ class Colour(IntEnum):
     RED = 1
 
 
+RUNNER = SimpleNamespace(model=torch.nn.Linear(1, 1))
+
+
 def test_what_has_no_plain_form(monkeypatch):
     texts = []
     monkeypatch.setattr(
@@ -81,7 +85,7 @@ def test_what_has_no_plain_form(monkeypatch):
         meta=dict(epoch=np.int64(3), odd=dict(x=[1, object()])),
         optimizer=dict(param_groups=[dict(lr=np.float64(0.5))]),
     )
-    hook.before_save_checkpoint(None, checkpoint)
+    hook.before_save_checkpoint(RUNNER, checkpoint)
     info = checkpoint['message_hub']['runtime_info']
     assert info == dict(good=2.0, path='x', enum=1)
     assert [type(v) for v in info.values()] == [float, str, int]
@@ -94,7 +98,7 @@ def test_what_has_no_plain_form(monkeypatch):
     assert "object in ['x'][1]" in texts[1]
 
     with pytest.raises(TypeError, match='"optimizer" cannot be saved safely'):
-        hook.before_save_checkpoint(None, dict(optimizer=dict(x=object())))
+        hook.before_save_checkpoint(RUNNER, dict(optimizer=dict(x=object())))
 
 
 def test_one_cycle_is_saved_and_goes_on(tmp_path):
@@ -109,7 +113,7 @@ def test_one_cycle_is_saved_and_goes_on(tmp_path):
     for _ in range(7):
         first.step()
     checkpoint = dict(param_schedulers=[first.state_dict()])
-    PlainCheckpointHook().before_save_checkpoint(None, checkpoint)
+    PlainCheckpointHook().before_save_checkpoint(RUNNER, checkpoint)
     torch.save(checkpoint, tmp_path / 'x.pth')
     loaded = torch.load(tmp_path / 'x.pth', weights_only=True)
     second.load_state_dict(loaded['param_schedulers'][0])

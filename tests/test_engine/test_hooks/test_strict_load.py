@@ -61,7 +61,7 @@ def test_a_missing_name_stops(tmp_path, state, resume):
     del state['net.2.bias']
     message = refused(runner_of(tmp_path, state, resume=resume))
     assert 'given.pth" does not fit the model' in message
-    assert '1 missing (e.g. net.2.bias)' in message
+    assert '1 missing key (net.2.bias)' in message
     assert 'Nothing was loaded' in message
 
 
@@ -69,28 +69,31 @@ def test_unknown_names_and_other_shapes_stop_with_one_message(tmp_path, state):
     state['net.7.weight'] = torch.ones(1)
     state['net.0.bias'] = torch.ones(15)
     message = refused(runner_of(tmp_path, state))
-    assert '1 unknown (e.g. net.7.weight)' in message
-    assert '1 of another shape (e.g. net.0.bias (15,) for (16,))' in message
+    assert '1 unexpected key (net.7.weight)' in message
+    assert '1 mismatched key (net.0.bias (15,) for (16,))' in message
 
 
 def test_names_that_were_told_may_differ(tmp_path, state):
     del state['net.2.bias']
     state['head.weight'] = torch.ones(1)
-    told = dict(missing=[r'net\.2\..*'], unknown=[r'head\..*'])
+    told = dict(missing=[r'net\.2\..*'], unexpected=[r'head\..*'])
     runner = runner_of(tmp_path, state, **told)
     start = runner.model.net[2].bias.clone()
     runner.load_or_resume()
     assert torch.equal(runner.model.net[2].bias, start)
     assert (runner.model.net[2].weight == 3).all()
     log = next((tmp_path / 'work').glob('*/*.log')).read_text()
-    assert '1 weights of the model keep their start, 1 of the file' in log
+    assert (
+        '1 missing keys keep their start, 1 unexpected keys are not used'
+        in log
+    )
     # Patterns are for whole names, and excuse no shape.
     del state['head.weight']
     part = dict(missing=[r'net\.2'])
     assert '1 missing' in refused(runner_of(tmp_path, state, **part))
     state['net.2.bias'] = torch.ones(2)
-    every = dict(missing=['.*'], unknown=['.*'])
-    assert 'of another shape' in refused(runner_of(tmp_path, state, **every))
+    every = dict(missing=['.*'], unexpected=['.*'])
+    assert 'mismatched key' in refused(runner_of(tmp_path, state, **every))
 
 
 def test_a_known_checkpoint_is_named(tmp_path, state):
@@ -102,7 +105,7 @@ def test_a_known_checkpoint_is_named(tmp_path, state):
     adapted = dict(adapter=dict(type='LoRA', rank=2))
     message = refused(runner_of(tmp_path, state, model=adapted))
     assert 'net.0.lora_A' in message
-    assert '2 unknown (e.g. net.0.weight, net.0.bias)' in message
+    assert '2 unexpected keys (net.0.weight, net.0.bias)' in message
 
 
 def test_a_pattern_alone_is_refused():

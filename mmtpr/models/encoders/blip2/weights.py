@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmtpr.checkpoints import identify
-from mmtpr.checkpoints.read import read_weight_file
+from mmtpr.checkpoints.files import read_weight_file
 from mmtpr.converters.keys.blip2 import convert_lavis, is_lavis
 from mmtpr.utils import require
 

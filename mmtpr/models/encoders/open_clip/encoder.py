@@ -90,6 +90,7 @@ class OpenCLIPEncoder(nn.Module):
         if context_length:
             config['text_cfg']['context_length'] = context_length
         size = set_image_size(config, image_size)
+        self._quick_gelu = bool(config.get('quick_gelu'))
         self.clip = create_clip(config)
         self._load(size, weights, (interpolation, antialias, pretrained_size))
         self._describe(config['embed_dim'], token_projection)
@@ -132,6 +133,18 @@ class OpenCLIPEncoder(nn.Module):
         )
         self.text_token_width = (
             embed_dim if token_projection else self.text_width
+        )
+
+    def function_facts(self) -> dict:
+        """Tell what decides the features and is not among the weights.
+
+        Returns:
+            dict: See :mod:`mmtpr.checkpoints.function_facts`.
+        """
+        return dict(
+            quick_gelu=self._quick_gelu,
+            context_length=self.context_length,
+            image_size=list(self.image_size),
         )
 
     @property

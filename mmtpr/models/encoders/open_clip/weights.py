@@ -15,9 +15,8 @@ from open_clip.model import (
 )
 from torch import Tensor, nn
 
-from mmtpr.checkpoints import identify
-from mmtpr.checkpoints.fit import vocabulary_gap
-from mmtpr.checkpoints.read import is_torchscript, read_weight_file
+from mmtpr.checkpoints import Fit, identify
+from mmtpr.checkpoints.files import is_torchscript, read_weight_file
 
 from .pos_embed import resize_visual_pos_embed
 
@@ -232,31 +231,14 @@ def fits(clip: nn.Module, weights: ClipWeights) -> bool:
 
 
 def _check_keys(own: dict, state: dict, source: str) -> None:
-    wrong = {
-        'missing': [k for k in own if k not in state],
-        'unknown': [k for k in state if k not in own],
-        'of another shape': [
-            f'{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}'
-            for k in own
-            if k in state and own[k].shape != state[k].shape
-        ],
-    }
-    if not any(wrong.values()):
-        return
-    found = '; '.join(
-        f'{len(keys)} {what}: {", ".join(keys[:4])}'
-        + (', ...' if len(keys) > 4 else '')
-        for what, keys in wrong.items()
-        if keys
-    )
-    found = vocabulary_gap(state, own) + found
     hint = 'Give the model these weights were made for.'
     family = identify(state)
     if family and family.name not in _FAMILIES:
         hint = f'The file is of {family.name}.'
-    if any('lora_' in key for key in wrong['unknown']):
+    fit = Fit.of(state, own)
+    if any('lora_' in key for key in fit.unexpected):
         hint = (
             'The file holds adapters: merge them before, see '
             'mmtpr.models.adapters.merge_adapters(model, remove=True).'
         )
-    raise ValueError(f'Weights "{source}" do not fit: {found}. {hint}')
+    fit.raise_for(source, hint)

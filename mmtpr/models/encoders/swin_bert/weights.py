@@ -8,7 +8,7 @@ from pickle import UnpicklingError
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmtpr.checkpoints import check_fit, expect, read_checkpoint
+from mmtpr.checkpoints import Fit, expect, read_checkpoint
 from mmtpr.converters import resize_windows, swin_map
 from mmtpr.converters.keys.aptm import aptm_map
 from mmtpr.utils import require
@@ -143,5 +143,5 @@ def load_whole(
 
 
 def _fill(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    check_fit(state, module.state_dict(), where)
+    Fit.of(state, module.state_dict()).raise_for(where)
     module.load_state_dict(state)

@@ -145,11 +145,11 @@ def test_unknown_missing_and_misshapen_keys_are_named(source, tmp_path):
     del state['ln_final.bias']
     state['visual.proj'] = torch.zeros(32, 8)
     torch.save(state, tmp_path / 'odd.pt')
-    with pytest.raises(ValueError, match='do not fit') as error:
+    with pytest.raises(ValueError, match='does not fit') as error:
         _load(tmp_path / 'odd.pt')
     message = str(error.value)
-    assert '1 missing: ln_final.bias' in message
-    assert '1 unknown: visual.extra' in message
+    assert '1 missing key (ln_final.bias)' in message
+    assert '1 unexpected key (visual.extra)' in message
     assert 'visual.proj (32, 8) for (32, 32)' in message
     assert 'odd.pt' in message
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmtpr.utils import launch
+from mmtpr.engine import launch
 from mmtpr.utils.errors import LaunchError, NonFiniteLossError
 
 ROOT = Path(__file__).resolve().parents[2]

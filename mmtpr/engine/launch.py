@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
@@ -16,9 +17,11 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
 
-from .errors import LaunchError, NonFiniteLossError
-from .processes import end_processes, start_processes
+from mmtpr.checkpoints.read import read_for_runner
+from mmtpr.utils.errors import LaunchError, NonFiniteLossError
+from mmtpr.utils.processes import end_processes, start_processes
 
 __all__ = [
     'add_common_arguments',
@@ -195,21 +198,25 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def require_fit(cfg: Config) -> None:
-    """Stop a test whose checkpoint does not fit the model.
+def require_fit(cfg: Config, **options: bool) -> None:
+    """Stop where a checkpoint does not fit the model.
 
     Args:
-        cfg (Config): Changed in place: a ``mmtpr.StrictLoadHook`` for tests,
-            beside what the config tells such a hook already.
+        cfg (Config): Changed in place: a ``mmtpr.StrictLoadHook``, beside
+            what the config tells such a hook already.
+        **options (bool): ``test_only`` and ``allow_partial`` for a test.
+            Without them, for training, a hook that the config does not have
+            is lenient.
     """
     hooks = list(cfg.get('custom_hooks') or [])
     for hook in hooks:
         kind = hook.get('type') if isinstance(hook, dict) else ''
         kind = kind if isinstance(kind, str) else kind.__name__
         if kind.rpartition('.')[2] == 'StrictLoadHook':
-            hook['test_only'] = True
+            hook.update(options)
             return
-    hooks.append(dict(type='mmtpr.StrictLoadHook', test_only=True))
+    options = options or dict(lenient=True)
+    hooks.append(dict(type='mmtpr.StrictLoadHook', **options))
     cfg.custom_hooks = hooks
 
 
@@ -240,9 +247,26 @@ def build_runner(cfg: Config) -> Runner:
     Returns:
         Runner: The runner.
     """
+    read_checkpoints_safely()
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def read_checkpoints_safely() -> None:
+    """Let mmengine read local checkpoints as mmtpr does.
+
+    Damaged and foreign files then end in one sentence that names the file,
+    instead of torch's advice to run what the file holds.
+    """
+    CheckpointLoader.register_scheme('', _read_local, force=True)
+
+
+def _read_local(filename: str, map_location: Any = None) -> dict:
+    try:
+        return read_for_runner(filename, map_location or 'cpu')
+    except (ValueError, FileNotFoundError) as error:
+        raise LaunchError(str(error)) from error
 
 
 @contextmanager
