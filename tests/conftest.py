@@ -11,14 +11,18 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('MMTPR_SHARED', ROOT.parent / 'shared'))
-LOCAL_PARITY = ROOT / 'tests/data/parity'
+PARITY = ROOT / 'tests/data/parity'
+#: Fixtures of data that only the maintainers have. Tests that use one get the
+#: marker ``private_data``.
+PRIVATE = {'private_parity', 'market_dir', 'itcpr_dir', 'tokenizers_dir'}
 
 
-def _existing(path: Path, what: str) -> Path:
+def _private(name: str) -> Path:
+    path = SHARED / name
     if not path.exists():
         pytest.skip(
-            f'{what} is private verification data and not here ({path}); '
-            'set MMTPR_SHARED to the folder that holds it'
+            f'{name} is private verification data; set MMTPR_SHARED to the '
+            'folder that holds it'
         )
     return path
 
@@ -29,26 +33,30 @@ def repo_root() -> Path:
 
 
 @pytest.fixture(scope='session')
-def shared_dir() -> Path:
-    return _existing(SHARED, 'the shared folder')
+def parity_file():
+    """Path of a parity case of the repository by file name."""
+    return PARITY.joinpath
 
 
 @pytest.fixture(scope='session')
-def parity_file():
-    """Path of a parity case by file name; skips where it is absent."""
-
-    def find(name: str) -> Path:
-        local = LOCAL_PARITY / name
-        if local.exists():
-            return local
-        return _existing(SHARED / 'parity' / name, f'parity case {name}')
-
-    return find
+def private_parity():
+    """Path of a parity case that is too large for the repository."""
+    return lambda name: _private(f'parity/{name}')
 
 
 @pytest.fixture(scope='session')
 def market_dir() -> Path:
-    return _existing(SHARED / 'data/market1501_attr', 'market1501_attr')
+    return _private('data/market1501_attr')
+
+
+@pytest.fixture(scope='session')
+def itcpr_dir() -> Path:
+    return _private('data/itcpr_annotations')
+
+
+@pytest.fixture(scope='session')
+def tokenizers_dir() -> Path:
+    return _private('data/tokenizers')
 
 
 @pytest.fixture
@@ -77,7 +85,11 @@ def run_processes(repo_root):
     return run
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if PRIVATE & set(getattr(item, 'fixturenames', ())):
+            item.add_marker('private_data')
     if torch.cuda.is_available():
         return
     skip = pytest.mark.skip(reason='needs a CUDA device')
