@@ -2,12 +2,20 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
 import torch
+
+# Processes of a test meet on this machine, whatever its name resolves to.
+for _, _interface in socket.if_nameindex():
+    if _interface in ('lo', 'lo0'):
+        os.environ.setdefault('GLOO_SOCKET_IFNAME', _interface)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('MMTPR_SHARED', ROOT.parent / 'shared'))
@@ -59,26 +67,74 @@ def tokenizers_dir() -> Path:
     return _private('data/tokenizers')
 
 
+def _wait(processes: list[subprocess.Popen]) -> subprocess.Popen | None:
+    """Wait until all have ended well or one has not; give that one."""
+    with ThreadPoolExecutor(len(processes)) as pool:
+        ends = {pool.submit(process.wait): process for process in processes}
+        try:
+            for end in as_completed(ends):
+                if end.result() != 0:
+                    return ends[end]
+        except BaseException:  # the limit of the test: show where they are
+            for process in processes:
+                process.send_signal(signal.SIGABRT)
+                process.wait(10)
+            raise
+        finally:  # others may wait for it, and nobody for them
+            for process in processes:
+                process.kill()
+    return None
+
+
+@pytest.fixture(scope='session')
+def run_together(repo_root, tmp_path_factory):
+    """Runs Python programs that belong together, each in a process.
+
+    Takes the words of their command lines. However long they take, they may:
+    what ends the wait is that all have ended or that one has failed, whereupon
+    the others are killed. Their output goes to files, so that none waits for
+    somebody to read it.
+    """
+
+    def run(*commands: list) -> None:
+        logs = tmp_path_factory.mktemp('logs')
+        env = dict(os.environ, PYTHONPATH=str(repo_root), OMP_NUM_THREADS='1')
+        processes = []
+        for number, words in enumerate(commands):
+            with (logs / f'{number}.txt').open('w') as log:
+                process = subprocess.Popen(
+                    [sys.executable, '-X', 'faulthandler', *map(str, words)],
+                    env=env,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            processes.append(process)
+        try:
+            failed = _wait(processes)
+        except BaseException:
+            for log in sorted(logs.iterdir()):
+                print(f'{log.name}:\n{log.read_text()[-9000:]}')  # noqa: T201
+            raise
+        if failed:
+            number = processes.index(failed)
+            text = (logs / f'{number}.txt').read_text()
+            pytest.fail(
+                f'process {number} ended with {failed.returncode}:\n'
+                f'{text[-3000:]}'
+            )
+
+    return run
+
+
 @pytest.fixture
-def run_processes(repo_root):
+def run_processes(run_together):
     """Runs a script built on ``retrieval_worker`` in N processes."""
 
     def run(script: Path, number: int, folder: Path) -> tuple[dict, str]:
         folder.mkdir()
-        paths = {'PYTHONPATH': str(repo_root), 'OMP_NUM_THREADS': '1'}
-        processes = [
-            subprocess.Popen(
-                [sys.executable, script, str(rank), str(number), folder],
-                env={**os.environ, **paths},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(number)
-        ]
-        for process in processes:
-            output, _ = process.communicate(timeout=600)
-            assert process.returncode == 0, output[-3000:]
+        run_together(
+            *([script, rank, number, folder] for rank in range(number))
+        )
         numbers = json.loads((folder / 'numbers.json').read_text())
         return numbers, (folder / 'ranking.json').read_text()
 
