@@ -1,8 +1,8 @@
 """Data sets, their transforms and samplers."""
 
 from . import samplers, transforms
-from .cached_feature_dataset import CachedFeatureDataset
 from .cuhk_pedes import CUHKPEDES
+from .feature_cache import CachedFeatureDataset
 from .icfg_pedes import ICFGPEDES
 from .itcpr import ITCPR
 from .mals import MALS

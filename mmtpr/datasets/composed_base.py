@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from .annotations import read_records
-from .composed_records import COMPOSED_GUIDE, check_composed_records
-from .image_check import find_bad_images, find_missing_images
+from .annotations.composed_records import (
+    COMPOSED_GUIDE,
+    check_composed_records,
+)
+from .annotations.images import find_bad_images, find_missing_images
+from .annotations.records import read_records
 
 
 class ComposedDataset(BaseDataset):

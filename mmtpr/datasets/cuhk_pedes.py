@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from mmtpr.registry import DATASETS
 
-from .annotations import PersonRecord
-from .published import PUBLISHED
-from .splits import split_by_order
+from .annotations.published_sizes import PUBLISHED
+from .annotations.records import PersonRecord
+from .annotations.splits import split_by_order
 from .text_person_dataset import TextPersonDataset
 
 

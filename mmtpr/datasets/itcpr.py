@@ -5,8 +5,8 @@ from collections import Counter
 
 from mmtpr.registry import DATASETS
 
+from .annotations.composed_records import COMPOSED_GUIDE
 from .composed_base import ComposedDataset
-from .composed_records import COMPOSED_GUIDE
 
 _KEYS = dict(file_path=str, instance_id=int)
 

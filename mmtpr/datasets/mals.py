@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmtpr.registry import DATASETS
 
-from .annotations import (
+from .annotations.records import (
     GUIDE,
     LAYOUTS,
     PersonRecord,

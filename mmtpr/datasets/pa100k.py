@@ -10,8 +10,8 @@ from mmengine.dataset import BaseDataset
 from mmtpr.registry import DATASETS
 from mmtpr.utils.lazy import require
 
-from .annotations import read_records
-from .splits import SPLITS
+from .annotations.records import read_records
+from .annotations.splits import SPLITS
 
 # Page of the documentation, named by errors.
 _GUIDE = 'docs/user_guides/reranking.md'

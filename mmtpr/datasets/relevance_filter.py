@@ -9,10 +9,10 @@ import numpy as np
 from mmengine.dataset import force_full_init
 from mmengine.logging import print_log
 
-from mmtpr.filtering.pairs import dataset_fingerprint, dataset_name
 from mmtpr.filtering.rules import check_rules, keep_mask
 from mmtpr.filtering.scores import RelevanceScores, load_scores
 from mmtpr.registry import DATASETS
+from mmtpr.structures.pairs import dataset_fingerprint, dataset_name
 
 
 @DATASETS.register_module()

@@ -4,8 +4,8 @@ import numpy as np
 
 from mmtpr.registry import DATASETS
 
+from .annotations.composed_records import COMPOSED_GUIDE
 from .composed_base import ComposedDataset
-from .composed_records import COMPOSED_GUIDE
 
 #: Keys of a triplet's pictures.
 PICTURES = dict(reference_image_path=str, target_image_path=str)

@@ -6,7 +6,8 @@ import os
 import numpy as np
 from mmengine.logging import print_log
 
-from .annotations import (
+from .annotations.images import find_bad_images
+from .annotations.records import (
     GUIDE,
     LAYOUTS,
     PersonRecord,
@@ -14,10 +15,9 @@ from .annotations import (
     parse_records,
     read_records,
 )
+from .annotations.samples import queries_and_gallery, training_pairs
+from .annotations.splits import SPLITS, carve_val, take_split
 from .frugal_dataset import FrugalDataset
-from .image_check import find_bad_images
-from .samples import queries_and_gallery, training_pairs
-from .splits import SPLITS, carve_val, take_split
 
 _CHOICES = {
     'split': SPLITS,

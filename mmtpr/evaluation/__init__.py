@@ -5,8 +5,6 @@ from .attributes import (
     balanced_accuracy,
     decide_by_prompts,
 )
-from .feature_ranking import rank_features, rank_queries
-from .matching import check_missing
 from .metrics import (
     AttributeMetric,
     ComposedRetrievalMetric,
@@ -14,14 +12,22 @@ from .metrics import (
     RerankedRetrievalMetric,
     read_ranking,
 )
-from .pair_scoring import PairScorer
 from .ranking import (
     Ranking,
+    check_missing,
+    rank_features,
     rank_metrics,
+    rank_queries,
     ranked_lists,
     ranks_of_positives,
 )
-from .reranking import FusedScores, Fusion, rank_reranked, top_candidates
+from .reranking import (
+    FusedScores,
+    Fusion,
+    PairScorer,
+    rank_reranked,
+    top_candidates,
+)
 from .similarity import similarity_blocks, topk_similarity
 
 __all__ = [

@@ -16,7 +16,7 @@ Conventions, in full:
 import torch
 from torch import Tensor
 
-from .matching import Array
+from .ranking.matches import Array
 
 #: Names of the numbers, in order.
 NUMBERS = ('mA', 'accuracy', 'precision', 'recall', 'F1')

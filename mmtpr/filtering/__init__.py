@@ -1,8 +1,12 @@
 """Relevance filtering: scoring pairs, score files and the keep rules."""
 
+from mmtpr.structures.pairs import (
+    dataset_fingerprint,
+    pair_fingerprint,
+    read_pairs,
+)
+
 from .bank import own_indices, read_captions, sample_bank
-from .fingerprint import pair_fingerprint
-from .pairs import dataset_fingerprint, read_pairs
 from .ranking import relevance_rank, relevance_score
 from .rules import keep_mask
 from .scores import RelevanceScores, load_scores, save_scores

@@ -8,10 +8,10 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.logging import print_log
 
+from mmtpr.structures.pairs import Pairs, dataset_name
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.fingerprint import text_fingerprint
 
-from .pairs import Pairs, dataset_name
 from .scorer import RelevanceScorer
 from .scores import VERSION, RelevanceScores, load_scores, save_scores
 from .scoring import score_pairs

@@ -16,8 +16,9 @@ from mmengine.logging import print_log
 from torch import Tensor
 from tqdm import tqdm
 
+from mmtpr.structures.pairs import Pairs
+
 from .bank import own_indices
-from .pairs import Pairs
 from .ranking import relevance_rank, relevance_score
 from .scorer import RelevanceScorer, unreadable_error
 from .shards import ShardStore

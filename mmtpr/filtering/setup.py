@@ -5,10 +5,10 @@ from typing import Any
 from mmengine.config import Config
 
 from mmtpr.registry import DATASETS
+from mmtpr.structures.pairs import CAPTION_KEYS, Pairs, read_pairs
 from mmtpr.utils.config_parts import get_setting
 
 from .bank import read_captions
-from .pairs import CAPTION_KEYS, Pairs, read_pairs
 
 _WRAPPER = 'RelevanceFilteredDataset'
 

@@ -4,7 +4,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmtpr.converters.base_weights import is_head
+from mmtpr.checkpoints.base_weights import is_head
 from mmtpr.registry import MODELS
 from mmtpr.utils import load_weights
 from mmtpr.utils.errors import LaunchError

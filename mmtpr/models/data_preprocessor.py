@@ -7,7 +7,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmtpr.registry import MODELS
-from mmtpr.utils.vocabulary import check_vocabulary
+from mmtpr.text.vocabulary_check import check_vocabulary
 
 # OpenAI CLIP's statistics of RGB pictures in 0..1.
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

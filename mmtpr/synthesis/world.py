@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 
 from .base import PedestrianGenerator
-from .camera import body_light, photograph
-from .canvas import Canvas
 from .captions import CaptionWriter
-from .figure import Figure, Pose
+from .drawing.camera import body_light, photograph
+from .drawing.canvas import Canvas
+from .drawing.figure import Figure, Pose
+from .drawing.scene import background, ground_shadow, occlude
 from .identities import Identity, change_attributes, changeable
-from .scene import background, ground_shadow, occlude
 
 _BROAD = 1.3  # few pixels have to show a lot
 _LOOK, _PICTURE, _CAPTION = 11, 12, 13  # streams of randomness

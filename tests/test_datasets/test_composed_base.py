@@ -74,7 +74,9 @@ def test_missing_pictures_are_looked_for_without_opening(
     def opened(*args):
         raise AssertionError('a picture was opened')
 
-    monkeypatch.setattr('mmtpr.datasets.image_check.image_problem', opened)
+    monkeypatch.setattr(
+        'mmtpr.datasets.annotations.images.image_problem', opened
+    )
     root = itcpr_root(tmp_path, pictures='acd')
     assert len(ITCPR(data_root=root)) == 4  # nobody looks
     with pytest.raises(FileNotFoundError) as error:

@@ -9,8 +9,8 @@ from mmengine.runner import Runner
 
 from mmtpr.datasets import CUHKPEDES, RelevanceFilteredDataset
 from mmtpr.filtering import RelevanceScores, read_pairs, save_scores
-from mmtpr.filtering.pairs import dataset_name
 from mmtpr.registry import DATASETS
+from mmtpr.structures.pairs import dataset_name
 from mmtpr.testing import write_tiny_cuhk
 
 

@@ -16,12 +16,13 @@ from mmengine.runner import Runner
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.testing import TinyCrossModel, disturb_kernels
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / 'helpers'))
 
 from retrieval_worker import main, queries_and_gallery
 
 sys.path.pop(0)
 
+PROMPTS = [(f'no thing {i}', f'a thing {i}') for i in range(3)]
 NUM_IDS, NUM_QUERIES, NUM_GALLERY = 6, 41, 36
 
 
@@ -150,6 +151,32 @@ def runner_of(
     )
 
 
+def attribute_runner(folder, prompts=PROMPTS, words=None, model=None, **data):
+    """A runner that only tests attributes."""
+    return Runner(
+        model=model or model_cfg(),
+        work_dir=str(folder / 'work_dir'),
+        test_dataloader=loader(
+            dict(type='AttributePictures', **data), batch_size=4
+        ),
+        test_cfg=dict(
+            type='mmtpr.AttributeTestLoop',
+            prompts=prompts,
+            tokenizer=words or words_of,
+            pair_batch=5,
+        ),
+        test_evaluator=dict(type='mmtpr.AttributeMetric'),
+        experiment_name=f'attributes_{folder.name}_{id(words)}',
+    )
+
+
 if __name__ == '__main__':
-    uneven = dict(type='uneven_cross_model')
-    main(lambda folder: runner_of(folder, 'test', model=uneven).test())
+
+    def both(folder):
+        """Re-ranking, and attributes by prompts."""
+        uneven = dict(type='uneven_cross_model')
+        numbers = runner_of(folder, 'test', model=uneven).test()
+        numbers.update(attribute_runner(folder, model=uneven).test())
+        return numbers
+
+    main(both)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.registry import DATASETS
-from mmengine.runner import Runner
 
 from mmtpr.evaluation import FusedScores, attribute_metrics, rank_reranked
 from mmtpr.evaluation.metrics.ranking_file import read_ranking
@@ -15,7 +14,13 @@ from mmtpr.testing import tiny_swin_bert_cfg
 sys.path.insert(0, str(Path(__file__).parent))
 
 import rerank_worker as worker
-from rerank_worker import AttributePictures, runner_of, set_of
+from rerank_worker import (
+    PROMPTS,
+    AttributePictures,
+    attribute_runner,
+    runner_of,
+    set_of,
+)
 
 sys.path.pop(0)
 
@@ -87,12 +92,13 @@ def test_no_candidates_beyond_the_gallery(tmp_path):
 
 @pytest.mark.dist
 def test_any_number_of_processes_gives_the_same(tmp_path, run_processes):
-    """Numbers and saved scores, to the bit, on uneven kernels."""
+    """Re-ranking and attributes, to the bit, on uneven kernels."""
     script = Path(__file__).with_name('rerank_worker.py')
     one = run_processes(script, 1, tmp_path / 'one')
     assert run_processes(script, 2, tmp_path / 'two') == one
     assert run_processes(script, 3, tmp_path / 'three') == one
     assert 0 < one[0]['mAP'] < 100
+    assert 0 < one[0]['mA'] < 100
 
 
 def test_wrong_configs(tmp_path):
@@ -121,27 +127,6 @@ def test_wrong_configs(tmp_path):
 def test_wrong_data(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         runner_of(tmp_path, 'test', data=change).test()
-
-
-PROMPTS = [(f'no thing {i}', f'a thing {i}') for i in range(3)]
-
-
-def attribute_runner(tmp_path, prompts=PROMPTS, words=None, **data):
-    return Runner(
-        model=worker.model_cfg(),
-        work_dir=str(tmp_path),
-        test_dataloader=worker.loader(
-            dict(type='AttributePictures', **data), batch_size=4
-        ),
-        test_cfg=dict(
-            type='mmtpr.AttributeTestLoop',
-            prompts=prompts,
-            tokenizer=words or worker.words_of,
-            pair_batch=5,
-        ),
-        test_evaluator=dict(type='mmtpr.AttributeMetric'),
-        experiment_name=f'attributes_{tmp_path.name}_{id(words)}',
-    )
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmtpr.evaluation.feature_ranking import rank_queries
+from mmtpr.evaluation.ranking.from_features import rank_queries
 from mmtpr.evaluation.similarity import similarity_blocks
 from mmtpr.evaluation.stacked_items import StackedItems
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from mmtpr.filtering import load_scores, own_indices, relevance_rank
-from mmtpr.filtering.pairs import Pairs
 from mmtpr.filtering.run import describe_run, run_scoring
+from mmtpr.structures.pairs import Pairs
 from mmtpr.utils.errors import LaunchError
 
 BANK = [f'caption {i}' for i in range(0, 30, 2)]

@@ -1,6 +1,6 @@
 """Looks mmtpr's types up from other scopes, without importing mmtpr.
 
-Run by ``tests/fresh_process.py``. A case is
+Run by ``tests/helpers/fresh_process.py``. A case is
 ``registry file|scope|with or without|``: the first is a json file of registry
 name -> type names.
 """

@@ -166,7 +166,7 @@ def reached(repo_root, registered, tmp_path_factory):
     done = subprocess.run(
         [
             sys.executable,
-            repo_root / 'tests/fresh_process.py',
+            repo_root / 'tests/helpers/fresh_process.py',
             repo_root / 'tests/test_package/contract_names.py',
             *keys.values(),
         ],
@@ -255,7 +255,7 @@ def test_default_types_are_prefixed(repo_root, registered):
 
 
 PURE = [
-    'mmtpr/evaluation/ranking.py',
+    'mmtpr/evaluation/ranking/ranking.py',
     'mmtpr/filtering/r[au]*.py',
     'mmtpr/filtering/scores.py',
     'mmtpr/filtering/screening.py',

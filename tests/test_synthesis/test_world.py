@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmtpr.synthesis import ProceduralWorld, sample_identities
-from mmtpr.synthesis.palette import CLOTHES
+from mmtpr.synthesis.drawing.palette import CLOTHES
 
 
 @pytest.mark.parametrize('size', [(64, 32), (128, 64), (192, 64)])

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -231,15 +232,34 @@ def test_killed_and_resumed_is_bit_identical(
 
 
 @pytest.mark.dist
-def test_two_processes_give_the_same(place, repo_root, whole, tmp_path):
-    out = tmp_path / 'scores.npz'
-    args = arguments(place, out, '--shard-size', '1', '--launcher', 'pytorch')
-    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
-    torchrun += ['--local-addr', '127.0.0.1', '--nproc-per-node', '2']
-    torchrun += command(repo_root, args)[1:]
-    subprocess.run(torchrun, check=True, env=environment())
-    assert out.read_bytes() == whole.read_bytes()
-    assert os.listdir(tmp_path) == ['scores.npz']
+def test_two_processes_give_the_same(place, repo_root, tmp_path):
+    """On uneven kernels, with an image that cannot be read."""
+    cfg = Config.fromfile(place / 'config.py')
+    cfg.custom_imports = dict(imports=['uneven_retriever'])
+    cfg.model.type = 'UnevenRetriever'
+    shutil.copytree(place / 'data', tmp_path / 'data')
+    for loader in (cfg.train_dataloader.dataset, cfg.test_dataloader):
+        loader.dataset.data_root = str(tmp_path / 'data')
+    record = json.loads((tmp_path / 'data/reid_raw.json').read_text())[5]
+    broken = tmp_path / 'data/imgs' / record['file_path']
+    broken.write_bytes(b'')
+    cfg.dump(tmp_path / 'config.py')
+    shutil.copy(place / 'model.pth', tmp_path)
+    env = environment()
+    env['PYTHONPATH'] = str(repo_root / 'tests/test_engine')
+    scores = {}
+    for world in (1, 2):
+        out = tmp_path / str(world) / 'scores.npz'
+        args = arguments(tmp_path, out, '--shard-size', '3', '--skip-broken')
+        if world > 1:
+            args += ['--launcher', 'pytorch']
+        run = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+        run += ['--local-addr', '127.0.0.1', '--nproc-per-node', str(world)]
+        run = [*(run if world > 1 else run[:1]), *command(repo_root, args)[1:]]
+        subprocess.run(run, check=True, env=env)
+        scores[world] = out.read_bytes()
+        assert os.listdir(out.parent) == ['scores.npz']
+    assert scores[1] == scores[2]
 
 
 @pytest.mark.parametrize(

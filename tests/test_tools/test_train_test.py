@@ -155,16 +155,25 @@ def test_what_a_run_leaves_and_says(runs):
 
 @pytest.mark.dist
 def test_one_and_two_processes_test_alike(runs):
-    folder, config = runs['folder'], runs['config']
+    """On uneven kernels."""
+    folder = runs['folder']
+    cfg = Config.fromfile(str(runs['config']))
+    cfg.custom_imports = dict(imports=['uneven_retriever'])
+    cfg.model.type = 'UnevenRetriever'
+    config = folder / 'uneven.py'
+    cfg.dump(str(config))
     (best,) = (folder / 'whole').glob('best_mAP_epoch_*.pth')
+    saved = 'test_evaluator.save_ranking'
     one = start(
         ROOT / 'tools/test.py',
         *(config, best, '--work-dir', 'test1', '--out', 'one.json'),
+        *('--cfg-options', f'{saved}=ranking_one.json'),
         cwd=folder,
     )
     two = start(
         ROOT / 'tools/dist_test.sh',
         *(config, best, 2, '--work-dir', 'test2', '--out', 'two.json'),
+        *('--cfg-options', f'{saved}=ranking_two.json'),
         cwd=folder,
         env=OWN_PORT,
     )
@@ -174,6 +183,11 @@ def test_one_and_two_processes_test_alike(runs):
         for name in ('one.json', 'two.json')
     )
     assert one == two
+    one_list, two_list = (
+        (folder / f'ranking_{name}.json').read_bytes()
+        for name in ('one', 'two')
+    )
+    assert one_list == two_list
     assert set(one) == {'R@1', 'R@5', 'R@10', 'mAP', 'mINP'}
     assert 0 < one['mAP'] <= 100
 

@@ -24,8 +24,8 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 
 import mmtpr  # noqa: E402, F401
 from mmtpr.datasets import TextPersonDataset  # noqa: E402
-from mmtpr.datasets.annotations import PersonRecord  # noqa: E402
-from mmtpr.datasets.derived_triplets import (  # noqa: E402
+from mmtpr.datasets.annotations.records import PersonRecord  # noqa: E402
+from mmtpr.datasets.triplet_derivation.derive import (  # noqa: E402
     derive_queries,
     derive_triplets,
 )

@@ -19,9 +19,9 @@ from mmengine.registry import init_default_scope  # noqa: E402
 
 import mmtpr  # noqa: E402, F401
 from mmtpr.filtering import load_scores, report, setup  # noqa: E402
-from mmtpr.filtering.pairs import Pairs, dataset_name  # noqa: E402
 from mmtpr.filtering.pictures import plot_histograms, plot_pairs  # noqa: E402
 from mmtpr.filtering.scores import RelevanceScores  # noqa: E402
+from mmtpr.structures.pairs import Pairs, dataset_name  # noqa: E402
 from mmtpr.utils import atomic_write, launch  # noqa: E402
 from mmtpr.utils.errors import LaunchError  # noqa: E402
 

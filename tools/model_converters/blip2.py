@@ -19,19 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
-from mmtpr.converters import expect, read_checkpoint  # noqa: E402
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.models.encoders.blip2_keys import (  # noqa: E402
+from mmtpr.converters.keys.blip2 import (  # noqa: E402
     ConvertedBlip2,
     convert_lavis,
     export_lavis,
     is_lavis,
 )
-from mmtpr.models.encoders.blip2_weights import find_state  # noqa: E402
+from mmtpr.models.encoders.blip2.weights import find_state  # noqa: E402
 from mmtpr.utils import launch  # noqa: E402
 
 ENCODER, HEAD = 'encoder.', 'head.reasoning.'

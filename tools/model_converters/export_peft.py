@@ -23,7 +23,7 @@ if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
 import torch  # noqa: E402
 from safetensors.torch import save  # noqa: E402
 
-from mmtpr.converters.adapted import (  # noqa: E402
+from mmtpr.converters.adapted_models import (  # noqa: E402
     add_model_options,
     load_named,
     without_heads,

@@ -17,14 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
-from mmtpr.converters import (  # noqa: E402
-    expect,
-    irra_map,
-    loss_names,
-    read_checkpoint,
-    with_scale,
-)
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
+from mmtpr.converters import irra_map, loss_names, with_scale  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,

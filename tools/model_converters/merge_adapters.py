@@ -24,7 +24,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from mmtpr.converters.adapted import (  # noqa: E402
+from mmtpr.converters.adapted_models import (  # noqa: E402
     add_model_options,
     greatest_gap,
     load_named,

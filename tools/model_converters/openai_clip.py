@@ -17,17 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
-from mmtpr.converters import (  # noqa: E402
-    expect,
-    openai_map,
-    read_checkpoint,
-)
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
+from mmtpr.converters import openai_map  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.models.encoders.pos_embed import resize_positions  # noqa: E402
+from mmtpr.models.encoders.open_clip.pos_embed import resize_positions  # noqa: E402
 from mmtpr.utils import launch  # noqa: E402
 
 OURS = ('mmtpr text retrieval', 'mmtpr composed retrieval')

@@ -18,13 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
-from mmtpr.converters import (  # noqa: E402
-    expect,
-    read_checkpoint,
-    resize_windows,
-    swin_map,
-)
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
+from mmtpr.converters import resize_windows, swin_map  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,

@@ -20,19 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
     sys.path.insert(0, str(ROOT))
 
-from mmtpr.converters import (  # noqa: E402
-    Checkpoint,
-    expect,
-    export_stage2,
-    import_stage2,
-    read_checkpoint,
-)
-from mmtpr.converters.command import (  # noqa: E402
+from mmtpr.checkpoints import Checkpoint, expect, read_checkpoint  # noqa: E402
+from mmtpr.converters import export_stage2, import_stage2  # noqa: E402
+from mmtpr.converters.command_line import (  # noqa: E402
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.converters.word4per import ENTRY  # noqa: E402
+from mmtpr.converters.keys.word4per import ENTRY  # noqa: E402
 from mmtpr.utils import launch  # noqa: E402
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sized
 
 from mmengine.dist import get_dist_info
-from torch.utils.data import Sampler
+from torch.utils.data import RandomSampler, Sampler
 
 from mmtpr.registry import DATA_SAMPLERS
 
@@ -49,7 +49,7 @@ class WholeBatchSampler(Sampler):
                 'WholeBatchSampler is for evaluation, which needs all '
                 'samples: drop_last must be False.'
             )
-        if getattr(sampler, 'shuffle', False):
+        if _shuffles(sampler):
             raise ValueError(
                 'WholeBatchSampler keeps the order of the dataset: set '
                 'shuffle=False in its sampler, or leave it to evaluation.'
@@ -71,6 +71,11 @@ class WholeBatchSampler(Sampler):
         """Number of batches of this process."""
         step = self.batch_size * self.world_size
         return len(range(self.rank * self.batch_size, self._size, step))
+
+
+def _shuffles(sampler: Sampler) -> bool:
+    shuffle = getattr(sampler, 'shuffle', False)
+    return bool(shuffle) or isinstance(sampler, RandomSampler)
 
 
 def _dataset_of(sampler: Sampler) -> Sized:

@@ -5,8 +5,8 @@ import unicodedata
 
 from mmcv.transforms import BaseTransform
 
-from mmtpr.datasets.captions import replace_control_characters
 from mmtpr.registry import TRANSFORMS
+from mmtpr.text.characters import replace_control_characters
 
 
 @TRANSFORMS.register_module()

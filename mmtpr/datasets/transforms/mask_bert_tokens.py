@@ -5,15 +5,15 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
-from mmtpr.utils.bert_tokenizer import build_bert_tokenizer
-from mmtpr.utils.word_masking import WordMasker
+from mmtpr.text.bert_tokenizer import build_bert_tokenizer
+from mmtpr.text.word_masking import WordMasker
 
 
 @TRANSFORMS.register_module()
 class MaskBertTokens(BaseTransform):
     """Hide words and short runs of words for the model to restore.
 
-    See :class:`mmtpr.utils.word_masking.WordMasker`; comes after
+    See :class:`mmtpr.text.word_masking.WordMasker`; comes after
     :class:`TokenizeBert`. A sample without tokens passes unchanged.
 
     Required Keys: none

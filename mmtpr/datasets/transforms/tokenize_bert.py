@@ -6,7 +6,7 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
-from mmtpr.utils.bert_tokenizer import build_bert_tokenizer
+from mmtpr.text.bert_tokenizer import build_bert_tokenizer
 
 
 @TRANSFORMS.register_module()

@@ -5,7 +5,7 @@ from mmcv.transforms import BaseTransform
 from torch import Tensor
 
 from mmtpr.registry import TRANSFORMS
-from mmtpr.utils.tokenizers import build_tokenizer
+from mmtpr.text.clip_tokenizer import build_tokenizer
 
 
 @TRANSFORMS.register_module()

@@ -7,9 +7,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
 from torch import nn
 
+from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
 from mmtpr.utils.io import atomic_write
-from mmtpr.utils.plain import to_plain
 
 _CONTENTS = ('adapter', 'trainable')
 

@@ -6,8 +6,8 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 
+from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
-from mmtpr.utils.plain import to_plain
 
 # Tensors only, written by torch itself, and too large to walk through.
 _TENSORS = ('state_dict', 'ema_state_dict')

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch import Tensor
 
-from mmtpr.converters import check_fit, identify
+from mmtpr.checkpoints import check_fit, identify
 from mmtpr.engine.tested_weights import Spared, grouped_names, spared_in_test
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import LaunchError

@@ -6,10 +6,10 @@ import torch
 from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
 
-from mmtpr.evaluation.pair_scoring import PairScorer
+from mmtpr.evaluation.reranking.pair_scorer import PairScorer
 from mmtpr.registry import LOOPS, TRANSFORMS
 from mmtpr.structures import RetrievalDataSample
-from mmtpr.utils.vocabulary import check_vocabulary
+from mmtpr.text.vocabulary_check import check_vocabulary
 
 from .staged import StagedLoop, text_mask
 

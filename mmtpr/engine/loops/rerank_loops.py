@@ -9,8 +9,8 @@ from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
 
 from mmtpr.evaluation.metrics import RerankedRetrievalMetric
-from mmtpr.evaluation.pair_scoring import PairScorer
-from mmtpr.evaluation.reranking import top_candidates
+from mmtpr.evaluation.reranking.fused_scores import top_candidates
+from mmtpr.evaluation.reranking.pair_scorer import PairScorer
 from mmtpr.registry import LOOPS
 from mmtpr.structures import RetrievalDataSample
 

@@ -10,9 +10,9 @@ from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
 
-from ..feature_ranking import rank_queries
-from ..matching import ON_MISSING, check_missing
-from ..ranking import TIES, Ranking, check_topk
+from ..ranking.from_features import rank_queries
+from ..ranking.matches import ON_MISSING, check_missing
+from ..ranking.ranking import TIES, Ranking, check_topk
 from ..stacked_items import StackedItems
 from .gathered_metric import GatheredMetric
 from .ranking_file import same_image_pairs, write_ranking
@@ -27,7 +27,8 @@ class PersonRetrievalMetric(GatheredMetric):
     Queries and gallery items come through one data loader; each sample says by
     ``role`` which it is and carries ``features``: (D, ) for a query, (T, D)
     for a gallery item. Similarity is the mean of the ``topk_tokens`` largest
-    cosines. The numbers are the same for any number of processes.
+    cosines. With :class:`WholeBatchSampler` the numbers are the same for any
+    number of processes.
 
     Args:
         match_key (str): What makes a gallery item right for a query:

@@ -8,8 +8,8 @@ import torch
 
 from mmtpr.utils import atomic_write, read_json
 
-from ..matching import Pairs
-from ..ranking import Ranking
+from ..ranking.matches import Pairs
+from ..ranking.ranking import Ranking
 
 #: Raised when the layout changes in a way that readers must know.
 VERSION = 1

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
 
-from ..reranking import FusedScores, Fusion, rank_reranked
+from ..reranking.fused_scores import FusedScores, Fusion, rank_reranked
 from .composed_retrieval_metric import format_table
 from .gathered_metric import GatheredMetric
 from .person_retrieval_metric import PersonRetrievalMetric

@@ -1,7 +1,7 @@
 """Encoders of pictures and captions."""
 
-from .blip2_encoder import BLIP2Encoder
-from .open_clip_encoder import OpenCLIPEncoder
-from .swin_bert_encoder import SwinBertEncoder
+from .blip2 import BLIP2Encoder
+from .open_clip import OpenCLIPEncoder
+from .swin_bert import SwinBertEncoder
 
 __all__ = ['BLIP2Encoder', 'OpenCLIPEncoder', 'SwinBertEncoder']

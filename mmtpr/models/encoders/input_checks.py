@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mmtpr.utils.vocabulary import check_vocabulary
+from mmtpr.text.vocabulary_check import check_vocabulary
 
 
 def check_image_size(images: Tensor, size: Sequence[int]) -> None:

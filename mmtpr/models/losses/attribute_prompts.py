@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmtpr.registry import MODELS
-from mmtpr.utils.bert_tokenizer import build_bert_tokenizer
-from mmtpr.utils.word_masking import WordMasker
+from mmtpr.text.bert_tokenizer import build_bert_tokenizer
+from mmtpr.text.word_masking import WordMasker
 
 from .base import CrossModalFeatures, RetrievalLoss
 from .functional import full_precision, upcast
@@ -42,7 +42,7 @@ class AttributePromptLoss(RetrievalLoss):
         label_smoothing (float): Of IAC and IAM. Defaults to 0.
         max_length (int): Tokens of a sentence at most. Defaults to 56.
         masking (dict, optional): Arguments of
-            :class:`mmtpr.utils.word_masking.WordMasker`.
+            :class:`mmtpr.text.word_masking.WordMasker`.
         vocab_size (int, optional): Words of the encoder, which must have all
             of the vocabulary. A retriever fills it in.
 

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmtpr.models.encoders.prompts import PromptTemplate
-from mmtpr.models.encoders.pseudo_words import end_positions
+from mmtpr.models.encoders.open_clip.pseudo_words import end_positions
 from mmtpr.registry import MODELS
-from mmtpr.utils.tokenizers import build_tokenizer
+from mmtpr.text.clip_tokenizer import build_tokenizer
 
 from .features import QueryFeatures
+from .prompt_template import PromptTemplate
 
 
 @MODELS.register_module()

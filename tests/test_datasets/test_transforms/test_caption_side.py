@@ -14,7 +14,7 @@ from mmtpr.datasets.transforms import (
     MaskTokens,
     TokenizeCaption,
 )
-from mmtpr.utils.tokenizers import build_tokenizer
+from mmtpr.text.clip_tokenizer import build_tokenizer
 
 SOT, EOT, MASK = 49406, 49407, 49405
 

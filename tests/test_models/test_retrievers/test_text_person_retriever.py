@@ -266,7 +266,7 @@ def test_the_default_preprocessor_holds_in_any_scope():
 
 
 def test_without_image_tokens_in_the_encoder_only_mlm_is_out(monkeypatch):
-    from mmtpr.models.encoders import tokens as towers
+    from mmtpr.models.encoders.open_clip import token_features as towers
 
     model = _build(losses=dict(mlm=dict(type='mmtpr.MLMLoss', layers=1)))
     monkeypatch.setattr(towers, 'VisionTransformer', type(None))

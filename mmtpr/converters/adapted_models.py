@@ -1,0 +1,200 @@
+"""Models with adapters from a config and a checkpoint, and their outputs."""
+
+import argparse
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmtpr.checkpoints.base_weights import base_weights, is_head
+from mmtpr.checkpoints.read import read_checkpoint
+from mmtpr.registry import MODELS
+from mmtpr.utils import load_weights
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a tool needs to know of a model with adapters.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument('config', help='path of the config with adapters')
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument(
+        '--load-from',
+        metavar='FILE',
+        help='full checkpoint of this model with the weights below adapters, '
+        'for a CHECKPOINT without them (default: load_from of the config)',
+    )
+    parser.add_argument(
+        '--ema',
+        action='store_true',
+        help='take the averaged weights of an EMAHook',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. '
+        'model.encoder.module.pretrained=None',
+    )
+
+
+def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:
+    """Load the model that a command line names.
+
+    Args:
+        args (Namespace): With the options of :func:`add_model_options`.
+
+    Returns:
+        tuple[nn.Module, list[str]]: See :func:`load_adapted`.
+    """
+    return load_adapted(
+        *(args.config, args.checkpoint, args.ema, args.cfg_options),
+        args.load_from,
+    )
+
+
+def load_adapted(
+    config: str,
+    checkpoint: str,
+    ema: bool = False,
+    options: dict[str, Any] | None = None,
+    load_from: str | None = None,
+) -> tuple[nn.Module, list[str]]:
+    """Build the model of a config and load a checkpoint into it.
+
+    Args:
+        config (str): Path of a config with adapters.
+        checkpoint (str): A full checkpoint, or one with adapters only when
+            the config brings the weights below them.
+        ema (bool): Whether to take the averaged weights of an EMAHook.
+            Defaults to False.
+        options (dict, optional): Overrides of single keys of the config.
+        load_from (str, optional): A full checkpoint of this model, for
+            weights that ``checkpoint`` does not have. Defaults to None:
+            ``load_from`` of the config, if it has one.
+
+    Returns:
+        tuple[nn.Module, list[str]]: The model, in evaluation mode, and the
+        keys that the checkpoint does not have.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the checkpoint has keys that the model has not, or
+            lacks some that no file of the config brings.
+        RuntimeError: If adapters of the model are not in the checkpoint.
+    """
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(options or {})
+    init_default_scope(cfg.get('default_scope') or 'mmtpr')
+    state = _read_state(checkpoint, ema)
+    model = MODELS.build(cfg.model)
+    if hasattr(model, 'init_weights'):
+        model.init_weights()
+    result = model.load_state_dict(state, strict=False)
+    if result.unexpected_keys:
+        raise ValueError(
+            f'"{checkpoint}" holds keys this model has no place for: '
+            f'{", ".join(result.unexpected_keys[:8])}. Is it of this config?'
+        )
+    base = base_weights(model, state, cfg, load_from)
+    model.load_state_dict({**base, **state}, strict=False)
+    return model.eval(), result.missing_keys
+
+
+def _read_state(path: str, ema: bool) -> dict[str, Tensor]:
+    """The weights in a checkpoint, without wrappers' prefixes."""
+    if not ema:
+        return read_checkpoint(path).state
+    file = load_weights(path)
+    if not isinstance(file, dict) or 'ema_state_dict' not in file:
+        raise ValueError(f'"{path}" has no averaged weights (--ema).')
+    return {
+        key.removeprefix('module.'): value
+        for key, value in file['ema_state_dict'].items()
+        if key != 'steps'
+    }
+
+
+def without_heads(
+    state: dict[str, Tensor], missing: Collection[str]
+) -> dict[str, Tensor]:
+    """Leave out the heads of losses that were not in a checkpoint.
+
+    Args:
+        state (dict[str, Tensor]): State dict of the model.
+        missing (Collection[str]): Keys that the checkpoint did not have.
+
+    Returns:
+        dict[str, Tensor]: The rest; such heads would be random.
+    """
+    missing = set(missing)
+    return {
+        key: value
+        for key, value in state.items()
+        if key not in missing or not is_head(key)
+    }
+
+
+@torch.no_grad()
+def probe(model: nn.Module, seed: int = 0) -> dict[str, Tensor]:
+    """Features of random pictures and captions.
+
+    Args:
+        model (nn.Module): A retriever or an encoder of mmtpr.
+        seed (int): Seed of the inputs. Defaults to 0.
+
+    Returns:
+        dict[str, Tensor]: Features by ``'image'`` and ``'text'``, as float32;
+        empty for a model of another kind.
+    """
+    encoder = getattr(model, 'encoder', model)
+    known = ('image_size', 'vocab_size', 'context_length')
+    if not all(hasattr(encoder, name) for name in known):
+        return {}
+    generator = torch.Generator().manual_seed(seed)
+    like = next(model.parameters())
+    size = encoder.image_size
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    images = torch.randn(2, 3, *size, generator=generator)
+    shape = (2, encoder.context_length)
+    tokens = torch.randint(1, encoder.vocab_size, shape, generator=generator)
+    calls = {
+        'image': (('extract_image_feat', 'encode_image'), images.to(like)),
+        'text': (
+            ('extract_text_feat', 'encode_text'),
+            tokens.to(like.device),
+        ),
+    }
+    features = {}
+    for kind, (names, inputs) in calls.items():
+        call = next((n for n in names if hasattr(model, n)), None)
+        if call:
+            features[kind] = getattr(model, call)(inputs).float()
+    return features
+
+
+def greatest_gap(
+    before: dict[str, Tensor], after: dict[str, Tensor]
+) -> dict[str, float]:
+    """Difference of outputs, relative to the largest one.
+
+    Args:
+        before (dict[str, Tensor]): Outputs by name.
+        after (dict[str, Tensor]): The same names.
+
+    Returns:
+        dict[str, float]: Greatest difference by name.
+    """
+    return {
+        name: (
+            (after[name] - value).abs().max()
+            / value.abs().max().clamp(min=1e-6)
+        ).item()
+        for name, value in before.items()
+    }

@@ -1,0 +1,198 @@
+"""What the tools that convert checkpoints have in common."""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmtpr.checkpoints.completeness import check_whole
+from mmtpr.checkpoints.fit import check_fit
+from mmtpr.registry import MODELS
+from mmtpr.utils import atomic_write
+from mmtpr.utils.errors import LaunchError
+
+_BLANK = ('pretrained', 'init_cfg')
+
+
+@dataclass
+class Conversion:
+    """A finished conversion.
+
+    Attributes:
+        content (dict): What is written.
+        ours (dict[str, Tensor]): The weights by mmtpr's names, whichever the
+            direction, for a check against a config.
+        summary (str): What was converted, one line.
+        ignored (dict[str, str]): Key -> why it is left out.
+    """
+
+    content: dict[str, Any]
+    ours: Mapping[str, Tensor]
+    summary: str
+    ignored: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_ours(
+        cls, state: dict[str, Tensor], summary: str, ignored: dict[str, str]
+    ) -> 'Conversion':
+        """A conversion into mmtpr's layout.
+
+        Args:
+            state (dict[str, Tensor]): The weights.
+            summary (str): What was converted.
+            ignored (dict[str, str]): Key -> why it is left out; noted in the
+                file as well.
+
+        Returns:
+            Conversion: The conversion.
+        """
+        content = dict(state_dict=state, meta=dict(ignored=ignored))
+        return cls(content, state, summary, ignored)
+
+
+def conversion_parser(
+    doc: str, source: str, both_ways: bool = True
+) -> argparse.ArgumentParser:
+    """Parser with the options of all converters.
+
+    Args:
+        doc (str): Docstring of the tool.
+        source (str): What the tool reads.
+        both_ways (bool): Whether it can write the release's layout too.
+
+    Returns:
+        ArgumentParser: The parser.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    back = ', with --export one of mmtpr' if both_ways else ''
+    parser.add_argument('source', help=f'{source}{back}')
+    parser.add_argument('out', help='file to write (.pth)')
+    if both_ways:
+        parser.add_argument(
+            '--export',
+            action='store_true',
+            help="the other direction: OUT gets the release's layout",
+        )
+    parser.add_argument(
+        '--ignore',
+        metavar='REGEX',
+        help='whole names of further keys to leave out',
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace OUT if it exists'
+    )
+    parser.add_argument(
+        '--config',
+        help='config of mmtpr; its model must have the same names and shapes',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config',
+    )
+    return parser
+
+
+def run_conversion(
+    args: argparse.Namespace,
+    convert: Callable[[argparse.Namespace], Conversion],
+) -> list[str]:
+    """Convert, check and write.
+
+    Args:
+        args (Namespace): Of :func:`conversion_parser`.
+        convert (Callable): Does the conversion.
+
+    Returns:
+        list[str]: Lines for the user: what was written and left out.
+
+    Raises:
+        LaunchError: If OUT exists, the source is another checkpoint, a key
+            is unknown, the weights do not fit the config, or, without one,
+            are not whole.
+    """
+    if Path(args.out).exists() and not args.overwrite:
+        raise LaunchError(
+            f'"{args.out}" exists already; --overwrite replaces it.'
+        )
+    # With --ignore a part of a model may be what is wanted.
+    try:
+        done = convert(args)
+        if args.config:
+            own = meta_model(args.config, args.cfg_options).state_dict()
+            check_fit(done.ours, own, args.source)
+        elif not args.ignore:
+            check_whole(done.ours, args.source)
+    except (ValueError, FileNotFoundError) as error:
+        raise LaunchError(str(error)) from error
+    with atomic_write(args.out) as file:
+        torch.save(done.content, file)
+    return [f'{args.out}: {done.summary}.', *report(done.ignored)]
+
+
+def report(ignored: Mapping[str, str]) -> list[str]:
+    """One line a reason for leaving keys out.
+
+    Args:
+        ignored (Mapping[str, str]): Key -> reason.
+
+    Returns:
+        list[str]: The lines.
+    """
+    first: dict[str, str] = {}
+    for key, reason in ignored.items():
+        first.setdefault(reason, key)
+    return [
+        f'Left out {count}, e.g. {first[reason]}: {reason}.'
+        for reason, count in Counter(ignored.values()).items()
+    ]
+
+
+def meta_model(config: str, options: dict | None = None) -> nn.Module:
+    """Build the model of a config without reading weights.
+
+    It lies on the meta device and takes no memory, unless a part of it
+    computes with tensors while it is built.
+
+    Args:
+        config (str): Path of the config.
+        options (dict, optional): Overrides of single keys.
+
+    Returns:
+        nn.Module: The model.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(options or {})
+    init_default_scope(cfg.get('default_scope') or 'mmtpr')
+    model = _without_weights(cfg.model.to_dict())
+    try:
+        with torch.device('meta'):
+            return MODELS.build(model)
+    except (NotImplementedError, RuntimeError):
+        return MODELS.build(model)
+
+
+def _without_weights(node: Any) -> Any:
+    """A model config that reads no file."""
+    if isinstance(node, dict):
+        return {
+            key: None if key in _BLANK else _without_weights(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, (list, tuple)):
+        return type(node)(_without_weights(value) for value in node)
+    return node

@@ -1,0 +1,86 @@
+"""Checking the records of composed retrieval data sets."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from mmtpr.text.characters import is_blank
+
+#: Page of the documentation that explains the data sets, named by errors.
+COMPOSED_GUIDE = 'docs/user_guides/composed.md'
+_CURES = {
+    int: 'Write a whole number, without quotes.',
+    str: 'Write the path of the picture, or remove the record.',
+}
+
+
+def check_composed_records(
+    records: Iterable[Any],
+    required: dict[str, type],
+    path: str,
+    captions: tuple[str, ...] = (),
+    empty_captions: str = 'error',
+) -> tuple[list[dict], list[int]]:
+    """Check keys and types of records, and that captions say something.
+
+    Args:
+        records (Iterable[dict]): Records of the file.
+        required (dict[str, type]): Type of each key a record must have.
+        path (str): The file, for messages.
+        captions (tuple[str, ...]): Keys that hold a caption.
+        empty_captions (str): ``'error'``, or ``'skip'`` to leave records
+            without caption out. Defaults to ``'error'``.
+
+    Returns:
+        tuple[list[dict], list[int]]: The records kept and the indices of
+        those without caption.
+
+    Raises:
+        ValueError: Naming file, record index and key of what is wrong.
+    """
+    kept, skipped = [], []
+    for index, record in enumerate(records):
+        where = f'Record {index} of "{path}"'
+        if not isinstance(record, dict):
+            raise ValueError(
+                f'{where} must be an object, found {type(record).__name__}. '
+                f'See {COMPOSED_GUIDE}.'
+            )
+        _check_keys(record, required, where)
+        empty = [k for k in captions if _says_nothing(record.get(k))]
+        if empty and empty_captions == 'error':
+            raise ValueError(
+                f'{where} has no caption under the key "{empty[0]}". Correct '
+                'the file, or set empty_captions="skip". See '
+                f'{COMPOSED_GUIDE}.'
+            )
+        if empty:
+            skipped.append(index)
+        else:
+            kept.append(record)
+    return kept, skipped
+
+
+def _check_keys(record: dict, required: dict[str, type], where: str) -> None:
+    for key, kind in required.items():
+        if key not in record:
+            raise ValueError(
+                f'{where} has no key "{key}". It has '
+                f'{", ".join(sorted(map(str, record)))}. See '
+                f'{COMPOSED_GUIDE}.'
+            )
+        value = record[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(
+                f'{where}: the key "{key}" must hold {kind.__name__}, found '
+                f'{type(value).__name__} {str(value)[:40]!r}. {_CURES[kind]} '
+                f'See {COMPOSED_GUIDE}.'
+            )
+        if isinstance(value, str) and is_blank(value):
+            raise ValueError(
+                f'{where}: the key "{key}" is empty. {_CURES[str]} See '
+                f'{COMPOSED_GUIDE}.'
+            )
+
+
+def _says_nothing(caption: Any) -> bool:
+    return not isinstance(caption, str) or is_blank(caption)

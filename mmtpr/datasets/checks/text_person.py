@@ -1,0 +1,300 @@
+"""Checking data sets on disk against what they should be."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+from mmengine.config import Config
+
+from mmtpr.text.characters import has_control_characters
+
+from ..annotations.images import find_bad_images
+from ..annotations.published_sizes import PUBLISHED, Counts
+from ..annotations.records import PersonRecord
+from ..text_person_dataset import TextPersonDataset
+from .composed import (
+    COMPOSED,
+    COMPOSED_FINDINGS,
+    check_composed,
+    composed_of_config,
+)
+from .config_datasets import build_lenient, leaf_datasets
+
+#: Findings of a split, in the order of the report.
+FINDINGS = (
+    'missing_images',
+    'unreadable_images',
+    'shared_captions',
+    'empty_captions',
+    'control_captions',
+)
+
+
+def datasets_of_config(
+    cfg: Config, splits: Sequence[str] | None = None
+) -> tuple[list[TextPersonDataset], list[str]]:
+    """Build the captioned data sets of a config, without their wrappers.
+
+    They are not loaded yet, have no pipeline, and are lenient about empty
+    captions and broken pictures, so that all of them can be counted.
+
+    Args:
+        cfg (Config): A config with data loaders.
+        splits (Sequence[str], optional): Splits to keep. Defaults to all.
+
+    Returns:
+        tuple[list[TextPersonDataset], list[str]]: The data sets, each once,
+        and the types of the other data sets found, less those of
+        :func:`composed_of_config`.
+    """
+    built, others = {}, []
+    for _, kind, node in leaf_datasets(cfg):
+        if kind is None or not issubclass(kind, TextPersonDataset):
+            if kind is None or not issubclass(kind, COMPOSED):
+                others.append(str(node.get('type')))
+            continue
+        dataset = build_lenient(kind, node)
+        key = (kind, str(dataset.ann_file), dataset.split)
+        if not splits or dataset.split in splits:
+            built.setdefault(key, dataset)
+    return list(built.values()), others
+
+
+def check_split(
+    dataset: TextPersonDataset,
+    images: bool = True,
+    num_workers: int = 8,
+    limit: int = 20,
+) -> dict[str, Any]:
+    """Check one split.
+
+    Args:
+        dataset (TextPersonDataset): The data set, of which only annotations
+            and pictures are read.
+        images (bool): Whether to decode the pictures. Defaults to True.
+        num_workers (int): Threads that decode. Defaults to 8.
+        limit (int): Examples kept of each finding. Defaults to 20.
+
+    Returns:
+        dict: ``dataset``, ``split``, ``source``, ``found`` and ``published``
+        counts (the latter None where there are none), and for each of
+        :data:`FINDINGS` a dict of ``number`` and ``examples``.
+    """
+    records = dataset.load_records()
+    bad = {}
+    if images:
+        dataset.check_image_root(records[0].path)
+        paths = (dataset.image_path(r.path) for r in records)
+        bad = find_bad_images(paths, num_workers)
+    findings = dict(
+        missing_images=[p for p, why in bad.items() if why == 'missing'],
+        unreadable_images=[
+            f'{path}: {why}' for path, why in bad.items() if why != 'missing'
+        ],
+        shared_captions=shared_captions(records),
+        empty_captions=dataset.load_report['empty_captions'],
+        control_captions=[
+            f'{r.path}: {caption!r}'
+            for r in records
+            for caption in r.captions
+            if has_control_characters(caption)
+        ],
+    )
+    published = None if dataset.val_pids else published_counts(dataset)
+    return dict(
+        dataset=dataset.metainfo['dataset_name'],
+        split=dataset.split,
+        source=dataset.source,
+        found=count(records)._asdict(),
+        published=published and published._asdict(),
+        **{
+            name: dict(number=len(values), examples=values[:limit])
+            for name, values in findings.items()
+        },
+    )
+
+
+def check_config(
+    cfg: Config,
+    splits: Sequence[str] | None = None,
+    images: bool = True,
+    num_workers: int = 8,
+    limit: int = 20,
+) -> dict[str, Any]:
+    """Check all captioned and all composed data sets of a config.
+
+    Args:
+        cfg (Config): A config with data loaders.
+        splits (Sequence[str], optional): Splits to keep. Defaults to all.
+        images (bool): Whether to decode the pictures. Defaults to True.
+        num_workers (int): Threads that decode. Defaults to 8.
+        limit (int): Examples kept of each finding. Defaults to 20.
+
+    Returns:
+        dict: ``splits`` (see :func:`check_split` and
+        :func:`check_composed`), ``overlaps`` (see :func:`overlapping_pids`)
+        and ``skipped`` types of data sets.
+
+    Raises:
+        ValueError: If there is nothing to check.
+    """
+    datasets, others = datasets_of_config(cfg, splits)
+    composed = composed_of_config(cfg, splits)
+    if not datasets and not composed:
+        raise ValueError(
+            'The config has no captioned data set to check'
+            + (f' in the splits {", ".join(splits)}' if splits else '')
+            + (f'; it has {", ".join(others)}.' if others else '.')
+        )
+    how = (images, num_workers, limit)
+    return dict(
+        splits=[
+            *(check_split(dataset, *how) for dataset in datasets),
+            *(check_composed(dataset, use, *how) for use, dataset in composed),
+        ],
+        overlaps=overlapping_pids(datasets, limit),
+        skipped=sorted(set(others)),
+    )
+
+
+def count(records: Iterable[PersonRecord]) -> Counts:
+    """Count pictures, captions and identities.
+
+    Args:
+        records (Iterable[PersonRecord]): Records of a split.
+
+    Returns:
+        Counts: Their numbers.
+    """
+    records = list(records)
+    return Counts(
+        len({r.path for r in records}),
+        sum(len(r.captions) for r in records),
+        len({r.pid for r in records}),
+    )
+
+
+def published_counts(dataset: TextPersonDataset) -> Counts | None:
+    """Look up what is published about a split.
+
+    Args:
+        dataset (TextPersonDataset): The data set.
+
+    Returns:
+        Counts | None: The numbers, None if there are none.
+    """
+    name = dataset.metainfo.get('dataset_name')
+    return PUBLISHED.get(name, {}).get(dataset.split)
+
+
+def shared_captions(records: Iterable[PersonRecord]) -> list[dict]:
+    """Find captions that several persons share.
+
+    Captions are compared without case and surrounding white space.
+
+    Args:
+        records (Iterable[PersonRecord]): Records of a split.
+
+    Returns:
+        list[dict]: ``caption`` and ``pids``, most shared first.
+    """
+    owners: dict[str, set] = {}
+    for record in records:
+        for caption in record.captions:
+            key = ' '.join(caption.lower().split())
+            owners.setdefault(key, set()).add(record.pid)
+    shared = [
+        dict(caption=caption, pids=sorted(pids, key=str))
+        for caption, pids in owners.items()
+        if len(pids) > 1
+    ]
+    return sorted(shared, key=lambda item: -len(item['pids']))
+
+
+def overlapping_pids(
+    datasets: Sequence[TextPersonDataset], limit: int = 20
+) -> list[dict]:
+    """Find identities that occur in two splits of one data set.
+
+    Args:
+        datasets (Sequence[TextPersonDataset]): Splits of data sets.
+        limit (int): Identities listed for each pair. Defaults to 20.
+
+    Returns:
+        list[dict]: ``dataset``, ``splits``, ``number`` and ``examples`` for
+        each pair of splits with common identities.
+    """
+    pids = [{r.pid for r in d.load_records()} for d in datasets]
+    found = []
+    for (a, left), (b, right) in combinations(
+        zip(datasets, pids, strict=True), 2
+    ):
+        name = a.metainfo['dataset_name']
+        common = sorted(left & right, key=str)
+        if common and b.metainfo['dataset_name'] == name:
+            found.append(
+                dict(
+                    dataset=name,
+                    splits=[a.split, b.split],
+                    number=len(common),
+                    examples=common[:limit],
+                )
+            )
+    return found
+
+
+def count_problems(report: dict, ignore_counts: bool = False) -> int:
+    """Count what is wrong in a report.
+
+    Captions shared by several persons and repeated gallery paths are
+    reported but are no error: the published sets have them.
+
+    Args:
+        report (dict): Result of :func:`check_config`.
+        ignore_counts (bool): Whether counts may differ from the published
+            ones, as those of a subset do. Defaults to False.
+
+    Returns:
+        int: Number of findings.
+    """
+    problems = sum(overlap['number'] for overlap in report['overlaps'])
+    for split in report['splits']:
+        problems += sum(
+            split[name]['number']
+            for name in findings_of(split)
+            if name not in ('shared_captions', 'repeated_paths')
+        )
+        if not ignore_counts:
+            problems += len(count_differences(split))
+    return problems
+
+
+def count_differences(split: dict) -> list[str]:
+    """Name the counts of a split that differ from the published ones.
+
+    Args:
+        split (dict): Result of :func:`check_split`.
+
+    Returns:
+        list[str]: Such as ``'images'``, ``'captions'`` and ``'pids'``.
+    """
+    published = split['published'] or {}
+    return [
+        name
+        for name, number in published.items()
+        if number is not None and number != split['found'][name]
+    ]
+
+
+def findings_of(split: dict) -> list[str]:
+    """Name the findings of a split in the order of the report.
+
+    Args:
+        split (dict): Result of :func:`check_split` or
+            :func:`check_composed`.
+
+    Returns:
+        list[str]: Among :data:`FINDINGS` and :data:`COMPOSED_FINDINGS`.
+    """
+    names = dict.fromkeys((*FINDINGS, *COMPOSED_FINDINGS))
+    return [name for name in names if name in split]

@@ -1,0 +1,194 @@
+"""Encoding the pairs of a data set once."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from mmtpr.registry import MODELS
+from mmtpr.structures.pairs import Pairs
+from mmtpr.utils.describe import describe_module
+
+from .store import CacheWriter
+
+
+class PairEncoder:
+    """A frozen encoder with its data preprocessor.
+
+    Args:
+        encoder (dict | nn.Module): Such as :class:`OpenCLIPEncoder`.
+        data_preprocessor (dict, optional): The type defaults to
+            ``mmtpr.RetrievalDataPreprocessor``.
+        device (str, optional): Defaults to None: a GPU if there is one.
+    """
+
+    def __init__(
+        self,
+        encoder: dict | nn.Module,
+        data_preprocessor: dict | None = None,
+        device: str | None = None,
+    ) -> None:
+        if not isinstance(encoder, nn.Module):
+            encoder = MODELS.build(encoder)
+        preprocessor = {
+            'type': 'mmtpr.RetrievalDataPreprocessor',
+            **(data_preprocessor or {}),
+        }
+        has_gpu = torch.cuda.is_available()
+        self.device = device or ('cuda' if has_gpu else 'cpu')
+        self.encoder = encoder.eval()
+        self.preprocessor = MODELS.build(preprocessor)
+
+    def fingerprint(self) -> str:
+        """Fingerprint of the encoder and of the normalisation.
+
+        Weights count, and what their modules make of them: activations,
+        number of heads, size of the pictures.
+
+        Returns:
+            str: 32 hexadecimal digits.
+        """
+        parts = (self.encoder, self.preprocessor)
+        return fingerprint_of([describe_module(part) for part in parts])
+
+    @torch.inference_mode()
+    def encode(self, batch: list[dict], kind: str) -> Tensor:
+        """Encode pictures or captions.
+
+        Args:
+            batch (list[dict]): Packed samples, B of them.
+            kind (str): ``'image'`` or ``'text'``.
+
+        Returns:
+            Tensor: Un-normalised features of shape (B, D), on the CPU.
+
+        Raises:
+            ValueError: If the pipeline does not give what is to be encoded,
+                or a feature is not finite.
+        """
+        self.encoder.to(self.device)
+        self.preprocessor.to(self.device)
+        name = 'tokens' if kind == 'text' else 'image'
+        inputs = self.preprocessor(pseudo_collate(batch))['inputs']
+        if len(inputs.get(name, ())) != len(batch):
+            raise ValueError(
+                f'The pipeline of CachedFeatureDataset gives no {name} for '
+                'some samples: it needs an image loader, '
+                "'mmtpr.TokenizeCaption' and 'mmtpr.PackRetrievalInputs'."
+            )
+        feats = getattr(self.encoder, f'encode_{kind}')(inputs[name])
+        if not feats.isfinite().all():
+            raise ValueError(
+                f'The encoder gives {kind} features that are not finite.'
+            )
+        return feats.float().cpu()
+
+
+def fingerprint_of(value: Any) -> str:
+    """Fingerprint of plain values.
+
+    Args:
+        value (Any): Serialisable; what is not counts by its text.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def encode_pairs(
+    folder: str,
+    meta: dict[str, Any],
+    pairs: Pairs,
+    pipeline: Callable,
+    encoder: PairEncoder,
+    batch_size: int = 64,
+    num_workers: int = 0,
+) -> None:
+    """Encode every picture and caption and write the cache.
+
+    A picture of several captions is encoded once for each view.
+
+    Args:
+        folder (str): Where the cache goes.
+        meta (dict): What it is made of, with ``views`` and ``dtype``. The
+            number of captions that were too long, ``cut_captions``, comes to
+            it.
+        pairs (Pairs): The pairs.
+        pipeline (Callable): From an entry to a packed sample.
+        encoder (PairEncoder): The encoder.
+        batch_size (int): Samples encoded at once. Defaults to 64.
+        num_workers (int): Processes that load pictures. Defaults to 0.
+    """
+    paths, first, picture = np.unique(
+        pairs.paths, return_index=True, return_inverse=True
+    )
+    views = meta['views']
+    print_log(
+        f'Encoding {len(paths)} pictures ({views} views) and {len(pairs)} '
+        f'captions once for "{folder}".',
+        logger='current',
+    )
+
+    def batches(entries: Dataset) -> Iterator[list[dict]]:
+        workers = min(num_workers, len(entries))
+        return iter(
+            DataLoader(
+                entries, batch_size, num_workers=workers, collate_fn=list
+            )
+        )
+
+    dim = encoder.encoder.embed_dim
+    shapes = dict(image=(len(paths), views, dim), text=(len(pairs), dim))
+    flat = [i for i in first for _ in range(views)]
+    images = _Entries(pairs, flat, pipeline, 'image')
+    texts = _Entries(pairs, range(len(pairs)), pipeline, 'text')
+    with CacheWriter(folder, meta, shapes, picture, meta['dtype']) as arrays:
+        for part, entries in (('image', images), ('text', texts)):
+            rows = arrays[part].reshape(-1, dim)
+            start, cut = 0, 0
+            for batch in batches(entries):
+                feats = encoder.encode(batch, part).numpy()
+                rows[start : start + len(feats)] = feats
+                start += len(feats)
+                if part == 'text':
+                    cut += sum(map(_is_cut, batch))
+        meta['cut_captions'] = cut  # written with the rest on the way out
+
+
+def _is_cut(packed: dict) -> bool:
+    return bool(packed['data_samples'].get('caption_cut'))
+
+
+class _Entries(Dataset):
+    """Pictures or captions of pairs, through the pipeline."""
+
+    def __init__(self, pairs: Pairs, indices, pipeline, kind: str) -> None:
+        self.pairs, self.indices = pairs, indices
+        self.pipeline, self.kind = pipeline, kind
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> dict:
+        index = int(self.indices[place])
+        if self.kind == 'image':
+            entry = self.pairs.image_entry(index)
+        else:
+            caption = self.pairs.captions[index]
+            entry = dict(role='query', caption=caption)
+        packed = self.pipeline(entry)
+        if packed is None:
+            raise ValueError(
+                f'The pipeline gives nothing for pair {index} '
+                f'("{self.pairs.paths[index]}").'
+            )
+        return packed

@@ -1,0 +1,227 @@
+"""Features of a frozen encoder on disk."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmtpr.utils import read_json
+
+from .folder import FILES, move_in, remove_stale, take_lock
+
+#: Raised when the layout changes in a way that readers must know.
+VERSION = 1
+_META = 'meta.json'
+
+
+@dataclass
+class FeatureCache:
+    """Features of the pairs of a data set, memory-mapped.
+
+    Attributes:
+        meta (dict): What the cache was made of, see
+            :func:`mmtpr.datasets.feature_cache.key.cache_key`.
+        image (ndarray): Of shape (pictures, views, D).
+        text (ndarray): Of shape (pairs, D).
+        picture (ndarray): Row of ``image`` of each pair, (pairs, ).
+    """
+
+    meta: dict[str, Any]
+    image: np.ndarray
+    text: np.ndarray
+    picture: np.ndarray
+
+
+def read_cache(folder: str | os.PathLike) -> FeatureCache:
+    """Open a cache.
+
+    Args:
+        folder (str | PathLike): The folder.
+
+    Returns:
+        FeatureCache: Its content; features are read from disk when used.
+
+    Raises:
+        FileNotFoundError: If there is no cache.
+        ValueError: If it is damaged or of another version.
+    """
+    folder = Path(folder)
+    meta = _read_meta(folder)
+    arrays = {}
+    for name in ('image', 'text', 'picture'):
+        path = folder / f'{name}.npy'
+        try:
+            arrays[name] = np.load(path, mmap_mode='r', allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f'The feature cache file "{path}" cannot be read ({error}): '
+                f'{_cure(folder)}'
+            ) from error
+    return FeatureCache(meta, **arrays)
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    path = folder / _META
+    try:
+        meta = read_json(path, 'feature cache')
+    except FileNotFoundError:
+        raise FileNotFoundError(f'There is no "{path}".') from None
+    except ValueError as error:
+        cause = error.__cause__ or error
+        raise ValueError(
+            f'The file "{path}" of the feature cache is damaged ({cause}): '
+            f'{_cure(folder)}'
+        ) from error
+    if not isinstance(meta, dict) or not {'version', 'views'} <= set(meta):
+        raise ValueError(
+            f'"{folder}" is not a feature cache, its {_META} is of something '
+            'else: name another folder with cache.'
+        )
+    if meta['version'] != VERSION:
+        raise ValueError(
+            f'The feature cache "{folder}" is of version {meta["version"]}, '
+            f'not {VERSION}: {_cure(folder)}'
+        )
+    return meta
+
+
+def _cure(folder: Path) -> str:
+    """What to do about a cache that cannot be used."""
+    if {path.name for path in folder.iterdir()} <= FILES:
+        return f'delete the folder "{folder}", and it is made anew.'
+    return (
+        f'delete {", ".join(sorted(FILES))} in "{folder}", and name another '
+        'folder with cache; this one holds more than a feature cache.'
+    )
+
+
+def differences(meta: dict[str, Any], key: dict[str, Any]) -> list[str]:
+    """Say in what a cache differs from what is wanted.
+
+    Args:
+        meta (dict): Of the cache.
+        key (dict): What is wanted.
+
+    Returns:
+        list[str]: One short sentence for each difference.
+    """
+    return [
+        f'{name}: {_short(meta.get(name))} there, {_short(value)} here'
+        for name, value in key.items()
+        if meta.get(name) != value
+    ]
+
+
+def _short(value: Any) -> str:
+    return value[:12] if isinstance(value, str) else str(value)
+
+
+def check_place(folder: Path) -> None:
+    """Check that nothing but a cache is where one is to be.
+
+    Args:
+        folder (Path): The place.
+
+    Raises:
+        ValueError: If there is something else, or a mount point.
+    """
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir() or folder.is_mount():
+        raise ValueError(
+            f'"{folder}" cannot be replaced by a feature cache, it is a '
+            f'{"mount point" if folder.is_dir() else "file"}: name another '
+            'folder with cache.'
+        )
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return
+    if names <= FILES and _META in names:
+        _read_meta(folder)
+        return
+    shown = ', '.join(sorted(names - FILES or names)[:3])
+    raise ValueError(
+        f'"{folder}" is not a feature cache, or not only one: it holds '
+        f'{shown}. It is left as it is; name another folder with cache.'
+    )
+
+
+class CacheWriter:
+    """Writes a cache next to its place and moves it there when it is whole.
+
+    What killed processes left next to the place is removed.
+
+    Args:
+        folder (str | PathLike): Where the cache will be. A cache that is
+            there is replaced.
+        meta (dict): What the cache is made of.
+        shapes (dict[str, tuple]): Shape of ``image`` and ``text``.
+        picture (ndarray): Row of ``image`` of each pair.
+        dtype (str): Type of the features. Defaults to ``'float32'``.
+
+    Raises:
+        ValueError: If there is something else at that place; it is left
+            alone.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        meta: dict[str, Any],
+        shapes: dict[str, tuple[int, ...]],
+        picture: np.ndarray,
+        dtype: str = 'float32',
+    ) -> None:
+        # A link stays one, the folder that it shows is replaced.
+        self.folder = Path(folder).resolve()
+        check_place(self.folder)
+        self.meta = meta
+        self.shapes = shapes
+        self.picture = picture
+        self.dtype = dtype
+
+    def __enter__(self) -> dict[str, np.ndarray]:
+        """Open the files.
+
+        Returns:
+            dict[str, ndarray]: ``image`` and ``text``, to be filled.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(self.folder)
+        self._temporary = Path(
+            tempfile.mkdtemp(
+                dir=self.folder.parent, prefix=f'.{self.folder.name}.'
+            )
+        )
+        self._lock = take_lock(self._temporary)
+        os.chmod(self._temporary, 0o755)
+        np.save(self._temporary / 'picture.npy', self.picture)
+        self._arrays = {
+            name: np.lib.format.open_memmap(
+                self._temporary / f'{name}.npy', 'w+', self.dtype, shape
+            )
+            for name, shape in self.shapes.items()
+        }
+        return self._arrays
+
+    def __exit__(self, kind, error, trace) -> None:
+        """Move the files to their place, or remove them after an error."""
+        for array in self._arrays.values():
+            array.flush()
+        self._arrays.clear()
+        try:
+            if kind is None:
+                content = json.dumps(
+                    dict(self.meta, version=VERSION), indent=1
+                )
+                (self._temporary / _META).write_text(content, encoding='utf-8')
+                check_place(self.folder)
+                move_in(self._temporary, self.folder)
+        finally:
+            self._lock.close()
+            shutil.rmtree(self._temporary, ignore_errors=True)

@@ -1,0 +1,267 @@
+"""Dual encoders of open_clip."""
+
+from collections.abc import Sequence
+from os import PathLike
+
+from open_clip.hf_model import HFTextEncoder
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.timm_model import TimmModel
+from torch import Tensor, nn
+
+from mmtpr.registry import MODELS
+
+from ..input_checks import check_image_size
+from . import token_features as towers
+from .build import create_clip, model_config, set_activation, set_image_size
+from .parts import freeze, rest_frozen
+from .pos_embed import set_resnet_size
+from .pseudo_words import encode_with_words, token_embedding
+from .weights import find_weights, fits, load_clip_weights
+
+
+@MODELS.register_module()
+class OpenCLIPEncoder(nn.Module):
+    """Image and text encoder of any open_clip model.
+
+    The model is the attribute ``clip``; its parts keep open_clip's names.
+
+    Args:
+        model (str | PathLike | dict): Name of an open_clip model, a
+            ``hf-hub:`` or ``local-dir:`` name, a json file with a model
+            config, or the config itself.
+        pretrained (str | PathLike, optional): Tag of open_clip
+            (``'openai'``), ``'hub'`` with a ``hf-hub:`` model, a local file
+            (open_clip or OpenAI layout, safetensors, or a checkpoint of an
+            mmtpr retriever), or None for random weights.
+        image_size (tuple[int, int] | int, optional): Height and width of the
+            pictures. Defaults to None: that of the model.
+        interpolation (str): How the grid of positions is resized. Defaults
+            to ``'bilinear'``, which IRRA uses; open_clip uses ``'bicubic'``
+            with ``antialias=True``. Towers of timm resize by themselves.
+        antialias (bool): Whether to smooth where the grid shrinks.
+        pretrained_size (tuple[int, int], optional): Height and width of the
+            pictures that ``pretrained`` was trained with, if they were not
+            square and ``image_size`` is another. Defaults to None.
+        quick_gelu (bool, optional): Activation of the transformers. Defaults
+            to None: QuickGELU if the model's config or the tag says so or the
+            file is an archive of OpenAI.
+        context_length (int, optional): Text tokens, if not the model's.
+        token_projection (bool): Whether token features are projected into the
+            shared space, as IRRA does. Towers that cannot project single
+            tokens keep their own width. Defaults to True.
+        frozen (Sequence[str]): ``'visual'`` and/or ``'text'``: parts that do
+            not train and stay in evaluation mode.
+        grad_checkpointing (bool): Whether to recompute activations in the
+            backward pass to save memory. Defaults to False.
+
+    Attributes:
+        embed_dim (int): Width of the shared space.
+        vision_width, text_width (int): Widths of the towers.
+        image_token_width, text_token_width (int): Widths of the tokens.
+        vocab_size, context_length (int): Of the text tower.
+        image_size (tuple[int, int]): Height and width.
+
+    Examples:
+        >>> encoder = dict(
+        ...     type='mmtpr.OpenCLIPEncoder',
+        ...     model='ViT-B-16-quickgelu',
+        ...     pretrained='openai',
+        ...     image_size=(384, 128))
+    """
+
+    def __init__(
+        self,
+        model: str | PathLike | dict,
+        pretrained: str | PathLike | None = None,
+        image_size: tuple[int, int] | int | None = None,
+        interpolation: str = 'bilinear',
+        antialias: bool = False,
+        pretrained_size: tuple[int, int] | None = None,
+        quick_gelu: bool | None = None,
+        context_length: int | None = None,
+        token_projection: bool = True,
+        frozen: Sequence[str] = (),
+        grad_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        config = model_config(model)
+        weights = find_weights(model, pretrained) if pretrained else None
+        set_activation(config, quick_gelu, weights)
+        if context_length:
+            config['text_cfg']['context_length'] = context_length
+        size = set_image_size(config, image_size)
+        self.clip = create_clip(config)
+        self._load(size, weights, (interpolation, antialias, pretrained_size))
+        self._describe(config['embed_dim'], token_projection)
+        self.frozen = freeze(self.clip, frozen)
+        if grad_checkpointing:
+            self.clip.set_grad_checkpointing(True)
+
+    def _load(self, size, weights, options) -> None:
+        """Load weights, and bring towers to size that are built square."""
+        visual = self.clip.visual
+        later = None
+        if size and isinstance(visual, ModifiedResNet):
+            set_resnet_size(visual, size)
+        if size and isinstance(visual, TimmModel):
+            if weights and fits(self.clip, weights):
+                later = size
+            else:
+                visual.set_input_size(size)
+        if weights:
+            load_clip_weights(self.clip, weights, *options)
+        if later:
+            visual.set_input_size(later)
+
+    def _describe(self, embed_dim: int, token_projection: bool) -> None:
+        clip = self.clip
+        text = getattr(clip, 'text', clip)
+        self.embed_dim = embed_dim
+        self.vision_width = towers.image_width(clip.visual)
+        self.text_width = towers.text_width(clip)
+        self.vocab_size = text.vocab_size
+        self.context_length = text.context_length
+        size = clip.visual.image_size
+        self.image_size = (size, size) if isinstance(size, int) else (*size,)
+        self._project_text = token_projection
+        self._project_image = token_projection and towers.projects_tokens(
+            clip.visual
+        )
+        self.image_token_width = (
+            embed_dim if self._project_image else self.vision_width
+        )
+        self.text_token_width = (
+            embed_dim if token_projection else self.text_width
+        )
+
+    @property
+    def logit_scale(self) -> nn.Parameter:
+        """Logarithm of CLIP's own 1 / temperature."""
+        return self.clip.logit_scale
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Switch recomputation of activations on or off.
+
+        Args:
+            enable (bool): Defaults to True.
+        """
+        self.clip.set_grad_checkpointing(enable)
+
+    def train(self, mode: bool = True) -> 'OpenCLIPEncoder':
+        """Set the mode; frozen parts stay in evaluation mode.
+
+        Args:
+            mode (bool): Whether to train. Defaults to True.
+
+        Returns:
+            OpenCLIPEncoder: Itself.
+        """
+        super().train(mode)
+        rest_frozen(self.clip, self.frozen)
+        return self
+
+    def encode_image(
+        self, images: Tensor, return_tokens: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Encode pictures.
+
+        Args:
+            images (Tensor): Normalised pictures of shape (B, 3, H, W).
+            return_tokens (bool): Whether to return tokens too.
+
+        Returns:
+            Tensor | tuple[Tensor, Tensor]: Un-normalised features of shape
+            (B, D), and tokens of shape (B, N, image_token_width) on demand.
+
+        Raises:
+            ValueError: If the pictures have not the encoder's size.
+            TypeError: If tokens are asked of a tower that has none.
+        """
+        check_image_size(images, self.image_size)
+        if return_tokens:
+            return towers.image_tokens(
+                self.clip.visual, images, self._project_image
+            )
+        features = self.clip.encode_image(images, normalize=False)
+        # Models with output_tokens=True in their config give a pair.
+        return features[0] if isinstance(features, tuple) else features
+
+    def encode_text(
+        self, tokens: Tensor, return_tokens: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Encode captions.
+
+        Args:
+            tokens (Tensor): Token ids of shape (B, L), long.
+            return_tokens (bool): Whether to return token features too.
+
+        Returns:
+            Tensor | tuple[Tensor, Tensor]: Un-normalised features of shape
+            (B, D), and tokens of shape (B, L, text_token_width) on demand.
+
+        Raises:
+            ValueError: If L is not what the encoder takes.
+        """
+        self._check_length(tokens)
+        if return_tokens:
+            return towers.text_tokens(self.clip, tokens, self._project_text)
+        features = self.clip.encode_text(tokens, normalize=False)
+        return features[0] if isinstance(features, tuple) else features
+
+    @property
+    def word_width(self) -> int:
+        """Width of the token embeddings, which pseudo words must have."""
+        return token_embedding(self.clip).embedding_dim
+
+    def encode_text_with_words(
+        self, tokens: Tensor, words: Tensor, placeholder_id: int | None = None
+    ) -> Tensor:
+        """Encode captions that contain pseudo words.
+
+        Args:
+            tokens (Tensor): Token ids of shape (B, L), or (1, L) for all.
+            words (Tensor): Pseudo words of shape (B, W, word_width).
+            placeholder_id (int, optional): Token the words replace. Defaults
+                to None: they go to the end of the text.
+
+        Returns:
+            Tensor: Un-normalised features of shape (B, D).
+
+        Raises:
+            ValueError: If shapes do not fit, a caption has no placeholder or
+                words find no room.
+        """
+        self._check_length(tokens)
+        return encode_with_words(self.clip, tokens, words, placeholder_id)
+
+    def _check_length(self, tokens: Tensor) -> None:
+        length = tokens.shape[1]
+        text = getattr(self.clip, 'text', None)
+        flexible = isinstance(text, HFTextEncoder)
+        if length == self.context_length or (
+            flexible and length < self.context_length
+        ):
+            return
+        raise ValueError(
+            f'The encoder takes {self.context_length} text tokens, got '
+            f'{length}. Set context_length={self.context_length} of '
+            'mmtpr.TokenizeCaption, or context_length of the encoder.'
+        )
+
+    def forward(
+        self, images: Tensor | None = None, tokens: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Encode pictures, captions or both.
+
+        Args:
+            images (Tensor, optional): Of shape (B, 3, H, W).
+            tokens (Tensor, optional): Of shape (K, L).
+
+        Returns:
+            tuple[Tensor | None, Tensor | None]: Un-normalised features of
+            shape (B, D) and (K, D).
+        """
+        return (
+            None if images is None else self.encode_image(images),
+            None if tokens is None else self.encode_text(tokens),
+        )

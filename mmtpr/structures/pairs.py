@@ -1,0 +1,181 @@
+"""The image-caption pairs of a data set, whatever its keys."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmtpr.utils.fingerprint import text_fingerprint
+
+#: Keys under which OpenMMLab data sets keep a caption, tried in this order.
+CAPTION_KEYS = ('caption', 'text', 'gt_caption')
+#: Keys under which OpenMMLab data sets keep the path of an image.
+IMAGE_KEYS = ('img_path',)
+
+
+@dataclass
+class Pairs:
+    """The pairs of a data set, in its order.
+
+    Attributes:
+        dataset (Any): Data set with ``get_data_info``.
+        paths (list[str]): Path of each pair's image.
+        captions (list[str]): Caption of each pair.
+        caption_key (str): Key of the caption in an entry.
+    """
+
+    dataset: Any
+    paths: list[str]
+    captions: list[str]
+    caption_key: str = 'caption'
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the pairs, order included."""
+        return pair_fingerprint(self.paths, self.captions)
+
+    def image_entry(self, index: int) -> dict:
+        """Entry of a pair as an image without caption.
+
+        Args:
+            index (int): Number of the pair.
+
+        Returns:
+            dict: The data set's entry with ``img_path`` and no caption.
+        """
+        entry = dict(self.dataset.get_data_info(index))
+        entry.pop(self.caption_key, None)
+        entry.update(role='gallery', img_path=self.paths[index])
+        return entry
+
+
+def read_pairs(
+    dataset: Any,
+    image_key: str | None = None,
+    caption_key: str | None = None,
+) -> Pairs:
+    """Read the image path and the caption of every entry of a data set.
+
+    No image is opened.
+
+    Args:
+        dataset (Any): Data set with ``get_data_info`` and ``__len__``, fully
+            initialised.
+        image_key (str, optional): Key of the path. Defaults to None:
+            ``img_path``.
+        caption_key (str, optional): Key of the caption. Defaults to None: the
+            first of ``caption``, ``text`` and ``gt_caption`` that the first
+            entry has.
+
+    Returns:
+        Pairs: Paths and captions.
+
+    Raises:
+        ValueError: If an entry has no such key.
+        TypeError: If what is there is not a text.
+    """
+    paths, captions = [], []
+    image_keys = (image_key,) if image_key else IMAGE_KEYS
+    caption_keys = (caption_key,) if caption_key else CAPTION_KEYS
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        if index == 0:
+            image_key = _first_key(info, image_keys, 'image_key', dataset)
+            caption_key = _first_key(
+                info, caption_keys, 'caption_key', dataset
+            )
+        paths.append(_text(info, image_key, index, dataset))
+        captions.append(_text(info, caption_key, index, dataset))
+    return Pairs(dataset, paths, captions, caption_key or 'caption')
+
+
+def dataset_fingerprint(
+    dataset: Any,
+    image_key: str | None = None,
+    caption_key: str | None = None,
+) -> str:
+    """Fingerprint of the image-caption pairs of a data set.
+
+    Args:
+        dataset (Any): See :func:`read_pairs`.
+        image_key (str, optional): See :func:`read_pairs`.
+        caption_key (str, optional): See :func:`read_pairs`.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    return read_pairs(dataset, image_key, caption_key).fingerprint
+
+
+def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:
+    """Fingerprint of image-caption pairs, order included.
+
+    Paths count from the deepest folder common to all of them, so that the
+    fingerprint does not depend on where the data lie.
+
+    Args:
+        paths (Sequence[str]): Paths of the images.
+        captions (Iterable[str]): One caption an image.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    root = _common_folder(paths)
+    names = (path[root:].replace('\\', '/') for path in paths)
+    both = text_fingerprint(names) + text_fingerprint(captions)
+    return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
+
+
+def dataset_name(dataset: Any) -> str:
+    """Name a data set for messages, e.g. ``ConcatDataset(MALS, MALS)``.
+
+    Args:
+        dataset (Any): A data set.
+
+    Returns:
+        str: Its class, with those of the data sets it wraps.
+    """
+    inner = getattr(dataset, 'datasets', None)
+    if inner is None:
+        inner = [dataset.dataset] if hasattr(dataset, 'dataset') else []
+    name = type(dataset).__name__
+    inside = ', '.join(dataset_name(item) for item in inner)
+    return f'{name}({inside})' if inside else name
+
+
+def _first_key(
+    info: dict, keys: Sequence[str], argument: str, dataset: Any
+) -> str:
+    for key in keys:
+        if key in info:
+            return key
+    raise ValueError(
+        f'The entries of {dataset_name(dataset)} have no '
+        f'{" or ".join(repr(key) for key in keys)}, they have '
+        f'{", ".join(sorted(map(str, info)))}. Relevance filtering needs an '
+        f'image and a caption in every entry; name the key with {argument}.'
+    )
+
+
+def _text(info: dict, key: str, index: int, dataset: Any) -> str:
+    value = info.get(key)
+    if isinstance(value, str):
+        return value
+    found = 'nothing' if value is None else type(value).__name__
+    raise TypeError(
+        f'Entry {index} of {dataset_name(dataset)} has {found} under '
+        f"'{key}' where relevance filtering needs one text a pair."
+    )
+
+
+def _common_folder(paths: Sequence[str]) -> int:
+    """Length of the folder, with its slash, that all paths begin with."""
+    if not paths:
+        return 0
+    low, high = min(paths), max(paths)
+    length = min(len(low), len(high))
+    same = next((i for i in range(length) if low[i] != high[i]), length)
+    return max(low.rfind('/', 0, same), low.rfind('\\', 0, same)) + 1

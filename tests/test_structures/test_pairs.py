@@ -1,0 +1,111 @@
+import copy
+
+import pytest
+from mmengine.dataset import BaseDataset, ConcatDataset
+
+from mmtpr.filtering import dataset_fingerprint, pair_fingerprint, read_pairs
+from mmtpr.structures.pairs import dataset_name
+
+PATHS = ['/data/imgs/a/1.jpg', '/data/imgs/a/2.jpg', '/data/imgs/b/1.jpg']
+CAPTIONS = ['a man', 'a woman', 'a child']
+
+
+class ListDataset(BaseDataset):
+    def __init__(self, entries, **kwargs):
+        self.entries = entries
+        super().__init__(**kwargs)
+
+    def load_data_list(self):
+        return copy.deepcopy(self.entries)
+
+
+def entries(paths=PATHS, captions=CAPTIONS, key='caption'):
+    return [
+        {'img_path': path, key: caption, 'pid': 0}
+        for path, caption in zip(paths, captions, strict=True)
+    ]
+
+
+@pytest.mark.parametrize('root', ['/mnt/other/imgs', 'imgs', 's3://bucket/x'])
+def test_fingerprint_does_not_depend_on_the_root(root):
+    moved = [path.replace('/data/imgs', root) for path in PATHS]
+    assert pair_fingerprint(moved, CAPTIONS) == pair_fingerprint(
+        PATHS, CAPTIONS
+    )
+
+
+def test_root_is_a_folder_not_a_piece_of_a_name():
+    one = pair_fingerprint(['x/p_1.jpg', 'x/p_2.jpg'], ['a', 'b'])
+    two = pair_fingerprint(['x/q_1.jpg', 'x/q_2.jpg'], ['a', 'b'])
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ('paths', 'captions'),
+    [
+        (PATHS[::-1], CAPTIONS),
+        (PATHS, CAPTIONS[::-1]),
+        (PATHS[::-1], CAPTIONS[::-1]),
+        (PATHS[:2], CAPTIONS[:2]),
+        (PATHS, [*CAPTIONS[:2], 'a child.']),
+        ([*PATHS[:2], '/data/imgs/b/3.jpg'], CAPTIONS),
+        (PATHS, ['a mana', ' woman', 'a child']),
+    ],
+)
+def test_fingerprint_changes_with_the_data(paths, captions):
+    assert pair_fingerprint(paths, captions) != pair_fingerprint(
+        PATHS, CAPTIONS
+    )
+
+
+def test_fingerprint_is_the_same_forever():
+    assert pair_fingerprint(PATHS, CAPTIONS) == (
+        '404ffe0460eeb6460080ccff47af2b3a'
+    )
+
+
+@pytest.mark.parametrize('key', ['caption', 'text', 'gt_caption'])
+def test_known_caption_keys(key):
+    pairs = read_pairs(ListDataset(entries(key=key)))
+    assert pairs.paths == PATHS
+    assert pairs.captions == CAPTIONS
+    assert pairs.fingerprint == pair_fingerprint(PATHS, CAPTIONS)
+    entry = pairs.image_entry(1)
+    assert entry['img_path'] == PATHS[1]
+    assert key not in entry
+    assert entry['pid'] == 0
+
+
+def test_keys_by_name():
+    data = [dict(file=p, note=c) for p, c in zip(PATHS, CAPTIONS, strict=True)]
+    dataset = ListDataset(data)
+    assert dataset_fingerprint(dataset, 'file', 'note') == pair_fingerprint(
+        PATHS, CAPTIONS
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"ListDataset have no 'img_path', they have file, note.*image_k",
+    ):
+        read_pairs(dataset)
+    with pytest.raises(
+        ValueError,
+        match=r"no 'caption' or 'text' or 'gt_caption'.*caption_key",
+    ):
+        read_pairs(dataset, image_key='file')
+
+
+def test_concatenated_data():
+    first, second = entries()[:2], entries()[2:]
+    both = ConcatDataset([ListDataset(first), ListDataset(second)])
+    assert dataset_fingerprint(both) == pair_fingerprint(PATHS, CAPTIONS)
+    assert dataset_name(both) == 'ConcatDataset(ListDataset, ListDataset)'
+
+
+def test_entry_without_one_text():
+    data = entries()
+    data[1]['caption'] = ['two', 'captions']
+    with pytest.raises(TypeError, match='Entry 1 of ListDataset has list'):
+        read_pairs(ListDataset(data))
+    del data[1]['caption']
+    with pytest.raises(TypeError, match='has nothing under'):
+        read_pairs(ListDataset(data))
