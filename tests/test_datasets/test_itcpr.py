@@ -108,9 +108,9 @@ def test_missing_key_names_file_record_and_key(write):
         ITCPR(data_root=write(QUERIES, [bad]))
 
 
-def test_published_annotations(shared_dir, tmp_path):
+def test_published_annotations(itcpr_dir, tmp_path):
     for name in ('query', 'gallery'):
-        packed = shared_dir / f'data/itcpr_annotations/{name}.json.gz'
+        packed = itcpr_dir / f'{name}.json.gz'
         (tmp_path / f'{name}.json').write_bytes(
             gzip.decompress(packed.read_bytes())
         )

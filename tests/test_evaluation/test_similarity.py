@@ -1,11 +1,11 @@
 """Top-k similarity, its chunks and the ranking from features."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mmtpr.evaluation import (
     rank_features,
@@ -190,33 +190,44 @@ def test_messages():
         rank_queries(query, [1, 2], tokens, [1, 2, 1, 2])
 
 
-MEMORY = """
-import resource
-import torch
-from mmtpr.evaluation import rank_features
-torch.set_num_threads(1)
-query, tokens = torch.rand(400, 32), torch.rand(4000, 32, 32)
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-rank_features(query[:4], range(4), tokens[:200], torch.arange(200) % 4)
-before = peak()
-rank_features(query, range(400), tokens, torch.arange(4000) % 400,
-              topk_tokens=6)
-print('MiB', peak() - before)
-"""
+class TensorMeter(TorchDispatchMode):
+    """The most that tensors made meanwhile held at once, in bytes."""
+
+    def __init__(self, *given):
+        super().__init__()
+        self.given = {tensor.untyped_storage().data_ptr() for tensor in given}
+        self.alive = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, torch.Tensor):
+                storage = value.untyped_storage()
+                if storage.data_ptr() not in self.given:
+                    place = StorageWeakRef(storage), storage.nbytes()
+                    self.alive[storage.data_ptr()] = place
+        self.alive = {
+            place: (reference, size)
+            for place, (reference, size) in self.alive.items()
+            if not reference.expired()
+        }
+        held = sum(size for _, size in self.alive.values())
+        self.peak = max(self.peak, held)
+        return result
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='ru_maxrss is in KiB')
-def test_memory_is_bounded(repo_root):
-    """The whole tensor would be 195 MiB."""
-    output = subprocess.run(
-        [sys.executable, '-c', MEMORY],
-        cwd=repo_root,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert float(output.split()[-1]) < 25
+def test_memory_is_bounded():
+    query, tokens = torch.rand(400, 32), torch.rand(4000, 32, 32)
+    with TensorMeter(query, tokens) as whole:
+        torch.einsum('qd,gtd->qgt', query, tokens)
+    assert whole.peak >= 195 << 20
+    with TensorMeter(query, tokens) as meter:
+        rank_features(
+            *(query, range(400), tokens, torch.arange(4000) % 400),
+            topk_tokens=6,
+        )
+    assert 0 < meter.peak < whole.peak / 8
 
 
 def test_default_chunk_bounds_the_rows():

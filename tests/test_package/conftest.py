@@ -20,7 +20,6 @@ def run_python(repo_root, tmp_path_factory):
             env=env,
             capture_output=True,
             text=True,
-            timeout=300,
         )
 
     return run

@@ -132,7 +132,6 @@ def test_whole_demo_on_little_data(small_project):
         cwd=small_project,
         capture_output=True,
         text=True,
-        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     out = small_project / 'work_dirs/demo_aptm'

@@ -152,7 +152,7 @@ def test_whole_demo_on_little_data(small_project):
     leave_encoder(small_project)
     command = [sys.executable, 'tools/demo_composed.py']
     done = subprocess.run(
-        command, cwd=small_project, capture_output=True, text=True, timeout=600
+        command, cwd=small_project, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     out = small_project / 'work_dirs/demo_composed'

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -178,40 +177,55 @@ def test_same_result_whatever_shards_and_workers(place, whole, tool, tmp_path):
     assert os.listdir(tmp_path) == ['scores.npz']
 
 
+# Runs a tool that writes down which shards it finishes, and dies after one.
+WATCHED = """
+import os, runpy, signal, sys
+from mmtpr.filtering.shards import ShardStore
+
+log, last, *sys.argv = sys.argv[1:]
+save = ShardStore.save
+
+def watched(store, index, rank, score):
+    save(store, index, rank, score)
+    with open(log, 'a') as file:
+        print(index, file=file)
+    if index == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+ShardStore.save = watched
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
 def test_killed_and_resumed_is_bit_identical(
     place, repo_root, whole, tmp_path
 ):
     out = tmp_path / 'killed.npz'
-    run = command(repo_root, arguments(place, out, '--shard-size', '1'))
-    process = subprocess.Popen(run, env=environment())
+    args = arguments(place, out, '--shard-size', '1')
+    _, *tool = command(repo_root, args)
+
+    def run(last):
+        log = tmp_path / 'log.txt'
+        log.write_text('')
+        done = subprocess.run(
+            [sys.executable, '-c', WATCHED, str(log), str(last), *tool],
+            env=environment(),
+            capture_output=True,
+            text=True,
+        )
+        return done, [int(line) for line in log.read_text().split()]
+
+    done, first = run(4)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert first == [*range(5)]
     shards = tmp_path / 'killed.npz.shards'
-    end = time.monotonic() + 120
-    while not (shards / 'shard_000004.npz').exists():
-        assert process.poll() is None, 'ended before it could be killed'
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
     finished = [n for n in os.listdir(shards) if n.startswith('shard_')]
-    assert 5 <= len(finished) < PAIRS
+    assert len(finished) == 5
     assert not out.exists()
-    times = {n: (shards / n).stat().st_mtime_ns for n in finished}
-    resumed = subprocess.Popen(
-        run,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        stderr=subprocess.STDOUT,
-    )
-    kept = set(times)
-    while resumed.poll() is None and shards.exists():
-        for name in kept & set(times):
-            path = shards / name
-            if path.exists():
-                assert path.stat().st_mtime_ns == times[name]
-        time.sleep(0.01)
-    text = resumed.communicate()[0]
-    assert resumed.returncode == 0, text
+    done, second = run(PAIRS)
+    assert done.returncode == 0, done.stderr
+    assert second == [*range(5, PAIRS)]
+    text = done.stdout + done.stderr
     assert f'{len(finished)} of {PAIRS} shards were finished' in text
     assert out.read_bytes() == whole.read_bytes()
     assert not shards.exists()
@@ -240,7 +254,7 @@ def test_two_processes_give_the_same(place, repo_root, tmp_path):
         if world > 1:
             args += ['--launcher', 'pytorch']
         run = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
-        run += ['--nproc-per-node', str(world)]
+        run += ['--local-addr', '127.0.0.1', '--nproc-per-node', str(world)]
         run = [*(run if world > 1 else run[:1]), *command(repo_root, args)[1:]]
         subprocess.run(run, check=True, env=env)
         scores[world] = out.read_bytes()

@@ -229,9 +229,7 @@ def test_the_command_itself(repo_root, folder):
     """A fresh process, without the package on the path."""
     tool = repo_root / 'tools/model_converters/irra.py'
     command = [sys.executable, str(tool), 'composed.pth', 'nothing.pth']
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, timeout=300
-    )
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith('error: "composed')
     assert 'Traceback' not in done.stderr

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -42,16 +41,17 @@ def start(*args, cwd, env=None):
 
 def finish(process, code=0):
     """Wait for a tool, check its exit code and return its output."""
-    process.wait(timeout=300)
+    try:
+        process.wait()
+    finally:  # of a test that has run out of its time
+        process.kill()
     text = process.log.read_text()
     assert process.returncode == code, text[-3000:]
     return text
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return dict(PORT=str(sock.getsockname()[1]))
+# How torchrun itself takes a port that is free, instead of PORT.
+OWN_PORT = dict(PET_STANDALONE='1', PET_LOCAL_ADDR='127.0.0.1')
 
 
 def write_config(folder, data, name, **kwargs):
@@ -175,7 +175,7 @@ def test_one_and_two_processes_test_alike(runs):
         *(config, best, 2, '--work-dir', 'test2', '--out', 'two.json'),
         *('--cfg-options', f'{saved}=ranking_two.json'),
         cwd=folder,
-        env=free_port(),
+        env=OWN_PORT,
     )
     finish(one), finish(two)
     one, two = (
@@ -201,7 +201,7 @@ def test_two_processes_train(runs):
             *(runs['config'], 2, '--work-dir', 'dist', '--auto-scale-lr'),
             *('--cfg-options', 'train_cfg.max_epochs=1'),
             cwd=folder,
-            env=free_port(),
+            env=OWN_PORT,
         )
     )
     assert 'Training batch size per' in text or 'LR is set' in text
@@ -291,6 +291,29 @@ def test_scripts_explain_themselves(script, needs):
     )
     assert done.returncode == 2
     assert f'{script} {needs} [options' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('script', 'args', 'tail'),
+    [
+        ('dist_train.sh', ('c.py', '2', '--amp'), 'train.py c.py {} --amp'),
+        ('dist_test.sh', ('c.py', 'x', '2'), 'test.py c.py x {}'),
+    ],
+)
+def test_dist_scripts(script, args, tail):
+    done = subprocess.run(
+        ['bash', str(ROOT / 'tools' / script), *args],
+        env=dict(os.environ, PYTHON='echo', PORT='1234', NNODES='3'),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split('/tools/')[0] == (
+        '-m torch.distributed.run --nnodes=3 --node_rank=0 '
+        f'--master_addr=127.0.0.1 --master_port=1234 --nproc_per_node=2 {ROOT}'
+    )
+    wanted = tail.format('--launcher pytorch')
+    assert done.stdout.rpartition('/tools/')[2].strip() == wanted
 
 
 @pytest.mark.parametrize(

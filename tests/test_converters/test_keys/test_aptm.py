@@ -1,6 +1,7 @@
 """APTM and Filtering-WoRA in mmtpr's names and back."""
 
 import importlib.util
+import json
 import sys
 
 import pytest
@@ -57,9 +58,9 @@ MINI_ENCODER = dict(
 )
 WORA = dict(type='mmtpr.WoRAModel', rank=8, targets=[dict(type=r'vision\..*')])
 CASES = [
-    ('aptm_mini.pt', aptm(**MINI), MINI_ENCODER),
+    ('aptm_mini', aptm(**MINI), MINI_ENCODER),
     (
-        'filtering_wora_mini.pt',
+        'filtering_wora_mini',
         with_wora(aptm(**MINI)),
         dict(WORA, module=MINI_ENCODER),
     ),
@@ -104,9 +105,15 @@ def test_full_size_is_one_to_one(
     }
 
 
-@pytest.mark.parametrize(('file', 'layout', 'encoder'), CASES)
-def test_released_layouts(file, layout, encoder, parity_file):
-    case = torch.load(parity_file(file), weights_only=True)
+@pytest.mark.parametrize(('name', 'layout', 'encoder'), CASES)
+def test_released_layouts(name, layout, encoder, parity_file):
+    layouts = json.loads(parity_file('layouts.json').read_text())
+    assert {k: tuple(v) for k, v in layouts[name].items()} == layout
+
+
+@pytest.mark.parametrize(('name', 'layout', 'encoder'), CASES)
+def test_features_of_the_release(name, layout, encoder, private_parity):
+    case = torch.load(private_parity(f'{name}.pt'), weights_only=True)
     assert shapes(case['model']) == layout
     model = retriever(encoder)
     done = import_aptm(case['model'])

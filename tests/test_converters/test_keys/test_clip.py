@@ -124,8 +124,8 @@ def test_other_vocabularies_are_named(vit_b16, meta_state):
         Fit.of(done.state, vit_b16).raise_for('irra.pth')
 
 
-def test_word4per_gives_the_features_of_the_release(parity_file):
-    case = torch.load(parity_file('word4per_mini.pt'), weights_only=True)
+def test_word4per_gives_the_features_of_the_release(private_parity):
+    case = torch.load(private_parity('word4per_mini.pt'), weights_only=True)
     cfg = case['config']
     model = MODELS.build(
         dict(

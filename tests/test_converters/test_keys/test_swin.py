@@ -55,8 +55,8 @@ def test_there_and_back_is_the_same(random_state):
     assert all(torch.equal(back[k], state[k]) for k in back)
 
 
-def test_image_tokens_are_those_of_the_release(backbone, parity_file):
-    case = torch.load(parity_file('aptm_mini.pt'), weights_only=True)
+def test_image_tokens_are_those_of_the_release(backbone, private_parity):
+    case = torch.load(private_parity('aptm_mini.pt'), weights_only=True)
     prefix, cfg = 'vision_encoder.', case['config']['vision']
     state = {
         k.removeprefix(prefix): v

@@ -12,6 +12,7 @@ from mmtpr.datasets.checks.text_person import (
     count_problems,
     datasets_of_config,
 )
+from mmtpr.testing import write_tiny_cuhk
 
 
 @pytest.fixture
@@ -189,9 +190,17 @@ def test_tool_is_content_with_a_clean_set(
     assert tool.main([*arguments[:2], '--no-images']) == 1
 
 
+def test_tool_with_a_config_of_ours(tool, repo_root, tmp_path, capsys):
+    finds_nothing(tool, repo_root, write_tiny_cuhk(tmp_path), capsys)
+
+
 def test_tool_on_real_data(tool, market_dir, repo_root, capsys):
+    finds_nothing(tool, repo_root, market_dir, capsys)
+
+
+def finds_nothing(tool, repo_root, data_root, capsys):
     options = [
-        f'{name}_dataloader.dataset.data_root={market_dir}'
+        f'{name}_dataloader.dataset.data_root={data_root}'
         for name in ('train', 'val', 'test')
     ]
     status = tool.main(

@@ -15,13 +15,13 @@ from mmtpr.datasets.feature_cache.folder import FILES
 from mmtpr.datasets.feature_cache.store import CacheWriter, read_cache
 
 WRITER = """
-import sys, time
+import sys
 import numpy as np
 from mmtpr.datasets.feature_cache import CacheWriter
 shapes = dict(image=(2, 1, 4), text=(2, 4))
 with CacheWriter(sys.argv[1], dict(views=1), shapes, np.arange(2)):
     print('writing', flush=True)
-    time.sleep(100)
+    sys.stdin.read()
 """
 
 
@@ -103,6 +103,7 @@ def writing(tmp_path, repo_root):
     process = subprocess.Popen(
         [sys.executable, '-c', WRITER, str(tmp_path / 'c')],
         env=dict(os.environ, PYTHONPATH=str(repo_root)),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -102,18 +102,29 @@ def test_bad_vocabularies(tmp_path, vocab):
         TokenizeBert(vocab, max_length=2)
 
 
-def test_real_vocabulary_agrees_with_transformers(shared_dir):
+def test_tiny_vocabulary_agrees_with_transformers(vocab):
+    assert len(their_tokenizer(vocab)) == len(Path(vocab).read_text().split())
+    check_against_transformers(vocab)
+
+
+def test_real_vocabulary_agrees_with_transformers(tokenizers_dir):
+    path = str(tokenizers_dir / 'bert-base-uncased-vocab.txt')
+    assert len(their_tokenizer(path)) == 30522
+    check_against_transformers(path)
+
+
+def their_tokenizer(path):
     transformers = pytest.importorskip('transformers')
-    path = shared_dir / 'data/tokenizers/bert-base-uncased-vocab.txt'
-    if not path.is_file():
-        pytest.skip('the vocabulary of bert-base-uncased is not here')
-    words = path.read_text(encoding='utf-8').splitlines()
+    words = Path(path).read_text(encoding='utf-8').splitlines()
     vocab = {word: i for i, word in enumerate(words)}
     # 4.x takes a file, 5.x the words.
     old = transformers.__version__.startswith('4.')
-    theirs = transformers.BertTokenizerFast(str(path) if old else vocab)
-    assert len(theirs) == 30522
-    transform = TokenizeBert(str(path), max_length=16, clean=False)
+    return transformers.BertTokenizerFast(path if old else vocab)
+
+
+def check_against_transformers(path):
+    theirs = their_tokenizer(path)
+    transform = TokenizeBert(path, max_length=16, clean=False)
     for caption in (
         'The man wears a light-grey T-shirt & khaki trousers.',
         'Café-coloured backpack, naïve pattern; 3/4 sleeves?!',

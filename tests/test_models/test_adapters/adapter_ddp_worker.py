@@ -1,10 +1,9 @@
 """One process of the DDP test; rank 0 writes the gradients.
 
-Usage: python adapter_ddp_worker.py OUT, with the variables of a launcher set
-for more than one process.
+Usage: python adapter_ddp_worker.py RANK WORLD_SIZE FOLDER; rank 0 writes
+FOLDER/WORLD_SIZE.pt.
 """
 
-import os
 import sys
 
 import torch
@@ -20,8 +19,7 @@ from mmtpr.models.adapters import (
 )
 
 
-def build() -> nn.Module:
-    rank = int(os.environ.get('RANK', 0))
+def build(rank: int) -> nn.Module:
     torch.manual_seed(rank)  # DDP must make the ranks equal, norms included
     model = nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True)
     model.register_buffer('counter', torch.zeros(1))
@@ -34,19 +32,22 @@ def build() -> nn.Module:
     return model
 
 
-def main(out: str) -> None:
+def main(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
-    world = int(os.environ.get('WORLD_SIZE', 1))
-    model = build()
+    model = build(rank)
     if world > 1:
-        dist.init_process_group('gloo')
+        dist.init_process_group(
+            'gloo',
+            init_method=f'file://{folder}/rendezvous',
+            rank=rank,
+            world_size=world,
+        )
         model = DistributedDataParallel(model)
     own = adapter_state_dict(model)
     assert not any(key.startswith('module.') for key in own)
     load_adapter_state_dict(model, {k: v.clone() for k, v in own.items()})
     torch.manual_seed(7)
     x = torch.randn(8, 5, 16)
-    rank = int(os.environ.get('RANK', 0))
     size = 8 // world
     x = x[rank * size : (rank + 1) * size]
     # Two forward passes before one backward pass, buffers broadcast.
@@ -60,11 +61,11 @@ def main(out: str) -> None:
                 for n, p in plain.named_parameters()
                 if p.requires_grad
             },
-            out,
+            f'{folder}/{world}.pt',
         )
     if world > 1:
         dist.destroy_process_group()
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

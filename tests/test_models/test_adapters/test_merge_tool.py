@@ -62,7 +62,7 @@ def results(case, repo_root):
     }
     found = {}
     for name, process in running.items():
-        stdout, stderr = process.communicate(timeout=300)
+        stdout, stderr = process.communicate()
         found[name] = process.returncode, stdout, stderr
     return found
 

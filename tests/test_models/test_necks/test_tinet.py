@@ -6,8 +6,8 @@ import torch
 from mmtpr.models.necks import TINet
 
 
-def test_pseudo_word_matches_the_release(parity_file):
-    case = torch.load(parity_file('word4per_mini.pt'), weights_only=True)
+def test_pseudo_word_matches_the_release(private_parity):
+    case = torch.load(private_parity('word4per_mini.pt'), weights_only=True)
     tinet = TINet(in_dim=32, out_dim=64, hidden_dim=48).eval()
     tinet.load_state_dict(case['tinet'])
     words = tinet(case['image_feat'])

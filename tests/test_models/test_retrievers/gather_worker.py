@@ -1,6 +1,7 @@
 """One process of the gather test; the test itself imports the reference.
 
-Usage: python gather_worker.py OUT, with the variables of a launcher set.
+Usage: python gather_worker.py RANK WORLD_SIZE FOLDER; rank 0 writes
+FOLDER/two.pt.
 """
 
 import sys
@@ -154,10 +155,16 @@ def run_all() -> dict:
 
 def main() -> None:
     torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo')
+    rank, world_size, folder = sys.argv[1:]
+    torch.distributed.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/rendezvous',
+        rank=int(rank),
+        world_size=int(world_size),
+    )
     result = run_all()
     if get_rank() == 0:
-        torch.save(result, sys.argv[1])
+        torch.save(result, f'{folder}/two.pt')
     torch.distributed.destroy_process_group()
 
 

@@ -134,9 +134,9 @@ def test_wora_on_the_config(cfg):
 
 
 def test_fafas_release_finds_all_its_places(
-    cfg, parity_file, tmp_path, repo_root
+    cfg, private_parity, tmp_path, repo_root
 ):
-    source = parity_file('fafa_blip2_mini.pt')
+    source = private_parity('fafa_blip2_mini.pt')
     path = repo_root / 'tools/model_converters/blip2.py'
     spec = importlib.util.spec_from_file_location('blip2_tool', path)
     tool = importlib.util.module_from_spec(spec)

@@ -113,8 +113,10 @@ def test_training_is_refused(model):
         model(dict(), [], mode='loss')
 
 
-def test_published_relevance_is_reached_through_the_scorer(model, parity_file):
-    path = parity_file('fafa_blip2_mini.pt')
+def test_published_relevance_is_reached_through_the_scorer(
+    model, private_parity
+):
+    path = private_parity('fafa_blip2_mini.pt')
     case = torch.load(path, weights_only=True)
     encoder = tiny_blip2_cfg(
         model=dict(

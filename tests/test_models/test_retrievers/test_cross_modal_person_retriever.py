@@ -232,10 +232,10 @@ def test_wrong_encoder_and_attributes():
 
 
 @pytest.mark.parametrize('name', ['aptm_mini.pt', 'filtering_wora_mini.pt'])
-def test_losses_and_scores_are_those_of_the_release(parity_file, name):
+def test_losses_and_scores_are_those_of_the_release(private_parity, name):
     from mmtpr.converters.keys.aptm import aptm_map
 
-    case = torch.load(parity_file(name), weights_only=True)
+    case = torch.load(private_parity(name), weights_only=True)
     vision, text = case['config']['vision'], dict(case['config']['text'])
     encoder = dict(
         type='mmtpr.SwinBertEncoder',

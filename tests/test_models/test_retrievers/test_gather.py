@@ -1,10 +1,6 @@
 """Gathered features: two processes compute what one would."""
 
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,43 +16,13 @@ def _reference():
     return worker.run_all()
 
 
-def _launch(repo_root, out, processes):
-    with socket.socket() as probe:
-        probe.bind(('localhost', 0))
-        port = probe.getsockname()[1]
-    path = f'{repo_root}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'
-    common = dict(
-        PYTHONPATH=path,
-        OMP_NUM_THREADS='1',
-        MASTER_ADDR='localhost',
-        MASTER_PORT=str(port),
-        WORLD_SIZE=str(processes),
-    )
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(out)],
-            env={**os.environ, **common, 'RANK': str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    try:
-        for process in running:
-            output, _ = process.communicate(timeout=300)
-            assert process.returncode == 0, output
-    finally:
-        for process in running:
-            process.kill()
-    return torch.load(out, weights_only=True)
-
-
 @pytest.fixture(scope='module')
-def runs(repo_root, tmp_path_factory):
+def runs(run_together, tmp_path_factory):
     """Results of one process and of two."""
-    out = tmp_path_factory.mktemp('gather') / 'two.pt'
-    return _reference(), _launch(repo_root, out, 2)
+    folder = tmp_path_factory.mktemp('gather')
+    run_together(*([WORKER, rank, 2, folder] for rank in range(2)))
+    two = torch.load(folder / 'two.pt', weights_only=True)
+    return _reference(), two
 
 
 def _check_equal(got, wanted, skip=()):

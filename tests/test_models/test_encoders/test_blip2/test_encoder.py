@@ -19,8 +19,8 @@ pytest.importorskip(
 
 
 @pytest.fixture(scope='module')
-def case(parity_file):
-    path = parity_file('fafa_blip2_mini.pt')
+def case(private_parity):
+    path = private_parity('fafa_blip2_mini.pt')
     return dict(torch.load(path, weights_only=True), path=str(path))
 
 
@@ -95,39 +95,6 @@ def test_parity(case, outputs, field):
     )
 
 
-def test_padding_is_the_mask_where_none_is_given(case, encoder):
-    assert not case['text_atts'].all()
-    with torch.inference_mode():
-        given = encoder.encode_query(
-            case['reference'], case['text_ids'], case['text_atts']
-        )
-        found = encoder.encode_query(case['reference'], case['text_ids'])
-        text = encoder.encode_text(case['text_ids'])
-    assert torch.equal(given, found)
-    torch.testing.assert_close(text, case['text_feat'], atol=1e-5, rtol=0)
-
-
-def test_hidden_states_are_what_is_projected(case, encoder):
-    with torch.inference_mode():
-        query, hidden = encoder.encode_query(
-            case['reference'], case['text_ids'], return_hidden=True
-        )
-        tokens, states = encoder.encode_target(
-            case['target'], return_hidden=True
-        )
-        again = encoder.blip2.text_projection(hidden)
-        tokens_again = encoder.blip2.vision_projection(states)
-    position = case['config']['qformer']['num_query_tokens']
-    torch.testing.assert_close(
-        hidden, case['fusion_hidden'][:, position], atol=1e-5, rtol=0
-    )
-    assert torch.equal(torch.nn.functional.normalize(again, dim=-1), query)
-    assert states.shape == (6, position, 64)
-    assert torch.equal(
-        torch.nn.functional.normalize(tokens_again, dim=-1), tokens
-    )
-
-
 @pytest.fixture
 def batch():
     torch.manual_seed(0)
@@ -139,6 +106,40 @@ def batch():
 def build(**kwargs):
     torch.manual_seed(0)
     return MODELS.build(tiny_blip2_cfg(**kwargs))
+
+
+def test_padding_is_the_mask_where_none_is_given(batch):
+    encoder = build().eval()
+    reference, _, tokens = batch
+    mask = (tokens != 0).long()
+    assert not mask.all()
+    with torch.inference_mode():
+        given = encoder.encode_query(reference, tokens, mask)
+        found = encoder.encode_query(reference, tokens)
+        text = encoder.encode_text(tokens)
+        wanted = encoder.encode_text_only(tokens, mask)
+    assert torch.equal(given, found)
+    torch.testing.assert_close(text, wanted, atol=1e-5, rtol=0)
+
+
+def test_hidden_states_are_what_is_projected(batch):
+    encoder = build().eval()
+    reference, target, tokens = batch
+    with torch.inference_mode():
+        query, hidden = encoder.encode_query(
+            reference, tokens, return_hidden=True
+        )
+        targets, states = encoder.encode_target(target, return_hidden=True)
+        again = encoder.blip2.text_projection(hidden)
+        targets_again = encoder.blip2.vision_projection(states)
+        vision = encoder.encode_vision(reference)
+        fused = encoder.fuse(vision, tokens, (tokens != 0).long())
+    torch.testing.assert_close(hidden, fused[:, 8], atol=1e-5, rtol=0)
+    assert torch.equal(torch.nn.functional.normalize(again, dim=-1), query)
+    assert states.shape == (4, 8, 64)
+    assert torch.equal(
+        torch.nn.functional.normalize(targets_again, dim=-1), targets
+    )
 
 
 def fafa_loss(encoder, batch):

@@ -104,8 +104,8 @@ def test_every_family_at_a_person_shape(family):
         assert patches.shape[1] == TOKENS[family]
 
 
-def test_parity_with_the_stage_one_model(parity_file, tmp_path):
-    case = torch.load(parity_file('word4per_mini.pt'), weights_only=True)
+def test_parity_with_the_stage_one_model(private_parity, tmp_path):
+    case = torch.load(private_parity('word4per_mini.pt'), weights_only=True)
     cfg = case['config']
     torch.save(case['clip'], tmp_path / 'clip.pt')
     encoder = OpenCLIPEncoder(

@@ -32,8 +32,8 @@ def tokenize(*texts, length=12):
 
 
 @pytest.fixture(scope='module')
-def case(parity_file):
-    return torch.load(parity_file('word4per_mini.pt'), weights_only=True)
+def case(private_parity):
+    return torch.load(private_parity('word4per_mini.pt'), weights_only=True)
 
 
 @pytest.fixture(scope='module')

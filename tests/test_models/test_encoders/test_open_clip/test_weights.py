@@ -260,6 +260,13 @@ def _offline(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
 
+    # Older versions of open_clip have an address and a cache besides.
+    def no_network(*args, **kwargs):
+        raise OSError('no network in tests')
+
+    monkeypatch.setattr('urllib.request.urlopen', no_network)
+    monkeypatch.setenv('HOME', str(tmp_path))
+
 
 @pytest.mark.usefixtures('_offline')
 def test_offline_and_absent_names_both_ways():

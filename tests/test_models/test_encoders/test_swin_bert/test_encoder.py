@@ -63,8 +63,8 @@ def build_case(case: dict, path: str) -> torch.nn.Module:
 
 
 @pytest.fixture(scope='module', params=CASES)
-def case(request, parity_file):
-    path = parity_file(request.param)
+def case(request, private_parity):
+    path = private_parity(request.param)
     return dict(torch.load(path, weights_only=True), path=str(path))
 
 
