@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtpr.models.freezing import rest_frozen
 from mmtpr.models.necks import fuse_features
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
@@ -126,7 +127,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         """
         super().train(mode)
         if self.freeze_encoder:
-            self.encoder.eval()
+            rest_frozen(self.encoder.modules())
         return self
 
     def extract_image_feat(self, images: Tensor) -> Tensor:
