@@ -7,20 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmtpr.models.encoders.contract import CrossEncoder
 from mmtpr.registry import MODELS
 from mmtpr.text.bert_tokenizer import build_bert_tokenizer
 from mmtpr.text.word_masking import WordMasker
 
-from .base import CrossModalFeatures, RetrievalLoss
+from .base import CrossModalFeatures, CrossModalLoss
 from .functional import full_precision, upcast
-from .matching import cross_features, hidden_word_loss, pick
+from .matching import hidden_word_loss, pick
 
 _UNKNOWN = -1
 _IGNORE = -100
 
 
 @MODELS.register_module()
-class AttributePromptLoss(RetrievalLoss):
+class AttributePromptLoss(CrossModalLoss):
     """Attribute prompts of APTM: mean of IAC, IAM and MAM.
 
     Each binary attribute has a sentence for 0 and one for 1.
@@ -98,15 +99,16 @@ class AttributePromptLoss(RetrievalLoss):
         for name, value in (('tokens', tokens), ('mask', mask)):
             self.register_buffer(name, value[:, :longest], persistent=False)
 
-    def loss(self, features: CrossModalFeatures) -> Tensor:
-        """See :meth:`RetrievalLoss.loss`.
+    def loss(
+        self, features: CrossModalFeatures, encoder: CrossEncoder
+    ) -> Tensor:
+        """See :meth:`CrossModalLoss.loss`.
 
         Raises:
             ValueError: If the batch has no attributes, or another number.
         """
-        cross_features(features, 'AttributePromptLoss')
         self._check(features.attributes)
-        encoder, labels = features.encoder, features.attributes
+        labels = features.attributes
         feats, embeds = encoder.encode_text(
             self.tokens, self.mask, return_tokens=True
         )
@@ -116,8 +118,8 @@ class AttributePromptLoss(RetrievalLoss):
         fits = fits.flatten(1)
         return (
             self.contrast(features, feats)
-            + self.matching(features, embeds, fits)
-            + self.hidden_words(features, fits)
+            + self.matching(features, encoder, embeds, fits)
+            + self.hidden_words(features, encoder, fits)
         ) / 3
 
     def _check(self, labels: Tensor | None) -> None:
@@ -149,12 +151,17 @@ class AttributePromptLoss(RetrievalLoss):
         return self._entropy(logits, features.attributes)
 
     def matching(
-        self, features: CrossModalFeatures, embeds: Tensor, fits: Tensor
+        self,
+        features: CrossModalFeatures,
+        encoder: CrossEncoder,
+        embeds: Tensor,
+        fits: Tensor,
     ) -> Tensor:
         """IAM: whether some sentences fit each picture.
 
         Args:
             features (CrossModalFeatures): The batch.
+            encoder (CrossEncoder): The encoder that made them.
             embeds (Tensor): States of the sentences, of shape (2A, L, Wt).
             fits (Tensor): 1, 0 or -1, of shape (B, 2A).
 
@@ -166,7 +173,7 @@ class AttributePromptLoss(RetrievalLoss):
         number = len(fits)
         texts = drawn.repeat(number)
         images = torch.arange(number, device=embeds.device)
-        fused = features.encoder.fuse(
+        fused = encoder.fuse(
             embeds[texts],
             self.mask[texts],
             pick(
@@ -175,7 +182,7 @@ class AttributePromptLoss(RetrievalLoss):
             ),
             only_first=True,
         )
-        logits = features.encoder.match(fused).unflatten(0, (number, -1))
+        logits = encoder.match(fused).unflatten(0, (number, -1))
         return self._entropy(logits, fits[:, drawn])
 
     def _entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -192,12 +199,13 @@ class AttributePromptLoss(RetrievalLoss):
             return (losses.sum(dim=0) / known).mean()
 
     def hidden_words(
-        self, features: CrossModalFeatures, fits: Tensor
+        self, features: CrossModalFeatures, encoder: CrossEncoder, fits: Tensor
     ) -> Tensor:
         """MAM: hidden words of sentences, each with a picture it fits.
 
         Args:
             features (CrossModalFeatures): The batch.
+            encoder (CrossEncoder): The encoder that made them.
             fits (Tensor): 1, 0 or -1, of shape (B, 2A).
 
         Returns:
@@ -213,7 +221,7 @@ class AttributePromptLoss(RetrievalLoss):
         none = ~weights.any(dim=1, keepdim=True)
         index = torch.multinomial(weights.masked_fill(none, 1.0), 1)[:, 0]
         return hidden_word_loss(
-            features.encoder,
+            encoder,
             tokens,
             labels.masked_fill(none, _IGNORE),
             self.mask,

@@ -2,14 +2,14 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmtpr.models.encoders.contract import CrossEncoder, KeysValues
 from mmtpr.registry import MODELS
 
 from .base import (
     CrossModalFeatures,
-    RetrievalFeatures,
-    RetrievalLoss,
+    CrossModalLoss,
     check_positives,
     ids_of,
 )
@@ -64,55 +64,36 @@ def hard_negatives(
     return drawn[0], drawn[1], ~lonely
 
 
-def cross_features(features: RetrievalFeatures, who: str) -> None:
-    """Check that a batch comes from a cross encoder.
-
-    Args:
-        features (RetrievalFeatures): The batch.
-        who (str): Name of the loss, for the message.
-
-    Raises:
-        TypeError: If it does not.
-    """
-    if not isinstance(features, CrossModalFeatures):
-        raise TypeError(
-            f'{who} needs a cross encoder: use it in '
-            'mmtpr.CrossModalPersonRetriever.'
-        )
-
-
-def pick(
-    keys_values: list[tuple[Tensor, Tensor]], index: Tensor
-) -> list[tuple[Tensor, Tensor]]:
+def pick(keys_values: KeysValues, index: Tensor) -> KeysValues:
     """Keys and values of some pictures.
 
     Args:
-        keys_values (list[tuple[Tensor, Tensor]]): Of M pictures.
+        keys_values (KeysValues): Of M pictures.
         index (Tensor): Of shape (P, ), long.
 
     Returns:
-        list[tuple[Tensor, Tensor]]: Of P pictures.
+        KeysValues: Of P pictures.
     """
     return [(keys[index], values[index]) for keys, values in keys_values]
 
 
 def hidden_word_loss(
-    encoder: nn.Module,
+    encoder: CrossEncoder,
     tokens: Tensor,
     labels: Tensor,
     mask: Tensor,
-    keys_values: list[tuple[Tensor, Tensor]],
+    keys_values: KeysValues,
 ) -> Tensor:
     """Cross-entropy of hidden words, told from the others and a picture.
 
     Only hidden words meet the vocabulary, which saves most of the memory.
 
     Args:
-        encoder (nn.Module): The cross encoder.
+        encoder (CrossEncoder): The cross encoder.
         tokens (Tensor): Captions with hidden words, of shape (P, L).
         labels (Tensor): True ids where hidden, else -100, of shape (P, L).
         mask (Tensor): 1 where a token counts, of shape (P, L).
-        keys_values (list[tuple[Tensor, Tensor]]): Of P pictures.
+        keys_values (KeysValues): Of P pictures.
 
     Returns:
         Tensor: Scalar, 0 if nothing is hidden.
@@ -127,7 +108,7 @@ def hidden_word_loss(
 
 
 @MODELS.register_module()
-class ITMLoss(RetrievalLoss):
+class ITMLoss(CrossModalLoss):
     """Image-text matching with hard negatives.
 
     The cross encoder judges each pair, each caption with a wrong picture and
@@ -165,9 +146,10 @@ class ITMLoss(RetrievalLoss):
         self.positives = check_positives(positives)
         self.label_smoothing = label_smoothing
 
-    def loss(self, features: CrossModalFeatures) -> Tensor:
-        """See :meth:`RetrievalLoss.loss`."""
-        cross_features(features, 'ITMLoss')
+    def loss(
+        self, features: CrossModalFeatures, encoder: CrossEncoder
+    ) -> Tensor:
+        """See :meth:`CrossModalLoss.loss`."""
         pictures, captions, counts = hard_negatives(
             features.image_feats,
             features.text_feats,
@@ -177,7 +159,7 @@ class ITMLoss(RetrievalLoss):
         own = torch.arange(len(pictures), device=pictures.device)
         images = torch.cat([own, pictures, own])
         texts = torch.cat([own, own, captions])
-        fused = features.encoder.fuse(
+        fused = encoder.fuse(
             features.text_embeds[texts],
             features.text_mask[texts],
             pick(features.keys_values, images),
@@ -185,7 +167,7 @@ class ITMLoss(RetrievalLoss):
         )
         wrong = torch.where(counts, 0, _IGNORE)
         labels = torch.cat([torch.ones_like(own), wrong, wrong])
-        logits = features.encoder.match(fused)
+        logits = encoder.match(fused)
         with full_precision(logits.device):
             return F.cross_entropy(
                 upcast(logits),
@@ -196,7 +178,7 @@ class ITMLoss(RetrievalLoss):
 
 
 @MODELS.register_module()
-class CrossModalMLMLoss(RetrievalLoss):
+class CrossModalMLMLoss(CrossModalLoss):
     """Masked language modelling by a cross encoder and its own word head.
 
     Args:
@@ -207,13 +189,14 @@ class CrossModalMLMLoss(RetrievalLoss):
     trains_features = False
     trains_scale = False
 
-    def loss(self, features: CrossModalFeatures) -> Tensor:
-        """See :meth:`RetrievalLoss.loss`.
+    def loss(
+        self, features: CrossModalFeatures, encoder: CrossEncoder
+    ) -> Tensor:
+        """See :meth:`CrossModalLoss.loss`.
 
         Raises:
             ValueError: If the batch has no masked captions.
         """
-        cross_features(features, 'CrossModalMLMLoss')
         if features.mlm_labels is None:
             raise ValueError(
                 'CrossModalMLMLoss needs captions with hidden words: add '
@@ -221,7 +204,7 @@ class CrossModalMLMLoss(RetrievalLoss):
                 "'mmtpr.TokenizeBert' in the training pipeline."
             )
         return hidden_word_loss(
-            features.encoder,
+            encoder,
             features.mlm_tokens,
             features.mlm_labels,
             features.text_mask,

@@ -112,6 +112,11 @@ class ComposedPersonRetriever(TextPersonRetriever):
         self.baselines = baselines and not own
         self.head = build_head(head, self.target)
 
+    def _check_encoder(self) -> None:
+        """Check a dual encoder; one that makes queries needs no more."""
+        if not hasattr(self.encoder, 'encode_query'):
+            super()._check_encoder()
+
     def _part(self, cfg: dict | None, kind: str) -> nn.Module:
         cfg = {'type': f'mmtpr.{kind}', **(cfg or {})}
         return MODELS.build(cfg, default_args=dict(encoder=self.encoder))

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmtpr.models.encoders.contract import DualEncoder, check_encoder
 from mmtpr.models.losses import RetrievalFeatures, RetrievalLoss
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
@@ -72,6 +73,7 @@ class TextPersonRetriever(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         is_module = isinstance(encoder, nn.Module)
         self.encoder = encoder if is_module else MODELS.build(encoder)
+        self._check_encoder()
         self.losses = nn.ModuleDict(
             {
                 name: _build_loss(loss, self.encoder)
@@ -80,6 +82,10 @@ class TextPersonRetriever(BaseModel):
         )
         self.gather = gather
         self._set_temperature(temperature, learn_temperature)
+
+    def _check_encoder(self) -> None:
+        """Check the encoder's contract; retrievers of other kinds differ."""
+        check_encoder(self.encoder, DualEncoder)
 
     def _set_temperature(self, temperature: float | None, learn: bool) -> None:
         if temperature is not None and temperature <= 0:
@@ -214,9 +220,16 @@ class TextPersonRetriever(BaseModel):
         if self.gather and any(x.across_processes for x in losses.values()):
             wide = gather_features(features)
         return {
-            f'loss_{name}': loss(wide if loss.across_processes else features)
+            f'loss_{name}': self._apply_loss(
+                loss, wide if loss.across_processes else features
+            )
             for name, loss in losses.items()
         }
+
+    def _apply_loss(
+        self, loss: RetrievalLoss, features: RetrievalFeatures
+    ) -> Tensor:
+        return loss(features)
 
     def _check_pairs(self, inputs, data_samples) -> None:
         if not self.losses:
