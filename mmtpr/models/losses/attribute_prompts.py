@@ -145,9 +145,7 @@ class AttributePromptLoss(CrossModalLoss):
         with full_precision(feats.device):
             image = F.normalize(upcast(features.image_feats), dim=1)
             text = F.normalize(upcast(feats), dim=1)
-            logits = (features.logit_scale * image @ text.t()).unflatten(
-                1, (-1, 2)
-            )
+            logits = (features.scale * image @ text.t()).unflatten(1, (-1, 2))
         return self._entropy(logits, features.attributes)
 
     def matching(

@@ -17,7 +17,7 @@ class RetrievalFeatures:
         image_feats (Tensor): Raw image features of shape (B, D).
         text_feats (Tensor): Raw text features of shape (B, D).
         pids (Tensor): Identities of shape (B, ), long.
-        logit_scale (Tensor | float): 1 / temperature.
+        scale (Tensor | float): 1 / temperature.
         image_ids (Tensor, optional): Pictures of shape (B, ), long.
         pid_range (tuple[int, int], optional): Smallest and largest identity,
             known without asking the device.
@@ -31,7 +31,7 @@ class RetrievalFeatures:
     image_feats: Tensor
     text_feats: Tensor
     pids: Tensor
-    logit_scale: Tensor | float = 1.0
+    scale: Tensor | float = 1.0
     image_ids: Tensor | None = None
     pid_range: tuple[int, int] | None = None
     image_tokens: Tensor | None = None
@@ -118,7 +118,7 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     takes_augmented: ClassVar[bool] = False
     #: Whether gradients reach the features of pictures and captions.
     trains_features: ClassVar[bool] = True
-    #: Whether gradients reach ``logit_scale``.
+    #: Whether gradients reach ``scale``.
     trains_scale: ClassVar[bool] = True
     #: Arguments a retriever fills from its encoder: argument -> attribute.
     encoder_args: ClassVar[dict[str, str]] = {}

@@ -153,7 +153,7 @@ class ITMLoss(CrossModalLoss):
         pictures, captions, counts = hard_negatives(
             features.image_feats,
             features.text_feats,
-            features.logit_scale,
+            features.scale,
             ids_of(features, self.positives, 'ITMLoss'),
         )
         own = torch.arange(len(pictures), device=pictures.device)

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from mmtpr.models.losses import RetrievalLoss
 
-_BOUNDS = (0.001, 0.5)
-
 
 def uses_of(losses: Iterable[RetrievalLoss]) -> set[str]:
     """Collect the uses that losses make of a cross encoder.
@@ -30,23 +28,6 @@ def uses_of(losses: Iterable[RetrievalLoss]) -> set[str]:
         used.update(['features'] if loss.trains_features else [])
         used.update(['temperature'] if loss.trains_scale else [])
     return used
-
-
-def bounded_scale(temperature: Tensor) -> Tensor:
-    """Bring a temperature back into 0.001..0.5 and invert it.
-
-    The parameter itself is bounded, as in the release: a bound in the graph
-    would have no gradient, and the temperature would stay there.
-
-    Args:
-        temperature (Tensor): Divisor of the cosines, changed in place.
-
-    Returns:
-        Tensor: 1 / temperature.
-    """
-    with torch.no_grad():
-        temperature.clamp_(*_BOUNDS)
-    return 1 / temperature
 
 
 def score_table(

@@ -18,11 +18,11 @@ from mmtpr.models.losses import (
     RetrievalLoss,
 )
 from mmtpr.models.losses.matching import pick
+from mmtpr.models.temperature import CROSS_BOUNDS, bounded
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .cross_modal_parts import (
-    bounded_scale,
     score_table,
     uses_of,
 )
@@ -113,9 +113,10 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         """Factor of the cosines.
 
         Returns:
-            Tensor: 1 / temperature; see :func:`bounded_scale`.
+            Tensor: 1 / temperature, the latter in 0.001..0.5.
         """
-        return bounded_scale(self.encoder.temperature)
+        temperature = self.encoder.temperature
+        return 1 / bounded(temperature, CROSS_BOUNDS, self.training)
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures.
@@ -275,7 +276,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             image_feats=image,
             text_feats=text,
             pids=sample_ids(data_samples, 'pid').to(device),
-            logit_scale=self.scale(),
+            scale=self.scale(),
             image_ids=None if image_ids is None else image_ids.to(device),
             mlm_labels=inputs.get('mlm_labels'),
             text_embeds=text_embeds,

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from mmtpr.models.encoders.contract import DualEncoder, check_encoder
 from mmtpr.models.losses import RetrievalFeatures, RetrievalLoss
+from mmtpr.models.temperature import bounded_scale
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .gather import gather_features
 from .predictions import put_by_kind
 from .sample_fields import sample_ids
-
-_MAX_SCALE = 100.0
 
 
 @MODELS.register_module()
@@ -112,20 +111,10 @@ class TextPersonRetriever(BaseModel):
             the encoder's.
         """
         if self.temperature is None:
-            return self._bounded(self.encoder.logit_scale)
+            return bounded_scale(self.encoder.logit_scale, self.training)
         if hasattr(self, 'logit_scale'):
-            return self._bounded(self.logit_scale)
+            return bounded_scale(self.logit_scale, self.training)
         return 1 / self.temperature
-
-    def _bounded(self, log_scale: Tensor) -> Tensor:
-        """Scale of at most 100."""
-        if not (self.training and log_scale.requires_grad):
-            return log_scale.exp().clamp(max=_MAX_SCALE)
-        # A bound in the graph would have no gradient: CLIP's own scale, a
-        # hair above 100, would never move.
-        with torch.no_grad():
-            log_scale.clamp_(max=math.log(_MAX_SCALE))
-        return log_scale.exp()
 
     def forward(
         self,
@@ -257,7 +246,7 @@ class TextPersonRetriever(BaseModel):
             image_feats=image_feats,
             text_feats=text_feats,
             pids=pids.to(device),
-            logit_scale=self.scale(),
+            scale=self.scale(),
             image_ids=image_ids,
             pid_range=(int(pids.min()), int(pids.max())),
             image_tokens=image_tokens,

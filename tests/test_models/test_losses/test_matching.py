@@ -112,7 +112,7 @@ def features(encoder):
         image_feats=image,
         text_feats=text,
         pids=torch.tensor([0, 1, 1, 2, 3, 4]),
-        logit_scale=1 / encoder.temperature,
+        scale=1 / encoder.temperature,
         text_embeds=states,
         text_mask=mask,
         keys_values=encoder.image_keys_values(embeds),
@@ -135,7 +135,7 @@ def test_matching_is_the_mean_over_one_right_and_two_wrong(
     pictures, captions, _ = hard_negatives(
         features.image_feats,
         features.text_feats,
-        features.logit_scale,
+        features.scale,
         features.pids,
     )
     expected = []
@@ -198,7 +198,7 @@ def test_contrast_and_matching_of_attributes(encoder, features, attributes):
         attributes.tokens, attributes.mask, True
     )
     image = F.normalize(features.image_feats, dim=1)
-    logits = features.logit_scale * image @ F.normalize(feats, dim=1).t()
+    logits = features.scale * image @ F.normalize(feats, dim=1).t()
     expected = sum(
         entropy(logits[:, 2 * a : 2 * a + 2], labels[:, a]) for a in range(3)
     )
