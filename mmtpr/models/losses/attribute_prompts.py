@@ -111,11 +111,11 @@ class AttributePromptLoss(CrossModalLoss):
         labels = features.attributes
         feats, embeds = encoder.encode_text(
             self.tokens, self.mask, return_tokens=True
-        )
+        )  # (2A, D), (2A, L, Wt)
         # Column 2a and 2a + 1: whether the sentence for 0 and for 1 fits.
-        fits = torch.stack([1 - labels, labels], dim=2)
+        fits = torch.stack([1 - labels, labels], dim=2)  # (B, A, 2)
         fits = fits.masked_fill((labels == _UNKNOWN)[..., None], _UNKNOWN)
-        fits = fits.flatten(1)
+        fits = fits.flatten(1)  # (B, 2A)
         return (
             self.contrast(features, feats)
             + self.matching(features, encoder, embeds, fits)
@@ -145,7 +145,8 @@ class AttributePromptLoss(CrossModalLoss):
         with full_precision(feats.device):
             image = F.normalize(upcast(features.image_feats), dim=1)
             text = F.normalize(upcast(feats), dim=1)
-            logits = (features.scale * image @ text.t()).unflatten(1, (-1, 2))
+            logits = features.scale * image @ text.t()  # (B, 2A)
+            logits = logits.unflatten(1, (-1, 2))  # (B, A, 2)
         return self._entropy(logits, features.attributes)
 
     def matching(
@@ -166,11 +167,12 @@ class AttributePromptLoss(CrossModalLoss):
         Returns:
             Tensor: Scalar.
         """
+        # S sentences, the same for all images.
         drawn = torch.randperm(len(embeds), device=embeds.device)
-        drawn = drawn[: self.num_matched]
+        drawn = drawn[: self.num_matched]  # (S,)
         number = len(fits)
-        texts = drawn.repeat(number)
-        images = torch.arange(number, device=embeds.device)
+        texts = drawn.repeat(number)  # (B * S,)
+        images = torch.arange(number, device=embeds.device)  # (B,)
         fused = encoder.fuse(
             embeds[texts],
             self.mask[texts],
@@ -179,8 +181,8 @@ class AttributePromptLoss(CrossModalLoss):
                 images.repeat_interleave(self.num_matched),
             ),
             only_first=True,
-        )
-        logits = encoder.match(fused).unflatten(0, (number, -1))
+        )  # (B * S, 1, Wt)
+        logits = encoder.match(fused).unflatten(0, (number, -1))  # (B, S, 2)
         return self._entropy(logits, fits[:, drawn])
 
     def _entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -192,8 +194,9 @@ class AttributePromptLoss(CrossModalLoss):
                 ignore_index=_UNKNOWN,
                 label_smoothing=self.label_smoothing,
                 reduction='none',
-            ).view_as(labels)
-            known = (labels != _UNKNOWN).sum(dim=0).clamp(min=1)
+            ).view_as(labels)  # (B, A)
+            # An attribute known of few images counts as much as any other.
+            known = (labels != _UNKNOWN).sum(dim=0).clamp(min=1)  # (A,)
             return (losses.sum(dim=0) / known).mean()
 
     def hidden_words(
@@ -215,8 +218,10 @@ class AttributePromptLoss(CrossModalLoss):
             torch.from_numpy(np.stack(part)).to(fits.device)
             for part in zip(*pairs, strict=True)
         )
-        weights = (fits.t() == 1).float()
-        none = ~weights.any(dim=1, keepdim=True)
+        weights = (fits.t() == 1).float()  # (2A, B)
+        none = ~weights.any(dim=1, keepdim=True)  # (2A, 1)
+        # A row of zeros cannot be drawn from: such a sentence draws any image
+        # and its words are left out of the loss.
         index = torch.multinomial(weights.masked_fill(none, 1.0), 1)[:, 0]
         return hidden_word_loss(
             encoder,

@@ -48,19 +48,22 @@ def hard_negatives(
     with full_precision(image_feats.device):
         image = F.normalize(upcast(image_feats), dim=1)
         text = F.normalize(upcast(text_feats), dim=1)
-        logits = logit_scale * image @ text.t()
+        logits = logit_scale * image @ text.t()  # (B, B)
         if ids is None:
             ids = torch.arange(number, device=logits.device)
-        same = ids[:, None] == ids[None, :]
-        weights = torch.stack([logits.t(), logits]).softmax(dim=2)
+        same = ids[:, None] == ids[None, :]  # (B, B)
+        # Both directions in one table, so that one call draws for both.
+        both = torch.stack([logits.t(), logits])  # (2, B, B)
+        weights = both.softmax(dim=2)
         # A row with NaN draws any: an error here would come before the loss,
         # whose NaN a loss scaler or a hook can handle.
         weights = weights.nan_to_num(0.0) + _FLOOR
         weights = weights.masked_fill(same, 0.0)
         # A row without negatives draws anything, which then does not count.
-        lonely = same.all(dim=1)
+        lonely = same.all(dim=1)  # (B,)
         weights = weights.masked_fill(lonely[:, None], 1.0)
-        drawn = torch.multinomial(weights.flatten(0, 1), 1).view(2, number)
+        rows = weights.flatten(0, 1)  # (2 B, B)
+        drawn = torch.multinomial(rows, 1).view(2, number)
     return drawn[0], drawn[1], ~lonely
 
 
@@ -99,9 +102,10 @@ def hidden_word_loss(
         Tensor: Scalar, 0 if nothing is hidden.
     """
     _, states = encoder.encode_text(tokens, mask, return_tokens=True)
-    fused = encoder.fuse(states, mask, keys_values)
-    hidden = labels != _IGNORE
-    logits, labels = encoder.predict_words(fused[hidden]), labels[hidden]
+    fused = encoder.fuse(states, mask, keys_values)  # (P, L, Wt)
+    hidden = labels != _IGNORE  # (P, L), H of them hidden
+    logits = encoder.predict_words(fused[hidden])  # (H, vocab_size)
+    labels = labels[hidden]  # (H,)
     with full_precision(logits.device):
         total = F.cross_entropy(upcast(logits), labels, reduction='sum')
     return total / max(len(labels), 1)
@@ -156,18 +160,19 @@ class ITMLoss(CrossModalLoss):
             features.scale,
             ids_of(features, self.positives, 'ITMLoss'),
         )
-        own = torch.arange(len(pictures), device=pictures.device)
-        images = torch.cat([own, pictures, own])
-        texts = torch.cat([own, own, captions])
+        # Right pairs, captions with wrong images, wrong captions: one pass.
+        own = torch.arange(len(pictures), device=pictures.device)  # (B,)
+        images = torch.cat([own, pictures, own])  # (3 B,)
+        texts = torch.cat([own, own, captions])  # (3 B,)
         fused = encoder.fuse(
             features.text_embeds[texts],
             features.text_mask[texts],
             pick(features.keys_values, images),
             only_first=True,
-        )
-        wrong = torch.where(counts, 0, _IGNORE)
-        labels = torch.cat([torch.ones_like(own), wrong, wrong])
-        logits = encoder.match(fused)
+        )  # (3 B, 1, Wt)
+        wrong = torch.where(counts, 0, _IGNORE)  # (B,)
+        labels = torch.cat([torch.ones_like(own), wrong, wrong])  # (3 B,)
+        logits = encoder.match(fused)  # (3 B, 2)
         with full_precision(logits.device):
             return F.cross_entropy(
                 upcast(logits),
