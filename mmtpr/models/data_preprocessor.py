@@ -1,4 +1,4 @@
-"""From collated samples to the tensors a retriever takes."""
+"""Data preprocessor: collated samples become a retriever's tensors."""
 
 from collections.abc import Iterable, Sequence
 

@@ -26,14 +26,14 @@ ADAPTERS: dict[str, type[AdapterLinear]] = {
 
 
 class _Plan(NamedTuple):
-    """How a layer will be adapted."""
+    """Adapter and options chosen for a layer."""
 
     adapter: type[AdapterLinear]
     options: dict[str, Any]
 
 
 def _is_fused(module: nn.Module | None) -> bool:
-    """Whether a module computes exactly what nn.MultiheadAttention does."""
+    """Tell whether a module computes what nn.MultiheadAttention does."""
     return (
         isinstance(module, nn.MultiheadAttention)
         and type(module).forward is nn.MultiheadAttention.forward

@@ -156,7 +156,7 @@ class AttributePromptLoss(CrossModalLoss):
         embeds: Tensor,
         fits: Tensor,
     ) -> Tensor:
-        """IAM: whether some sentences fit each picture.
+        """IAM: judge whether some sentences fit each image.
 
         Args:
             features (CrossModalFeatures): The batch.
@@ -202,7 +202,7 @@ class AttributePromptLoss(CrossModalLoss):
     def hidden_words(
         self, features: CrossModalFeatures, encoder: CrossEncoder, fits: Tensor
     ) -> Tensor:
-        """MAM: hidden words of sentences, each with a picture it fits.
+        """MAM: predict hidden words of sentences, each with an image it fits.
 
         Args:
             features (CrossModalFeatures): The batch.

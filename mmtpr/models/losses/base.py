@@ -1,4 +1,4 @@
-"""What losses of retrievers get, and their common form."""
+"""Base classes of losses, and the features they are computed from."""
 
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass

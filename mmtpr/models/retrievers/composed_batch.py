@@ -1,4 +1,4 @@
-"""What the batches of composed retrieval hold, and what they must hold."""
+"""Batches of composed retrieval: checks, rows of queries, gathering."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -149,7 +149,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         return F.normalize(features.float(), dim=-1), embeds
 
     def image_keys_values(self, image_embeds: Tensor) -> KeysValues:
-        """What cross layers read of pictures, once for any number of pairs.
+        """Compute what cross layers read of images, once for all pairs.
 
         Args:
             image_embeds (Tensor): Tokens of shape (M, N, Wi).
@@ -161,7 +161,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         return self.encoder.image_keys_values(image_embeds)
 
     def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
-        """What cross layers do with captions before they read pictures.
+        """Run what cross layers do with captions before they meet images.
 
         Args:
             text_embeds (Tensor): States of captions, of shape (K, L, Wt).

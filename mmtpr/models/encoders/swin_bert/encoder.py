@@ -194,7 +194,7 @@ class SwinBertEncoder(nn.Module):
         return (features, hidden) if return_tokens else features
 
     def text_mask(self, tokens: Tensor) -> Tensor:
-        """Where tokens count.
+        """Mark the tokens that count.
 
         Args:
             tokens (Tensor): Token ids of shape (K, L).
@@ -210,7 +210,7 @@ class SwinBertEncoder(nn.Module):
         return self.bert.bert.encoder.layer[self.fusion_layer :]
 
     def image_keys_values(self, image_embeds: Tensor) -> KeysValues:
-        """What the cross layers read of pictures.
+        """Compute keys and values that the cross layers read of images.
 
         Args:
             image_embeds (Tensor): Tokens of shape (M, N, image_token_width).
