@@ -106,26 +106,30 @@ def count_at_least(
         worth beginning with.
     """
     # Tokens first: the maximum over them then runs along whole rows.
-    tokens = tokens.transpose(0, 1).contiguous()
+    tokens = tokens.transpose(0, 1).contiguous()  # (T, n, D)
     while True:
         scores, margin = _screen(tokens, own, bank, LEVELS[level])
-        gap = scores.amax(0).to(margin.dtype)
+        # (T, n, m), (n, )
+        gap = scores.amax(0).to(margin.dtype)  # (n, m)
         rows = (skip >= 0).nonzero()[:, 0]
         gap[rows, skip[rows]] = float('-inf')
         gap -= own[:, None].to(gap.dtype)
         if level == _LAST:
             return (gap >= -margin[:, None]).sum(1), level
-        hits = gap > margin[:, None]
+        # Beyond its error a gap is decided; only those within it stay open.
+        hits = gap > margin[:, None]  # (n, m)
         row, column = ((gap >= -margin[:, None]) ^ hits).nonzero(as_tuple=True)
         if len(row) <= _OPEN_SHARE * hits.numel():
             break
         level += 1
-    limit = (own - margin)[row].to(scores.dtype)
+    # Of an open entry only the tokens near its bound matter: the others are
+    # below it for certain, so that few are computed again.
+    limit = (own - margin)[row].to(scores.dtype)  # (k, )
     # gather is three times as fast as scores[:, row, column].
-    place = (row * scores.size(2) + column).expand(len(scores), -1)
-    likely = scores.flatten(1).gather(1, place) >= limit
-    token, entry = likely.nonzero(as_tuple=True)
-    late = _decide(tokens, own, bank, row, column, token, entry)
+    place = (row * scores.size(2) + column).expand(len(scores), -1)  # (T, k)
+    likely = scores.flatten(1).gather(1, place) >= limit  # (T, k)
+    token, entry = likely.nonzero(as_tuple=True)  # (j, ), (j, )
+    late = _decide(tokens, own, bank, row, column, token, entry)  # (k, )
     return hits.sum(1).index_add_(0, row, late.long()), level
 
 

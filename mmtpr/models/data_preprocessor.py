@@ -1,19 +1,18 @@
-"""From collated samples to the tensors a retriever takes."""
+"""Data preprocessor: collated samples become a retriever's tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmtpr.registry import MODELS
+from mmtpr.structures import text_fields
 from mmtpr.text.vocabulary_check import check_vocabulary
 
 # OpenAI CLIP's statistics of RGB pictures in 0..1.
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_TEXT_FIELDS = ('tokens', 'mlm_tokens', 'mlm_labels', 'eda_tokens')
-_WORDS = ('tokens', 'mlm_tokens', 'eda_tokens')
 # What a data set of cached features brings in place of pictures and captions.
 _FEATURE_FIELDS = ('image_feat', 'text_feat')
 
@@ -67,18 +66,16 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             data (dict): ``inputs``, a dict with ``image`` and any other
                 pictures such as ``reference``: lists of (3, H, W) uint8
                 tensors and None; ``data_samples``: list of
-                :class:`RetrievalDataSample` with ``tokens`` and, for MLM,
-                ``mlm_tokens`` and ``mlm_labels`` of shape (L, ), of an
-                augmented caption ``eda_tokens`` (L, ), or with cached
+                :class:`RetrievalDataSample` with any of its text fields
+                (``tokens``, ...), of shape (L, ), or with cached
                 ``image_feat`` and ``text_feat`` of shape (D, ).
             training (bool): Not used.
 
         Returns:
             dict: ``data_samples`` as given and ``inputs``, a dict with
-            ``image`` (M, 3, H, W) float32, ``tokens``, ``mlm_tokens`` and
-            ``mlm_labels`` (K, L) long, ``eda_tokens`` likewise, and
+            ``image`` (M, 3, H, W) float32, the text fields (K, L) long,
             ``image_index`` (M, ), ``tokens_index`` (K, ) with the positions
-            in ``data_samples``; for any other picture ``<name>`` and
+            in ``data_samples``; for any other image ``<name>`` and
             ``<name>_index`` likewise; ``image_feat``, ``text_feat`` (K, D)
             float32. What no sample has is absent.
 
@@ -90,15 +87,16 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         inputs = {}
         for name, images in data.get('inputs', {}).items():
             inputs.update(self._images(name, images, samples))
-        for name in (*_TEXT_FIELDS, *_FEATURE_FIELDS):
+        fields = text_fields()
+        for name in (*fields, *_FEATURE_FIELDS):
             values = [getattr(sample, name, None) for sample in samples]
             stacked, index = self._stack(values, samples, name)
             if index and name == 'tokens':
                 inputs['tokens_index'] = self._move(torch.tensor(index))
             if index:
-                whole = name in _TEXT_FIELDS
+                whole = name in fields
                 inputs[name] = stacked if whole else stacked.float()
-        self._check_masked(inputs)
+        _check_same_captions(inputs, fields)
         return {'inputs': inputs, 'data_samples': samples}
 
     def _images(self, name: str, images, samples) -> dict[str, Tensor]:
@@ -123,22 +121,25 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         if len(shapes) > 1:
             raise ValueError(_sizes_message(chosen, index, samples, name))
         stacked = torch.stack(chosen)
-        if name in _WORDS:
+        field = text_fields().get(name)
+        if field is not None and field.words:
             check_vocabulary(stacked, self.vocab_size)
         return self._move(stacked), index
 
     def _move(self, value: Tensor) -> Tensor:
         return value.to(self.device, non_blocking=self._non_blocking)
 
-    @staticmethod
-    def _check_masked(inputs: dict[str, Tensor]) -> None:
-        rows = {len(inputs[name]) for name in _TEXT_FIELDS if name in inputs}
-        if len(rows) > 1:
-            raise ValueError(
-                'Only a part of the captions of this batch is masked or '
-                "augmented; 'mmtpr.MaskTokens' and 'mmtpr.CaptionEDA' must "
-                'see all of them.'
-            )
+
+def _check_same_captions(
+    inputs: dict[str, Tensor], names: Iterable[str]
+) -> None:
+    rows = {len(inputs[name]) for name in names if name in inputs}
+    if len(rows) > 1:
+        raise ValueError(
+            'Only a part of the captions of this batch is masked or '
+            "augmented; 'mmtpr.MaskTokens' and 'mmtpr.CaptionEDA' must see "
+            'all of them.'
+        )
 
 
 def _sizes_message(chosen, index, samples, name: str) -> str:

@@ -7,13 +7,19 @@ from .pairs import (
     pair_fingerprint,
     read_pairs,
 )
-from .retrieval_data_sample import RetrievalDataSample
+from .retrieval_data_sample import (
+    RetrievalDataSample,
+    TextField,
+    text_fields,
+)
 
 __all__ = [
     'Pairs',
     'RetrievalDataSample',
+    'TextField',
     'dataset_fingerprint',
     'dataset_name',
     'pair_fingerprint',
     'read_pairs',
+    'text_fields',
 ]

@@ -1,10 +1,50 @@
-"""What one sample of a retrieval data set knows about itself."""
+"""The sample of a retrieval dataset: facts, tensors of a caption, features."""
 
 import torch
 from mmengine.structures import BaseDataElement
 
 #: A training sample, a query of an evaluation, an item to be found.
 ROLES = ('train', 'query', 'gallery')
+
+
+class TensorField(property):
+    """A data field of a sample that takes tensors only.
+
+    Args:
+        name (str): Name of the field.
+        doc (str): What it holds, and its shape.
+    """
+
+    def __init__(self, name: str, doc: str) -> None:
+        hidden = f'_{name}'
+        super().__init__(
+            lambda sample: getattr(sample, hidden),
+            lambda sample, value: sample.set_field(
+                value, hidden, dtype=torch.Tensor
+            ),
+            lambda sample: delattr(sample, hidden),
+        )
+        # A subclass of property shows its own docstring else.
+        self.__doc__ = doc
+
+
+class TextField(TensorField):
+    """A tensor of a caption, of shape (L, ), long.
+
+    Whatever is declared so in :class:`RetrievalDataSample` is packed by
+    ``mmtpr.PackRetrievalInputs`` where a pipeline makes it, and stacked by
+    ``mmtpr.RetrievalDataPreprocessor`` for the model.
+
+    Args:
+        name (str): Name of the field.
+        doc (str): What it holds.
+        words (bool): Whether it holds token ids, which must lie inside the
+            encoder's vocabulary. Defaults to True.
+    """
+
+    def __init__(self, name: str, doc: str, words: bool = True) -> None:
+        super().__init__(name, f'{doc}, of shape (L, ), long.')
+        self.words = words
 
 
 class RetrievalDataSample(BaseDataElement):
@@ -17,8 +57,8 @@ class RetrievalDataSample(BaseDataElement):
         - ``pid`` (int): Person identity.
         - ``instance_id`` (int): Identity and outfit, of composed retrieval;
           -1 marks a distractor.
-        - ``image_id`` (int): Identity of the picture; the captions of one
-          picture share it.
+        - ``image_id`` (int): Identity of the image; the captions of one
+          image share it.
         - ``img_path`` (str), ``caption`` (str), ``attributes`` (list[int]).
 
     Examples:
@@ -28,54 +68,25 @@ class RetrievalDataSample(BaseDataElement):
         3
     """
 
-    @property
-    def tokens(self) -> torch.Tensor:
-        """Token ids of the caption, of shape (L, ), long."""
-        return self._tokens
+    tokens = TextField('tokens', 'Token ids of the caption')
+    mlm_tokens = TextField('mlm_tokens', 'Token ids with some masked')
+    mlm_labels = TextField(
+        'mlm_labels', 'True ids where masked, else -100', words=False
+    )
+    eda_tokens = TextField('eda_tokens', 'Token ids of an augmented caption')
+    features = TensorField(
+        'features', 'Embedding, (D, ) for a query, (T, D) for a gallery item.'
+    )
 
-    @tokens.setter
-    def tokens(self, value: torch.Tensor) -> None:
-        self.set_field(value, '_tokens', dtype=torch.Tensor)
 
-    @tokens.deleter
-    def tokens(self) -> None:
-        del self._tokens
+def text_fields() -> dict[str, TextField]:
+    """List the tensors of captions that samples may have.
 
-    @property
-    def mlm_tokens(self) -> torch.Tensor:
-        """Token ids with some masked, of shape (L, ), long."""
-        return self._mlm_tokens
-
-    @mlm_tokens.setter
-    def mlm_tokens(self, value: torch.Tensor) -> None:
-        self.set_field(value, '_mlm_tokens', dtype=torch.Tensor)
-
-    @mlm_tokens.deleter
-    def mlm_tokens(self) -> None:
-        del self._mlm_tokens
-
-    @property
-    def mlm_labels(self) -> torch.Tensor:
-        """True ids where masked, else -100, of shape (L, ), long."""
-        return self._mlm_labels
-
-    @mlm_labels.setter
-    def mlm_labels(self, value: torch.Tensor) -> None:
-        self.set_field(value, '_mlm_labels', dtype=torch.Tensor)
-
-    @mlm_labels.deleter
-    def mlm_labels(self) -> None:
-        del self._mlm_labels
-
-    @property
-    def features(self) -> torch.Tensor:
-        """Embedding, (D, ) for a query, (T, D) for a gallery item."""
-        return self._features
-
-    @features.setter
-    def features(self, value: torch.Tensor) -> None:
-        self.set_field(value, '_features', dtype=torch.Tensor)
-
-    @features.deleter
-    def features(self) -> None:
-        del self._features
+    Returns:
+        dict[str, TextField]: By name, in the order of declaration.
+    """
+    return {
+        name: field
+        for name, field in vars(RetrievalDataSample).items()
+        if isinstance(field, TextField)
+    }

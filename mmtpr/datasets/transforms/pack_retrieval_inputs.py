@@ -7,9 +7,8 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
-from mmtpr.structures import RetrievalDataSample
+from mmtpr.structures import RetrievalDataSample, text_fields
 
-_TOKEN_KEYS = ('tokens', 'mlm_tokens', 'mlm_labels', 'eda_tokens')
 _META_KEYS = (
     'role',
     'pid',
@@ -38,19 +37,22 @@ class PackRetrievalInputs(BaseTransform):
     Args:
         image_keys (dict): Key of the picture by name of the input. Defaults
             to ``dict(image='img')``.
-        token_keys (Sequence[str]): Keys of tensors to keep. Defaults to
-            ``('tokens', 'mlm_tokens', 'mlm_labels', 'eda_tokens')``.
+        token_keys (Sequence[str], optional): Keys of tensors to keep.
+            Defaults to None: the text fields of
+            :class:`RetrievalDataSample`.
         meta_keys (Sequence[str]): Keys of facts to keep.
     """
 
     def __init__(
         self,
         image_keys: dict[str, str] | None = None,
-        token_keys: Sequence[str] = _TOKEN_KEYS,
+        token_keys: Sequence[str] | None = None,
         meta_keys: Sequence[str] = _META_KEYS,
     ) -> None:
         self.image_keys = dict(image_keys or dict(image='img'))
-        self.token_keys = tuple(token_keys)
+        self.token_keys = tuple(
+            text_fields() if token_keys is None else token_keys
+        )
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:

@@ -52,26 +52,32 @@ def rank_block(
         tuple[Tensor, Tensor, int]: Ranks, ascending by row, and their rows,
         each of shape (P, ), long, and B.
     """
-    rows, cols = match
-    counts = torch.bincount(rows, minlength=len(scores))
+    rows, cols = match  # (P, ), (P, )
+    counts = torch.bincount(rows, minlength=len(scores))  # (B, )
+    # Queries have different numbers of positives: a table of the largest
+    # number W, padded with inf, lets all of them be ranked at once.
     width = max(1, int(counts.max()))
-    slot = torch.arange(len(rows), device=rows.device)
-    slot -= (counts.cumsum(0) - counts)[rows]
-    positives = scores.new_full((len(scores), width), torch.inf)
+    slot = torch.arange(len(rows), device=rows.device)  # (P, )
+    slot -= (counts.cumsum(0) - counts)[rows]  # 0, 1, ... within its query
+    positives = scores.new_full((len(scores), width), torch.inf)  # (B, W)
     positives[rows, slot] = scores[rows, cols]
     positives = positives.sort(dim=1).values  # ascending, then the padding
-    before = _count_before(scores, positives, against)
-    gone = scores[excluded][:, None]
-    beaten = positives[excluded[0]]
-    gone = gone >= beaten if against else gone > beaten
+    # A rank is one plus the number of items before: counting them costs less
+    # than sorting the gallery, of which only few places are asked for.
+    before = _count_before(scores, positives, against)  # (B, W)
+    gone = scores[excluded][:, None]  # (E, 1)
+    beaten = positives[excluded[0]]  # (E, W)
+    gone = gone >= beaten if against else gone > beaten  # (E, W)
     before.index_add_(0, excluded[0], gone.long(), alpha=-1)
-    # Of what is counted, take out the positives and put the own order in.
+    # What is counted has the positives in it, and equal ones all or none. So
+    # take them out and put in their own order: of n positives, n - below are
+    # counted and the one in place i comes as number n - i of them.
     below = torch.searchsorted(positives, positives, right=not against)
-    below = torch.minimum(below, counts[:, None])  # not the padding
-    place = torch.arange(width, device=rows.device)
+    below = torch.minimum(below, counts[:, None])  # (B, W), not the padding
+    place = torch.arange(width, device=rows.device)  # (W, )
     ranks = before - (counts[:, None] - below) + (counts[:, None] - place)
-    valid = (place < counts[:, None]).flip(1)
-    return ranks.flip(1)[valid], rows, len(scores)
+    valid = (place < counts[:, None]).flip(1)  # (B, W), the padding out
+    return ranks.flip(1)[valid], rows, len(scores)  # (P, ), best first
 
 
 def _count_before(
@@ -84,12 +90,14 @@ def _count_before(
     width = positives.shape[1]
     if width <= _FEW_POSITIVES:
         return _count_by_passes(scores, positives, against)
-    place = torch.searchsorted(positives, scores, right=against)
+    # How many positives an item beats tells its bin; sums of bins from the
+    # top are the items that beat each positive.
+    place = torch.searchsorted(positives, scores, right=against)  # (B, G)
     bins = torch.zeros(len(scores), width + 1, device=scores.device)
     bins = bins.long().scatter_add_(
         1, place, torch.ones_like(place[:1, :1]).expand_as(place)
-    )
-    return bins[:, 1:].flip(1).cumsum(1).flip(1)
+    )  # (B, P + 1)
+    return bins[:, 1:].flip(1).cumsum(1).flip(1)  # (B, P)
 
 
 def _count_by_passes(

@@ -105,11 +105,14 @@ class Matches:
     ) -> None:
         device = gallery.device
         ignored = torch.tensor(list(ignore_ids), dtype=torch.long).to(device)
-        usable = (~torch.isin(gallery, ignored)).nonzero()[:, 0]
+        # Sorted by id, all items that match a query lie in one range, which
+        # two binary searches find: (Q, ) numbers instead of a (Q, G) table.
+        usable = (~torch.isin(gallery, ignored)).nonzero()[:, 0]  # (U, )
         ids, order = gallery[usable].sort(stable=True)
-        self._cols = usable[order]
-        self._low = torch.searchsorted(ids, queries)
-        self._size = torch.searchsorted(ids, queries, right=True) - self._low
+        self._cols = usable[order]  # (U, )
+        self._low = torch.searchsorted(ids, queries)  # (Q, )
+        high = torch.searchsorted(ids, queries, right=True)
+        self._size = high - self._low  # (Q, )
         self._width = len(gallery)
         self._gone = _distinct(exclude, device)
 
@@ -120,25 +123,28 @@ class Matches:
             Tensor: Of shape (Q, ), long.
         """
         number = self._size.clone()
-        rows, cols = self._gone
+        rows, cols = self._gone  # (E, ), (E, )
         # Rows of excluded pairs that are matches: look each up in its range.
         for start in range(0, len(rows), 1 << 16):
             some = rows[start : start + (1 << 16)]
+            # One number a pair, so that pairs can be looked up as ids are.
             codes = some * self._width + cols[start : start + (1 << 16)]
             own = torch.isin(codes, self._codes(some.unique()))
             number.index_add_(0, some[own], -torch.ones_like(some[own]))
         return number
 
     def _codes(self, queries: torch.Tensor) -> torch.Tensor:
+        """Number the matching pairs of some queries, (P, ): row * G + col."""
         rows, cols = self._expand(queries)
         return queries[rows] * self._width + cols
 
     def _expand(self, queries: torch.Tensor) -> Pairs:
-        size = self._size[queries]
+        """List the matches of q queries: places in ``queries``, columns."""
+        size = self._size[queries]  # (q, )
         rows = torch.arange(len(queries), device=size.device)
-        rows = rows.repeat_interleave(size)
+        rows = rows.repeat_interleave(size)  # (P, )
         place = torch.arange(len(rows), device=size.device)
-        place -= (size.cumsum(0) - size)[rows]
+        place -= (size.cumsum(0) - size)[rows]  # 0, 1, ... within its query
         return rows, self._cols[self._low[queries][rows] + place]
 
     def block(self, start: int, stop: int) -> tuple[Pairs, Pairs]:
@@ -154,7 +160,7 @@ class Matches:
         """
         stop = min(stop, len(self._size))
         queries = torch.arange(start, stop, device=self._size.device)
-        rows, cols = self._expand(queries)
+        rows, cols = self._expand(queries)  # (P, ), (P, )
         inside = (self._gone[0] >= start) & (self._gone[0] < stop)
         gone = (self._gone[0][inside] - start, self._gone[1][inside])
         if len(gone[0]):

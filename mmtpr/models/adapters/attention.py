@@ -140,24 +140,26 @@ class AdaptedMultiheadAttention(nn.Module):
         if is_causal and attn_mask is None:
             raise RuntimeError('is_causal is a hint and needs attn_mask too.')
         batched = query.dim() == 3
-        q, k, v = self.q(query), self.k(key), self.v(value)
+        q, k, v = self.q(query), self.k(key), self.v(value)  # (..., D)
         if not batched:
             q, k, v = (t.unsqueeze(0) for t in (q, k, v))
         elif not self.batch_first:
-            q, k, v = (t.transpose(0, 1) for t in (q, k, v))
+            q, k, v = (t.transpose(0, 1) for t in (q, k, v))  # (N, L, D)
+        heads = (self.num_heads, self.head_dim)
         q, k, v = (
-            t.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            t.unflatten(-1, heads).transpose(1, 2)  # (N, heads, L, D / heads)
             for t in (q, k, v)
         )
         mask = self._merge_masks(attn_mask, key_padding_mask, q)
         out, weights = self._attend(q, k, v, mask, need_weights)
-        out = self.out_proj(out.transpose(1, 2).flatten(2))
+        out = self.out_proj(out.transpose(1, 2).flatten(2))  # (N, L, D)
         if not batched:
             out = out.squeeze(0)
         elif not self.batch_first:
             out = out.transpose(0, 1)
         if weights is not None:
-            weights = weights.mean(1) if average_attn_weights else weights
+            if average_attn_weights:
+                weights = weights.mean(1)  # (N, L, S)
             weights = weights if batched else weights.squeeze(0)
         return out, weights
 
@@ -169,10 +171,12 @@ class AdaptedMultiheadAttention(nn.Module):
         if attn_mask is not None:
             mask = _additive(attn_mask, q.dtype)
             if mask.dim() == 3:
+                # (N * heads, L, S) -> (N, heads, L, S)
                 mask = mask.unflatten(0, (-1, self.num_heads))
         if padding is not None:
             if padding.dim() == 1:
                 padding = padding.unsqueeze(0)
+            # (N, 1, 1, S): the same for all heads and queries.
             padding = _additive(padding, q.dtype)[:, None, None]
             mask = padding if mask is None else mask + padding
         return mask
@@ -186,12 +190,15 @@ class AdaptedMultiheadAttention(nn.Module):
         need_weights: bool,
     ) -> tuple[Tensor, Tensor | None]:
         dropout = self.dropout if self.training else 0.0
+        # The fused kernel never builds the (L, S) weights.
         if not need_weights:
             out = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, dropout_p=dropout
             )
             return out, None
+        # Queries are scaled, not the scores, of which there are more.
         scores = (q * self.head_dim**-0.5) @ k.transpose(-2, -1)
+        # (N, heads, L, S)
         if mask is not None:
             scores = scores + mask
         weights = F.dropout(scores.softmax(-1), dropout)

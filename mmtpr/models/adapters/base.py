@@ -1,4 +1,4 @@
-"""What all adapted linear layers share."""
+"""Base class of adapted linear layers."""
 
 import math
 from abc import ABC, abstractmethod
@@ -149,7 +149,7 @@ class AdapterLinear(nn.Module, ABC):
 
     @property
     def merged(self) -> bool:
-        """Whether ``linear.weight`` holds the merged weight now."""
+        """Tell whether ``linear.weight`` holds the merged weight now."""
         return self._backup is not None
 
     @abstractmethod
@@ -169,7 +169,7 @@ class AdapterLinear(nn.Module, ABC):
         self._frozen_norm = self._norm_now()
 
     def is_intact(self) -> bool:
-        """Whether the frozen weight is the one injected or loaded last.
+        """Tell whether the frozen weight is that injected or loaded last.
 
         Returns:
             bool: False if someone else wrote another weight into ``linear``.

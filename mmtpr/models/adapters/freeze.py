@@ -1,18 +1,13 @@
-"""What trains beside the adapters."""
+"""Freezing of all but adapters and chosen parameters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 
+from mmtpr.models.name_patterns import compile_patterns, covers, near_names
+
 from .base import AdapterLinear
-from .inject import compile_patterns, near_names
 from .state import named_adapters
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    """``a.b.c`` -> ``a``, ``a.b``, ``a.b.c``."""
-    parts = name.split('.')
-    return ('.'.join(parts[:i]) for i in range(1, len(parts) + 1))
 
 
 def _frozen_bases(model: nn.Module) -> set[int]:
@@ -47,11 +42,7 @@ def freeze_except_adapters(
     model.requires_grad_(False)
     parameters = dict(model.named_parameters())
     for pattern in patterns:
-        matched = [
-            name
-            for name in names
-            if any(pattern.fullmatch(prefix) for prefix in _prefixes(name))
-        ]
+        matched = [name for name in names if covers(pattern, name)]
         if not matched:
             raise ValueError(
                 f'The trainable pattern {pattern.pattern!r} matches no '

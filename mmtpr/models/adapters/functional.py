@@ -20,7 +20,8 @@ def _column_dots(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
     """Sum over rows of ``left * right``: (T, n), (T, n) -> (n,)."""
     if left.device.type != 'cpu' or torch.compiler.is_compiling():
         return (left * right).sum(0, dtype=dtype)
-    total = left.new_zeros(left.shape[1], dtype=dtype)
+    # A chunk of rows fits a cache; the whole product would be (T, n) again.
+    total = left.new_zeros(left.shape[1], dtype=dtype)  # (n,)
     for a, b in zip(left.split(_CHUNK), right.split(_CHUNK), strict=True):
         total += (a * b).sum(0, dtype=dtype)
     return total
@@ -71,14 +72,15 @@ class AdaptedLinearFunction(Function):
         """
         matrix = weight.to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)
-        low = (x if x_low is None else x_low) @ down.t()
+        # Through the rank first, U (D x): the product U D is weight-sized.
+        low = (x if x_low is None else x_low) @ down.t()  # (T, rank)
         base = None
         if gain is None:
-            y = _linear(x, matrix, bias)
+            y = _linear(x, matrix, bias)  # (T, out)
         elif side == 'in':
             y = _linear(x * gain.to(x.dtype), matrix, bias)
         else:
-            base = x @ matrix.t()
+            base = x @ matrix.t()  # (T, out)
             y = base * gain.to(x.dtype)
             y = y if bias is None else y.add_(bias)
         y.addmm_(low, up.t())
@@ -103,16 +105,18 @@ class AdaptedLinearFunction(Function):
         with no_autocast(grad):
             # Read once: activation checkpointing gives them only once.
             x, x_low, weight, down, up, gain, low, base = ctx.saved_tensors
-            grad_low = grad @ up
-            grad_up = (low.t() @ grad).t()
-            grad_down = grad_low.t() @ (x if x_low is None else x_low)
+            grad_low = grad @ up  # (T, rank)
+            # (rank, T) @ (T, out), then turned: the thin side comes first.
+            grad_up = (low.t() @ grad).t()  # (out, rank)
+            low_input = x if x_low is None else x_low
+            grad_down = grad_low.t() @ low_input  # (rank, in)
             grad_x, grad_gain = _backward_base(
                 ctx, grad, x, weight, gain, base
             )
             if need_x and x_low is None:
                 grad_x.addmm_(grad_low, down)
-            grad_x_low = grad_low @ down if need_low else None
-            grad_bias = grad.sum(0) if need_bias else None
+            grad_x_low = grad_low @ down if need_low else None  # (T, in)
+            grad_bias = grad.sum(0) if need_bias else None  # (out,)
         return (
             grad_x if need_x else None,
             grad_x_low,
@@ -144,13 +148,15 @@ def _backward_base(
     matrix = weight.to(grad.dtype)
     if gain is None:
         return (grad @ matrix if need_x else None), None
-    factor = gain.to(grad.dtype)
+    factor = gain.to(grad.dtype)  # (in,) or (out,)
     if ctx.side == 'out':
         dots = _column_dots(grad, base, gain.dtype) if need_gain else None
         return ((grad * factor) @ matrix if need_x else None), dots
     if not (need_x or need_gain):
         return None, None
-    grad_x = grad @ matrix
+    # One product serves both: y = W (g * x), so dx = g * (W^T dy) and
+    # dg = x * (W^T dy), summed over rows.
+    grad_x = grad @ matrix  # (T, in)
     dots = _column_dots(grad_x, x, gain.dtype) if need_gain else None
     return grad_x.mul_(factor), dots
 
@@ -187,9 +193,9 @@ def adapted_linear(
     dtype = x.dtype
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
-    flat = x.to(dtype).reshape(-1, x.shape[-1])
+    flat = x.to(dtype).reshape(-1, x.shape[-1])  # (T, in)
     if x_low is not None:
-        x_low = x_low.to(dtype).reshape(-1, x.shape[-1])
+        x_low = x_low.to(dtype).reshape(-1, x.shape[-1])  # (T, in)
     with no_autocast(x):
         y = AdaptedLinearFunction.apply(
             flat, x_low, weight, bias, down.to(dtype), up.to(dtype), gain, side

@@ -1,6 +1,5 @@
 """Putting adapters into a model."""
 
-import difflib
 import inspect
 import re
 from collections.abc import Sequence
@@ -8,6 +7,8 @@ from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
 from torch import nn
+
+from mmtpr.models.name_patterns import compile_patterns, near_names
 
 from .attention import PROJECTIONS, AdaptedMultiheadAttention
 from .base import AdapterLinear
@@ -25,14 +26,14 @@ ADAPTERS: dict[str, type[AdapterLinear]] = {
 
 
 class _Plan(NamedTuple):
-    """How a layer will be adapted."""
+    """Adapter and options chosen for a layer."""
 
     adapter: type[AdapterLinear]
     options: dict[str, Any]
 
 
 def _is_fused(module: nn.Module | None) -> bool:
-    """Whether a module computes exactly what nn.MultiheadAttention does."""
+    """Tell whether a module computes what nn.MultiheadAttention does."""
     return (
         isinstance(module, nn.MultiheadAttention)
         and type(module).forward is nn.MultiheadAttention.forward
@@ -61,55 +62,6 @@ def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
             below = adaptable_layers(child)
             found.update({f'{name}.{k}': v for k, v in below.items()})
     return found
-
-
-def compile_patterns(patterns: Sequence[str], what: str) -> list[re.Pattern]:
-    """Compile regular expressions.
-
-    Args:
-        patterns (Sequence[str]): The expressions.
-        what (str): What they are, for the message.
-
-    Returns:
-        list[re.Pattern]: The compiled expressions.
-
-    Raises:
-        TypeError: If ``patterns`` is a single string.
-        ValueError: If an expression is not valid.
-    """
-    if isinstance(patterns, str):
-        raise TypeError(f'{what} must be a list of patterns, got a string.')
-    compiled = []
-    for pattern in patterns:
-        try:
-            compiled.append(re.compile(pattern))
-        except re.error as error:
-            raise ValueError(
-                f'{what}: {pattern!r} is not a regular expression: {error}.'
-            ) from error
-    return compiled
-
-
-def near_names(pattern: str, names: Sequence[str], limit: int = 5) -> str:
-    """Names like a pattern, for an error message.
-
-    Args:
-        pattern (str): A pattern that matched nothing.
-        names (Sequence[str]): What it could have matched.
-        limit (int): How many to list. Defaults to 5.
-
-    Returns:
-        str: E.g. ``'Near names: a.b, a.c.'``.
-    """
-    if not names:
-        return 'The model offers no names at all.'
-    plain = re.sub(r'[\\^$*+?()\[\]|]', '', pattern)
-    near = difflib.get_close_matches(plain, names, limit, cutoff=0.0)
-    hint = ''
-    if any(name.endswith(plain) for name in names):
-        near = [n for n in names if n.endswith(plain)][:limit]
-        hint = f' A pattern must match the whole name: try {".*" + pattern!r}.'
-    return f'Near names: {", ".join(near)}.{hint}'
 
 
 def _resolve_type(kind: Any) -> type[AdapterLinear]:

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from mmtpr.models.freezing import rest_frozen
 from mmtpr.registry import MODELS
 from mmtpr.utils.mmpretrain_state import check_mmpretrain_types
 
@@ -140,11 +141,8 @@ class AdapterModel(BaseModule):
             AdapterModel: Itself.
         """
         super().train(mode)
-        for layer in self.module.modules() if mode else ():
-            parameters = list(layer.parameters(recurse=False))
-            trains = any(p.requires_grad for p in parameters)
-            if isinstance(layer, _NormBase) and parameters and not trains:
-                layer.eval()
+        norms = (m for m in self.module.modules() if isinstance(m, _NormBase))
+        rest_frozen(norm for norm in norms if norm.affine)
         return self
 
     def adapter_state_dict(self) -> dict:

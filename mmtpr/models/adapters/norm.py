@@ -57,7 +57,9 @@ def base_sqnorm(weight: Tensor, norm_dim: str) -> Tensor:
 class _FrozenProduct(Function):
     """``factor @ matrix`` for a constant matrix of lower precision.
 
-    The matrix is cast to the type of the factor a chunk of columns at a time.
+    (r, k) @ (k, n) -> (r, n). The matrix is cast to the type of the factor a
+    chunk of columns at a time: a cast of the whole would be weight-sized, and
+    autograd would keep it for the backward pass.
     """
 
     @staticmethod
@@ -107,20 +109,26 @@ def adapted_sqnorm(
     """
     with no_autocast(weight):
         dtype = base.dtype
+        # n is the side of the norm, k the side that is summed over.
         matrix, outer, inner = weight.detach(), lora_a, lora_b.t()
         if norm_dim == 'out':
             matrix, outer, inner = matrix.t(), inner, outer
         outer, inner = outer.to(dtype), inner.to(dtype)
         alpha, beta = alpha.to(dtype), beta.to(dtype)
+        # <W0, BA> column by column is the sum over rank of A * (B^T W0).
         # (rank, k) @ (k, n): several times faster on CPUs than the transpose.
         if matrix.dtype == dtype:
-            product = inner @ matrix
+            product = inner @ matrix  # (rank, n)
         else:
-            product = _FrozenProduct.apply(inner, matrix)
-        cross = (outer * product).sum(0)
-        lowrank = (outer * ((inner @ inner.t()) @ outer)).sum(0).clamp(min=0)
-        squares = beta.square() * base + alpha.square() * lowrank
+            product = _FrozenProduct.apply(inner, matrix)  # (rank, n)
+        cross = (outer * product).sum(0)  # (n,)
+        # ||BA||^2 column by column is a^T (B^T B) a: rank x rank in between.
+        gram = inner @ inner.t()  # (rank, rank)
+        lowrank = (outer * (gram @ outer)).sum(0).clamp(min=0)  # (n,)
+        squares = beta.square() * base + alpha.square() * lowrank  # (n,)
         total = squares + 2 * alpha * beta * cross
+        # Where W0 and BA cancel, rounding may leave a negative sum, whose root
+        # is NaN.
         floor = torch.finfo(dtype).eps * squares.detach()
         return torch.maximum(total, floor)
 
@@ -141,6 +149,8 @@ def magnitude_scale(
     """
     if detach_norm:
         sqnorm = sqnorm.detach()
+    # A 1 below the root where the norm is 0: the gradient of a where reaches
+    # the branch that is not taken, and that of 1/sqrt(0) is NaN.
     alive = sqnorm > 0
     inverse = torch.where(alive, sqnorm, 1.0).rsqrt()
     return magnitude.to(sqnorm.dtype) * torch.where(alive, inverse, 0.0)

@@ -1,4 +1,4 @@
-"""What encoders refuse to read."""
+"""Checks of the images and tokens that encoders read."""
 
 from collections.abc import Sequence
 

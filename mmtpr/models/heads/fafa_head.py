@@ -12,11 +12,11 @@ from mmtpr.models.losses.fine_grained import (
     feature_diversity_loss,
 )
 from mmtpr.models.losses.functional import upcast
+from mmtpr.models.temperature import FAFA_BOUNDS, bounded
 from mmtpr.registry import MODELS
 
 #: Labels of pairs of equal id where the user names none.
 _SAME_ID = {'released': 1.0, 'paper': 0.5}
-_COLDEST = 1e-3
 
 
 @MODELS.register_module()
@@ -183,12 +183,7 @@ class FAFAHead(BaseModule):
 
     def _divisor(self, given: Tensor | float | None) -> Tensor | float:
         if self.temperature is not None:
-            if not self.training:
-                return self.temperature.clamp(min=_COLDEST)
-            # Bounded itself: a bound in the graph would hold it for good.
-            with torch.no_grad():
-                self.temperature.clamp_(min=_COLDEST)
-            return self.temperature
+            return bounded(self.temperature, FAFA_BOUNDS, self.training)
         if given is None:
             raise ValueError(
                 'FAFAHead(temperature=None) takes the temperature of the '

@@ -1,7 +1,12 @@
 """Losses: pure functions and registered modules."""
 
 from .attribute_prompts import AttributePromptLoss
-from .base import CrossModalFeatures, RetrievalFeatures, RetrievalLoss
+from .base import (
+    CrossModalFeatures,
+    CrossModalLoss,
+    RetrievalFeatures,
+    RetrievalLoss,
+)
 from .contrastive import CMPMLoss, ITCLoss, SDMLoss
 from .fine_grained import (
     MaskedFeatureReasoning,
@@ -18,6 +23,7 @@ __all__ = [
     'AttributePromptLoss',
     'CMPMLoss',
     'CrossModalFeatures',
+    'CrossModalLoss',
     'CrossModalMLMLoss',
     'IDLoss',
     'ITCLoss',

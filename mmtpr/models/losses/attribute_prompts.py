@@ -7,20 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmtpr.models.encoders.contract import CrossEncoder
 from mmtpr.registry import MODELS
 from mmtpr.text.bert_tokenizer import build_bert_tokenizer
 from mmtpr.text.word_masking import WordMasker
 
-from .base import CrossModalFeatures, RetrievalLoss
+from .base import CrossModalFeatures, CrossModalLoss
 from .functional import full_precision, upcast
-from .matching import cross_features, hidden_word_loss, pick
+from .matching import hidden_word_loss, pick
 
 _UNKNOWN = -1
 _IGNORE = -100
 
 
 @MODELS.register_module()
-class AttributePromptLoss(RetrievalLoss):
+class AttributePromptLoss(CrossModalLoss):
     """Attribute prompts of APTM: mean of IAC, IAM and MAM.
 
     Each binary attribute has a sentence for 0 and one for 1.
@@ -98,26 +99,27 @@ class AttributePromptLoss(RetrievalLoss):
         for name, value in (('tokens', tokens), ('mask', mask)):
             self.register_buffer(name, value[:, :longest], persistent=False)
 
-    def loss(self, features: CrossModalFeatures) -> Tensor:
-        """See :meth:`RetrievalLoss.loss`.
+    def loss(
+        self, features: CrossModalFeatures, encoder: CrossEncoder
+    ) -> Tensor:
+        """See :meth:`CrossModalLoss.loss`.
 
         Raises:
             ValueError: If the batch has no attributes, or another number.
         """
-        cross_features(features, 'AttributePromptLoss')
         self._check(features.attributes)
-        encoder, labels = features.encoder, features.attributes
+        labels = features.attributes
         feats, embeds = encoder.encode_text(
             self.tokens, self.mask, return_tokens=True
-        )
+        )  # (2A, D), (2A, L, Wt)
         # Column 2a and 2a + 1: whether the sentence for 0 and for 1 fits.
-        fits = torch.stack([1 - labels, labels], dim=2)
+        fits = torch.stack([1 - labels, labels], dim=2)  # (B, A, 2)
         fits = fits.masked_fill((labels == _UNKNOWN)[..., None], _UNKNOWN)
-        fits = fits.flatten(1)
+        fits = fits.flatten(1)  # (B, 2A)
         return (
             self.contrast(features, feats)
-            + self.matching(features, embeds, fits)
-            + self.hidden_words(features, fits)
+            + self.matching(features, encoder, embeds, fits)
+            + self.hidden_words(features, encoder, fits)
         ) / 3
 
     def _check(self, labels: Tensor | None) -> None:
@@ -143,30 +145,35 @@ class AttributePromptLoss(RetrievalLoss):
         with full_precision(feats.device):
             image = F.normalize(upcast(features.image_feats), dim=1)
             text = F.normalize(upcast(feats), dim=1)
-            logits = (features.logit_scale * image @ text.t()).unflatten(
-                1, (-1, 2)
-            )
+            logits = features.scale * image @ text.t()  # (B, 2A)
+            logits = logits.unflatten(1, (-1, 2))  # (B, A, 2)
         return self._entropy(logits, features.attributes)
 
     def matching(
-        self, features: CrossModalFeatures, embeds: Tensor, fits: Tensor
+        self,
+        features: CrossModalFeatures,
+        encoder: CrossEncoder,
+        embeds: Tensor,
+        fits: Tensor,
     ) -> Tensor:
-        """IAM: whether some sentences fit each picture.
+        """IAM: judge whether some sentences fit each image.
 
         Args:
             features (CrossModalFeatures): The batch.
+            encoder (CrossEncoder): The encoder that made them.
             embeds (Tensor): States of the sentences, of shape (2A, L, Wt).
             fits (Tensor): 1, 0 or -1, of shape (B, 2A).
 
         Returns:
             Tensor: Scalar.
         """
+        # S sentences, the same for all images.
         drawn = torch.randperm(len(embeds), device=embeds.device)
-        drawn = drawn[: self.num_matched]
+        drawn = drawn[: self.num_matched]  # (S,)
         number = len(fits)
-        texts = drawn.repeat(number)
-        images = torch.arange(number, device=embeds.device)
-        fused = features.encoder.fuse(
+        texts = drawn.repeat(number)  # (B * S,)
+        images = torch.arange(number, device=embeds.device)  # (B,)
+        fused = encoder.fuse(
             embeds[texts],
             self.mask[texts],
             pick(
@@ -174,8 +181,8 @@ class AttributePromptLoss(RetrievalLoss):
                 images.repeat_interleave(self.num_matched),
             ),
             only_first=True,
-        )
-        logits = features.encoder.match(fused).unflatten(0, (number, -1))
+        )  # (B * S, 1, Wt)
+        logits = encoder.match(fused).unflatten(0, (number, -1))  # (B, S, 2)
         return self._entropy(logits, fits[:, drawn])
 
     def _entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -187,17 +194,19 @@ class AttributePromptLoss(RetrievalLoss):
                 ignore_index=_UNKNOWN,
                 label_smoothing=self.label_smoothing,
                 reduction='none',
-            ).view_as(labels)
-            known = (labels != _UNKNOWN).sum(dim=0).clamp(min=1)
+            ).view_as(labels)  # (B, A)
+            # An attribute known of few images counts as much as any other.
+            known = (labels != _UNKNOWN).sum(dim=0).clamp(min=1)  # (A,)
             return (losses.sum(dim=0) / known).mean()
 
     def hidden_words(
-        self, features: CrossModalFeatures, fits: Tensor
+        self, features: CrossModalFeatures, encoder: CrossEncoder, fits: Tensor
     ) -> Tensor:
-        """MAM: hidden words of sentences, each with a picture it fits.
+        """MAM: predict hidden words of sentences, each with an image it fits.
 
         Args:
             features (CrossModalFeatures): The batch.
+            encoder (CrossEncoder): The encoder that made them.
             fits (Tensor): 1, 0 or -1, of shape (B, 2A).
 
         Returns:
@@ -209,11 +218,13 @@ class AttributePromptLoss(RetrievalLoss):
             torch.from_numpy(np.stack(part)).to(fits.device)
             for part in zip(*pairs, strict=True)
         )
-        weights = (fits.t() == 1).float()
-        none = ~weights.any(dim=1, keepdim=True)
+        weights = (fits.t() == 1).float()  # (2A, B)
+        none = ~weights.any(dim=1, keepdim=True)  # (2A, 1)
+        # A row of zeros cannot be drawn from: such a sentence draws any image
+        # and its words are left out of the loss.
         index = torch.multinomial(weights.masked_fill(none, 1.0), 1)[:, 0]
         return hidden_word_loss(
-            features.encoder,
+            encoder,
             tokens,
             labels.masked_fill(none, _IGNORE),
             self.mask,

@@ -1,10 +1,12 @@
-"""What losses of retrievers get, and their common form."""
+"""Base classes of losses, and the features they are computed from."""
 
 from abc import ABCMeta, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
+
+from mmtpr.models.encoders.contract import CrossEncoder, KeysValues
 
 
 @dataclass
@@ -15,7 +17,7 @@ class RetrievalFeatures:
         image_feats (Tensor): Raw image features of shape (B, D).
         text_feats (Tensor): Raw text features of shape (B, D).
         pids (Tensor): Identities of shape (B, ), long.
-        logit_scale (Tensor | float): 1 / temperature.
+        scale (Tensor | float): 1 / temperature.
         image_ids (Tensor, optional): Pictures of shape (B, ), long.
         pid_range (tuple[int, int], optional): Smallest and largest identity,
             known without asking the device.
@@ -29,7 +31,7 @@ class RetrievalFeatures:
     image_feats: Tensor
     text_feats: Tensor
     pids: Tensor
-    logit_scale: Tensor | float = 1.0
+    scale: Tensor | float = 1.0
     image_ids: Tensor | None = None
     pid_range: tuple[int, int] | None = None
     image_tokens: Tensor | None = None
@@ -39,23 +41,20 @@ class RetrievalFeatures:
 
 @dataclass
 class CrossModalFeatures(RetrievalFeatures):
-    """Features of B pairs, and what a cross encoder makes of them.
+    """Features of B pairs, and what a cross encoder reads of them.
 
     Attributes:
-        encoder (nn.Module): Offers ``encode_text``, ``fuse``, ``match`` and
-            ``predict_words``; see :class:`SwinBertEncoder`.
         text_embeds (Tensor): States of the captions, of shape (B, L, Wt).
         text_mask (Tensor): 1 where a token counts, of shape (B, L).
-        keys_values (list[tuple[Tensor, Tensor]]): What cross layers read of
-            the pictures, computed once for all losses.
+        keys_values (KeysValues): What cross layers read of the images,
+            computed once for all losses.
         mlm_tokens (Tensor, optional): Captions with hidden words, (B, L).
         attributes (Tensor, optional): 0, 1 or -1 (unknown), of shape (B, A).
     """
 
-    encoder: nn.Module | None = None
     text_embeds: Tensor | None = None
     text_mask: Tensor | None = None
-    keys_values: list[tuple[Tensor, Tensor]] | None = None
+    keys_values: KeysValues | None = None
     mlm_tokens: Tensor | None = None
     attributes: Tensor | None = None
 
@@ -117,11 +116,9 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     needs_tokens: ClassVar[bool] = False
     #: Whether the loss is also taken of an augmented caption, if there is one.
     takes_augmented: ClassVar[bool] = False
-    #: Heads of a cross encoder that the loss trains: 'match', 'words'.
-    cross_heads: ClassVar[tuple[str, ...]] = ()
     #: Whether gradients reach the features of pictures and captions.
     trains_features: ClassVar[bool] = True
-    #: Whether gradients reach ``logit_scale``.
+    #: Whether gradients reach ``scale``.
     trains_scale: ClassVar[bool] = True
     #: Arguments a retriever fills from its encoder: argument -> attribute.
     encoder_args: ClassVar[dict[str, str]] = {}
@@ -155,3 +152,52 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     def extra_repr(self) -> str:
         """Show the weight when printed."""
         return f'weight={self.weight}'
+
+
+class CrossModalLoss(RetrievalLoss):
+    """A weighted loss on :class:`CrossModalFeatures` and a cross encoder.
+
+    Args:
+        weight (float): Factor of the loss. Defaults to 1.0.
+    """
+
+    #: Heads of the encoder that the loss trains: 'match', 'words'.
+    cross_heads: ClassVar[tuple[str, ...]] = ()
+
+    def forward(
+        self,
+        features: CrossModalFeatures,
+        encoder: CrossEncoder | None = None,
+    ) -> Tensor:
+        """Compute the weighted loss.
+
+        Args:
+            features (CrossModalFeatures): The batch.
+            encoder (CrossEncoder): The encoder that made them.
+
+        Returns:
+            Tensor: Scalar.
+
+        Raises:
+            TypeError: If there is no cross encoder.
+        """
+        if encoder is None or not isinstance(features, CrossModalFeatures):
+            raise TypeError(
+                f'{type(self).__name__} needs a cross encoder: use it in '
+                'mmtpr.CrossModalPersonRetriever.'
+            )
+        return self.weight * self.loss(features, encoder)
+
+    @abstractmethod
+    def loss(
+        self, features: CrossModalFeatures, encoder: CrossEncoder
+    ) -> Tensor:
+        """Compute the loss without its weight.
+
+        Args:
+            features (CrossModalFeatures): The batch.
+            encoder (CrossEncoder): The encoder that made them.
+
+        Returns:
+            Tensor: Scalar.
+        """

@@ -30,7 +30,7 @@ class SDMLoss(RetrievalLoss):
             features.image_feats,
             features.text_feats,
             features.pids,
-            features.logit_scale,
+            features.scale,
         )
 
 
@@ -58,7 +58,7 @@ class ITCLoss(RetrievalLoss):
         return itc_loss(
             features.image_feats,
             features.text_feats,
-            features.logit_scale,
+            features.scale,
             ids_of(features, self.positives, 'ITCLoss'),
         )
 

@@ -42,15 +42,17 @@ def fda_similarity(query: Tensor, tokens: Tensor, topk: int = 6) -> Tensor:
             f'topk={topk} does not fit targets of {num_tokens} tokens: '
             f'choose 1..{num_tokens}.'
         )
-    cosines = torch.einsum('bd,ntd->bnt', query, tokens)
+    cosines = torch.einsum('bd,ntd->bnt', query, tokens)  # (B, N, T)
+    # A mean needs no order: topk of all T would sort for nothing.
     if topk == num_tokens:
-        return cosines.mean(dim=2)
+        return cosines.mean(dim=2)  # (B, N)
     return cosines.topk(topk, dim=2, sorted=False).values.mean(dim=2)
 
 
 def _soft_labels(ids: Tensor, same_id_weight: float) -> Tensor:
     """1 on the diagonal, ``same_id_weight`` at equal ids, rows sum to 1."""
-    labels = (ids[:, None] == ids[None, :]).float() * same_id_weight
+    same = ids[:, None] == ids[None, :]  # (B, B)
+    labels = same.float() * same_id_weight
     labels.fill_diagonal_(1.0)
     return labels / labels.sum(dim=1, keepdim=True)
 
@@ -97,7 +99,9 @@ def fda_loss(
             f'pairs, got ids of shape {tuple(ids.shape)}.'
         )
     with full_precision(similarity.device):
-        logits = upcast(similarity) / temperature
+        logits = upcast(similarity) / temperature  # (B, B)
+        # Rows of one group have one sum, so the labels are symmetric and serve
+        # both directions. eps keeps the logarithm of 0 finite.
         log_labels = (_soft_labels(ids, same_id_weight) + _EPS).log()
         total = _divergence(logits, log_labels)
         total = total + _divergence(logits.t(), log_labels)
@@ -105,7 +109,8 @@ def fda_loss(
 
 
 def _divergence(logits: Tensor, log_labels: Tensor) -> Tensor:
-    log_p = logits.log_softmax(dim=1)
+    """Mean over rows of KL(softmax(logits) || labels), (B, B) -> ()."""
+    log_p = logits.log_softmax(dim=1)  # (B, B)
     return (log_p.exp() * (log_p - log_labels)).sum(dim=1).mean()
 
 
@@ -136,9 +141,11 @@ def feature_diversity_loss(
     with full_precision(tokens.device):
         tokens = F.normalize(upcast(tokens), dim=-1)
         if variant == 'released':
-            tokens = _token_pool(tokens, max_tokens)[None]
+            # One image of n tokens: the rest is the same for both variants.
+            tokens = _token_pool(tokens, max_tokens)[None]  # (1, n, D)
         number = tokens.size(1)
-        excess = F.relu(tokens @ tokens.transpose(1, 2) - margin)
+        cosines = tokens @ tokens.transpose(1, 2)  # (N, T, T)
+        excess = F.relu(cosines - margin)
         same = torch.eye(number, dtype=torch.bool, device=tokens.device)
         excess = excess.masked_fill(same, 0.0)
         if variant == 'released':
@@ -149,7 +156,7 @@ def feature_diversity_loss(
 
 def _token_pool(tokens: Tensor, max_tokens: int) -> Tensor:
     """At most ``max_tokens`` random tokens of the batch, (n, D)."""
-    pool = tokens.flatten(0, 1)
+    pool = tokens.flatten(0, 1)  # (N * T, D)
     if len(pool) <= max_tokens:
         return pool
     chosen = torch.randperm(len(pool), device=pool.device)[:max_tokens]
@@ -218,6 +225,7 @@ class MaskedFeatureReasoning(nn.Module):
         )
 
     def _reconstruct(self, x: Tensor, other: Tensor, mask: Tensor) -> Tensor:
-        guess = self.predictor(torch.cat([x * (1 - mask), other], dim=1))
-        error = (upcast(guess) - upcast(x)).square() * mask
+        seen = torch.cat([x * (1 - mask), other], dim=1)  # (B, 2 D)
+        guess = self.predictor(seen)  # (B, D)
+        error = (upcast(guess) - upcast(x)).square() * mask  # (B, D)
         return error.sum() / mask.sum().clamp(min=1)

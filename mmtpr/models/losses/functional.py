@@ -43,12 +43,14 @@ def _targets(rows: Tensor, columns: Tensor) -> Tensor:
 
 def _kl(logits: Tensor, target: Tensor) -> Tensor:
     """Mean over rows of sum(p (log p - log(q + eps))), p = softmax(logits)."""
-    log_p = logits.log_softmax(dim=1)
-    gap = log_p - (target + _EPS).log()
+    log_p = logits.log_softmax(dim=1)  # (M, N)
+    # Most targets are 0; eps keeps their logarithm finite.
+    gap = log_p - (target + _EPS).log()  # (M, N)
     return (log_p.exp() * gap).sum(dim=1).mean()
 
 
 def _row_normalised(target: Tensor) -> Tensor:
+    """Divide rows by their sum; a row of zeros stays, (M, N) -> (M, N)."""
     return target / target.sum(dim=1, keepdim=True).clamp(min=1)
 
 
@@ -92,8 +94,8 @@ def sdm_loss(
     with full_precision(image_feats.device):
         image = F.normalize(upcast(image_feats), dim=1)
         text = F.normalize(upcast(text_feats), dim=1)
-        logits = logit_scale * image @ text.t()
-        same = _targets(pids, text_pids)
+        logits = logit_scale * image @ text.t()  # (M, N)
+        same = _targets(pids, text_pids)  # (M, N)
         return _kl(logits, _row_normalised(same)) + _kl(
             logits.t(), _row_normalised(same.t())
         )
@@ -128,11 +130,12 @@ def itc_loss(
     with full_precision(image_feats.device):
         image = F.normalize(upcast(image_feats), dim=1)
         text = F.normalize(upcast(text_feats), dim=1)
-        logits = logit_scale * image @ text.t()
+        logits = logit_scale * image @ text.t()  # (M, N)
         if ids is None:
+            # Class indices save the (M, N) table of targets.
             target = target_t = torch.arange(len(logits), device=logits.device)
         else:
-            same = _targets(ids, text_ids)
+            same = _targets(ids, text_ids)  # (M, N)
             target, target_t = map(_row_normalised, (same, same.t()))
         forward = F.cross_entropy(logits, target)
         return (forward + F.cross_entropy(logits.t(), target_t)) / 2
@@ -166,13 +169,13 @@ def cmpm_loss(
     pids, text_pids = _check_rows(image_feats, text_feats, pids, text_pids)
     with full_precision(image_feats.device):
         image, text = upcast(image_feats), upcast(text_feats)
-        same = _targets(pids, text_pids)
+        same = _targets(pids, text_pids)  # (M, N)
         loss = image.new_zeros(())
         for one, other, target in (
             (image, text, same),
             (text, image, same.t()),
         ):
-            logits = one @ F.normalize(other, dim=1).t()
+            logits = one @ F.normalize(other, dim=1).t()  # (M, N), (N, M)
             loss = loss + _kl(logits, F.normalize(target, dim=1))
         return loss
 

@@ -105,10 +105,10 @@ class MLMLoss(RetrievalLoss):
         Returns:
             Tensor: Of shape (B, L, Wt).
         """
-        image = self.ln_pre_i(image_tokens)
+        image = self.ln_pre_i(image_tokens)  # (B, N, Wi)
         fused, _ = self.cross_attn(
             self.ln_pre_t(text_tokens), image, image, need_weights=False
-        )
+        )  # (B, L, Wt)
         return self.ln_post(self.cross_modal_transformer(fused))
 
     def loss(self, features: RetrievalFeatures) -> Tensor:
@@ -127,9 +127,9 @@ class MLMLoss(RetrievalLoss):
                 'training pipeline.'
             )
         fused = self.fuse(features.mlm_text_tokens, features.image_tokens)
-        masked = features.mlm_labels != _IGNORE
-        logits = self.mlm_head(fused[masked])
-        labels = features.mlm_labels[masked]
+        masked = features.mlm_labels != _IGNORE  # (B, L), H of them masked
+        logits = self.mlm_head(fused[masked])  # (H, vocab_size)
+        labels = features.mlm_labels[masked]  # (H,)
         with full_precision(logits.device):
             total = F.cross_entropy(upcast(logits), labels, reduction='sum')
         return total / max(len(labels), 1)

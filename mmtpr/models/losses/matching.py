@@ -2,14 +2,14 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmtpr.models.encoders.contract import CrossEncoder, KeysValues
 from mmtpr.registry import MODELS
 
 from .base import (
     CrossModalFeatures,
-    RetrievalFeatures,
-    RetrievalLoss,
+    CrossModalLoss,
     check_positives,
     ids_of,
 )
@@ -48,86 +48,71 @@ def hard_negatives(
     with full_precision(image_feats.device):
         image = F.normalize(upcast(image_feats), dim=1)
         text = F.normalize(upcast(text_feats), dim=1)
-        logits = logit_scale * image @ text.t()
+        logits = logit_scale * image @ text.t()  # (B, B)
         if ids is None:
             ids = torch.arange(number, device=logits.device)
-        same = ids[:, None] == ids[None, :]
-        weights = torch.stack([logits.t(), logits]).softmax(dim=2)
+        same = ids[:, None] == ids[None, :]  # (B, B)
+        # Both directions in one table, so that one call draws for both.
+        both = torch.stack([logits.t(), logits])  # (2, B, B)
+        weights = both.softmax(dim=2)
         # A row with NaN draws any: an error here would come before the loss,
         # whose NaN a loss scaler or a hook can handle.
         weights = weights.nan_to_num(0.0) + _FLOOR
         weights = weights.masked_fill(same, 0.0)
         # A row without negatives draws anything, which then does not count.
-        lonely = same.all(dim=1)
+        lonely = same.all(dim=1)  # (B,)
         weights = weights.masked_fill(lonely[:, None], 1.0)
-        drawn = torch.multinomial(weights.flatten(0, 1), 1).view(2, number)
+        rows = weights.flatten(0, 1)  # (2 B, B)
+        drawn = torch.multinomial(rows, 1).view(2, number)
     return drawn[0], drawn[1], ~lonely
 
 
-def cross_features(features: RetrievalFeatures, who: str) -> None:
-    """Check that a batch comes from a cross encoder.
-
-    Args:
-        features (RetrievalFeatures): The batch.
-        who (str): Name of the loss, for the message.
-
-    Raises:
-        TypeError: If it does not.
-    """
-    if not isinstance(features, CrossModalFeatures):
-        raise TypeError(
-            f'{who} needs a cross encoder: use it in '
-            'mmtpr.CrossModalPersonRetriever.'
-        )
-
-
-def pick(
-    keys_values: list[tuple[Tensor, Tensor]], index: Tensor
-) -> list[tuple[Tensor, Tensor]]:
+def pick(keys_values: KeysValues, index: Tensor) -> KeysValues:
     """Keys and values of some pictures.
 
     Args:
-        keys_values (list[tuple[Tensor, Tensor]]): Of M pictures.
+        keys_values (KeysValues): Of M pictures.
         index (Tensor): Of shape (P, ), long.
 
     Returns:
-        list[tuple[Tensor, Tensor]]: Of P pictures.
+        KeysValues: Of P pictures.
     """
     return [(keys[index], values[index]) for keys, values in keys_values]
 
 
 def hidden_word_loss(
-    encoder: nn.Module,
+    encoder: CrossEncoder,
     tokens: Tensor,
     labels: Tensor,
     mask: Tensor,
-    keys_values: list[tuple[Tensor, Tensor]],
+    keys_values: KeysValues,
 ) -> Tensor:
     """Cross-entropy of hidden words, told from the others and a picture.
 
     Only hidden words meet the vocabulary, which saves most of the memory.
 
     Args:
-        encoder (nn.Module): The cross encoder.
+        encoder (CrossEncoder): The cross encoder.
         tokens (Tensor): Captions with hidden words, of shape (P, L).
         labels (Tensor): True ids where hidden, else -100, of shape (P, L).
         mask (Tensor): 1 where a token counts, of shape (P, L).
-        keys_values (list[tuple[Tensor, Tensor]]): Of P pictures.
+        keys_values (KeysValues): Of P pictures.
 
     Returns:
         Tensor: Scalar, 0 if nothing is hidden.
     """
     _, states = encoder.encode_text(tokens, mask, return_tokens=True)
-    fused = encoder.fuse(states, mask, keys_values)
-    hidden = labels != _IGNORE
-    logits, labels = encoder.predict_words(fused[hidden]), labels[hidden]
+    fused = encoder.fuse(states, mask, keys_values)  # (P, L, Wt)
+    hidden = labels != _IGNORE  # (P, L), H of them hidden
+    logits = encoder.predict_words(fused[hidden])  # (H, vocab_size)
+    labels = labels[hidden]  # (H,)
     with full_precision(logits.device):
         total = F.cross_entropy(upcast(logits), labels, reduction='sum')
     return total / max(len(labels), 1)
 
 
 @MODELS.register_module()
-class ITMLoss(RetrievalLoss):
+class ITMLoss(CrossModalLoss):
     """Image-text matching with hard negatives.
 
     The cross encoder judges each pair, each caption with a wrong picture and
@@ -165,27 +150,29 @@ class ITMLoss(RetrievalLoss):
         self.positives = check_positives(positives)
         self.label_smoothing = label_smoothing
 
-    def loss(self, features: CrossModalFeatures) -> Tensor:
-        """See :meth:`RetrievalLoss.loss`."""
-        cross_features(features, 'ITMLoss')
+    def loss(
+        self, features: CrossModalFeatures, encoder: CrossEncoder
+    ) -> Tensor:
+        """See :meth:`CrossModalLoss.loss`."""
         pictures, captions, counts = hard_negatives(
             features.image_feats,
             features.text_feats,
-            features.logit_scale,
+            features.scale,
             ids_of(features, self.positives, 'ITMLoss'),
         )
-        own = torch.arange(len(pictures), device=pictures.device)
-        images = torch.cat([own, pictures, own])
-        texts = torch.cat([own, own, captions])
-        fused = features.encoder.fuse(
+        # Right pairs, captions with wrong images, wrong captions: one pass.
+        own = torch.arange(len(pictures), device=pictures.device)  # (B,)
+        images = torch.cat([own, pictures, own])  # (3 B,)
+        texts = torch.cat([own, own, captions])  # (3 B,)
+        fused = encoder.fuse(
             features.text_embeds[texts],
             features.text_mask[texts],
             pick(features.keys_values, images),
             only_first=True,
-        )
-        wrong = torch.where(counts, 0, _IGNORE)
-        labels = torch.cat([torch.ones_like(own), wrong, wrong])
-        logits = features.encoder.match(fused)
+        )  # (3 B, 1, Wt)
+        wrong = torch.where(counts, 0, _IGNORE)  # (B,)
+        labels = torch.cat([torch.ones_like(own), wrong, wrong])  # (3 B,)
+        logits = encoder.match(fused)  # (3 B, 2)
         with full_precision(logits.device):
             return F.cross_entropy(
                 upcast(logits),
@@ -196,7 +183,7 @@ class ITMLoss(RetrievalLoss):
 
 
 @MODELS.register_module()
-class CrossModalMLMLoss(RetrievalLoss):
+class CrossModalMLMLoss(CrossModalLoss):
     """Masked language modelling by a cross encoder and its own word head.
 
     Args:
@@ -207,13 +194,14 @@ class CrossModalMLMLoss(RetrievalLoss):
     trains_features = False
     trains_scale = False
 
-    def loss(self, features: CrossModalFeatures) -> Tensor:
-        """See :meth:`RetrievalLoss.loss`.
+    def loss(
+        self, features: CrossModalFeatures, encoder: CrossEncoder
+    ) -> Tensor:
+        """See :meth:`CrossModalLoss.loss`.
 
         Raises:
             ValueError: If the batch has no masked captions.
         """
-        cross_features(features, 'CrossModalMLMLoss')
         if features.mlm_labels is None:
             raise ValueError(
                 'CrossModalMLMLoss needs captions with hidden words: add '
@@ -221,7 +209,7 @@ class CrossModalMLMLoss(RetrievalLoss):
                 "'mmtpr.TokenizeBert' in the training pipeline."
             )
         return hidden_word_loss(
-            features.encoder,
+            encoder,
             features.mlm_tokens,
             features.mlm_labels,
             features.text_mask,

@@ -1,4 +1,4 @@
-"""What the two sides of composed retrieval hand on."""
+"""Features of queries and targets in composed retrieval."""
 
 from dataclasses import dataclass, field
 

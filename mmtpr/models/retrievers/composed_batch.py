@@ -1,4 +1,4 @@
-"""What the batches of composed retrieval hold, and what they must hold."""
+"""Batches of composed retrieval: checks, rows of queries, gathering."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,12 +7,11 @@ import torch
 from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
-from mmtpr.models.losses import RetrievalFeatures
 from mmtpr.models.necks import QueryFeatures, TargetFeatures
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
-from .gather import gather_features
+from .gather import gather_rows
 
 
 def check_parts(head, losses, allowed: Sequence[str]) -> None:
@@ -254,20 +253,11 @@ def gather_triplets(
     """
     if get_world_size() == 1:
         return query, target, ids
-    shape = target.tokens.shape[1:]
-    left = torch.cat([query.feats.float(), query.raw.float()], dim=1)
-    right = torch.cat(
-        [target.tokens.flatten(1).float(), target.raw.float()], dim=1
-    )
-    wide = gather_features(RetrievalFeatures(left, right, ids))
-    feats, raw = wide.image_feats.split(
-        [query.feats.shape[1], query.raw.shape[1]], dim=1
-    )
-    tokens, target_raw = wide.text_feats.split(
-        [shape.numel(), target.raw.shape[1]], dim=1
+    feats, raw, tokens, target_raw, ids = gather_rows(
+        query.feats, query.raw, target.tokens, target.raw, ids
     )
     return (
         replace(query, feats=feats, raw=raw),
-        TargetFeatures(tokens.unflatten(1, shape), target_raw),
-        wide.pids,
+        replace(target, tokens=tokens, raw=target_raw, pooled=None),
+        ids,
     )

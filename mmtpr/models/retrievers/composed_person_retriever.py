@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtpr.models.freezing import rest_frozen
+from mmtpr.models.losses import RetrievalFeatures, RetrievalLoss
 from mmtpr.models.necks import fuse_features
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
@@ -22,7 +24,7 @@ from .composed_batch import (
     query_rows,
     rows_of_queries,
 )
-from .inversion import inversion_losses
+from .gather import gather_rows
 from .predictions import put_rows
 from .sample_fields import sample_ids
 from .text_person_retriever import TextPersonRetriever
@@ -113,6 +115,11 @@ class ComposedPersonRetriever(TextPersonRetriever):
         self.baselines = baselines and not own
         self.head = build_head(head, self.target)
 
+    def _check_encoder(self) -> None:
+        """Check a dual encoder; one that makes queries needs no more."""
+        if not hasattr(self.encoder, 'encode_query'):
+            super()._check_encoder()
+
     def _part(self, cfg: dict | None, kind: str) -> nn.Module:
         cfg = {'type': f'mmtpr.{kind}', **(cfg or {})}
         return MODELS.build(cfg, default_args=dict(encoder=self.encoder))
@@ -128,7 +135,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         """
         super().train(mode)
         if self.freeze_encoder:
-            self.encoder.eval()
+            rest_frozen(self.encoder.modules())
         return self
 
     def extract_image_feat(self, images: Tensor) -> Tensor:
@@ -220,14 +227,32 @@ class ComposedPersonRetriever(TextPersonRetriever):
         text = None
         if 'text' in self.losses:
             text = self._frozen_feature(inputs, 'text', len(ids))
-        return inversion_losses(
-            self.losses,
-            self.query.prompts(self.encoder, image),
-            dict(text=text, vis=image),
-            ids.to(image.device),
-            self.scale(),
-            self.gather,
-        )
+        prompts, scale = self.query.prompts(self.encoder, image), self.scale()
+        goals, ids = dict(text=text, vis=image), ids.to(image.device)
+        return {
+            f'loss_{name}': sum(
+                self._compare(loss, prompt, goals[name], ids, scale)
+                for prompt in prompts
+            )
+            / len(prompts)
+            for name, loss in self.losses.items()
+        }
+
+    def _compare(
+        self,
+        loss: RetrievalLoss,
+        prompt: Tensor,
+        goal: Tensor,
+        ids: Tensor,
+        scale: Tensor | float,
+    ) -> Tensor:
+        """Compare prompts with what their pseudo words are to mean, (B, D)."""
+        goal = goal.to(prompt.dtype)
+        if self.gather and loss.across_processes:
+            prompt, goal, ids = gather_rows(prompt, goal, ids)
+        if self.gather:
+            check_several_ids(ids)
+        return loss(RetrievalFeatures(prompt, goal, ids, scale))
 
     def _frozen_feature(self, inputs: dict, kind: str, number: int) -> Tensor:
         """A cached feature, or the encoder's, without gradient if frozen."""

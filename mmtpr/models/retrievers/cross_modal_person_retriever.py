@@ -6,22 +6,29 @@ from dataclasses import replace
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmtpr.models.losses import CrossModalFeatures
+from mmtpr.models.encoders.contract import (
+    CrossEncoder,
+    KeysValues,
+    check_encoder,
+)
+from mmtpr.models.losses import (
+    CrossModalFeatures,
+    CrossModalLoss,
+    RetrievalFeatures,
+    RetrievalLoss,
+)
 from mmtpr.models.losses.matching import pick
+from mmtpr.models.temperature import CROSS_BOUNDS, bounded
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .cross_modal_parts import (
-    bounded_scale,
-    check_cross_encoder,
-    freeze_unused,
     score_table,
+    uses_of,
 )
 from .predictions import put_by_kind
 from .sample_fields import sample_attributes, sample_ids
 from .text_person_retriever import TextPersonRetriever
-
-KeysValues = list[tuple[Tensor, Tensor]]
 
 
 @MODELS.register_module()
@@ -83,10 +90,14 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         self.keep_embeds = keep_embeds
         self.data_preprocessor.vocab_size = self.vocab_size
         if self.losses:
-            freeze_unused(self.encoder, self.losses.values())
+            self.encoder.freeze_unused(uses_of(self.losses.values()))
+
+    def _check_encoder(self) -> None:
+        cure = 'A dual encoder is one for mmtpr.TextPersonRetriever.'
+        check_encoder(self.encoder, CrossEncoder, cure)
 
     def _set_temperature(self, temperature: None, learn: bool) -> None:
-        check_cross_encoder(self.encoder)
+        """Leave the temperature to the encoder, which has one."""
 
     @property
     def pad_token_id(self) -> int:
@@ -102,9 +113,10 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         """Factor of the cosines.
 
         Returns:
-            Tensor: 1 / temperature; see :func:`bounded_scale`.
+            Tensor: 1 / temperature, the latter in 0.001..0.5.
         """
-        return bounded_scale(self.encoder.temperature)
+        temperature = self.encoder.temperature
+        return 1 / bounded(temperature, CROSS_BOUNDS, self.training)
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures.
@@ -137,19 +149,19 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         return F.normalize(features.float(), dim=-1), embeds
 
     def image_keys_values(self, image_embeds: Tensor) -> KeysValues:
-        """What cross layers read of pictures, once for any number of pairs.
+        """Compute what cross layers read of images, once for all pairs.
 
         Args:
             image_embeds (Tensor): Tokens of shape (M, N, Wi).
 
         Returns:
-            list[tuple[Tensor, Tensor]]: Keys and values for each cross layer,
+            KeysValues: Keys and values for each cross layer,
             of M rows.
         """
         return self.encoder.image_keys_values(image_embeds)
 
     def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
-        """What cross layers do with captions before they read pictures.
+        """Run what cross layers do with captions before they meet images.
 
         Args:
             text_embeds (Tensor): States of captions, of shape (K, L, Wt).
@@ -176,7 +188,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             text_embeds (Tensor): States of captions, of shape (K, L, Wt).
             text_mask (Tensor): 1 where a token counts, of shape (K, L).
             image_embeds (Tensor, optional): Tokens of shape (M, N, Wi).
-            keys_values (list[tuple[Tensor, Tensor]], optional): In their
+            keys_values (KeysValues, optional): In their
                 place, see :meth:`image_keys_values`.
             pairwise (bool): Whether the i-th caption meets the i-th picture,
                 K = M, or every caption every picture. Defaults to True.
@@ -242,12 +254,21 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             losses[f'{name}_eda'] = self.augmented_weight * value
         return losses
 
+    def _apply_loss(
+        self, loss: RetrievalLoss, features: RetrievalFeatures
+    ) -> Tensor:
+        if isinstance(loss, CrossModalLoss):
+            return loss(features, self.encoder)
+        return loss(features)
+
     def _pair_features(self, inputs, data_samples) -> CrossModalFeatures:
         images, tokens = inputs['image'], inputs['tokens']
         image, image_embeds = self.encoder.encode_image(images, True)
         mask = self.encoder.text_mask(tokens)
         text, text_embeds = self.encoder.encode_text(tokens, mask, True)
-        heads = any(loss.cross_heads for loss in self.losses.values())
+        reads = any(
+            isinstance(x, CrossModalLoss) for x in self.losses.values()
+        )
         image_ids = sample_ids(data_samples, 'image_id', required=False)
         attributes = sample_attributes(data_samples)
         device = images.device
@@ -255,13 +276,12 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             image_feats=image,
             text_feats=text,
             pids=sample_ids(data_samples, 'pid').to(device),
-            logit_scale=self.scale(),
+            scale=self.scale(),
             image_ids=None if image_ids is None else image_ids.to(device),
             mlm_labels=inputs.get('mlm_labels'),
-            encoder=self.encoder,
             text_embeds=text_embeds,
             text_mask=mask,
-            keys_values=self.image_keys_values(image_embeds) if heads else [],
+            keys_values=self.image_keys_values(image_embeds) if reads else [],
             mlm_tokens=inputs.get('mlm_tokens'),
             attributes=None if attributes is None else attributes.to(device),
         )

@@ -29,12 +29,44 @@ class _AllRows(torch.autograd.Function):
         return grad[start : start + ctx.rows] * get_world_size()
 
 
-def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
-    """Collect the pairs of all processes.
+def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Collect the rows of all W processes, with gradient.
 
     The processes must hold batches of equal size and compute the same loss of
     the result, whose gradients then are, after the average of
     ``DistributedDataParallel``, those of one process with the whole batch.
+
+    Args:
+        *tensors (Tensor): Features of shape (B, ...) and ids of shape (B, ),
+            long.
+
+    Returns:
+        tuple[Tensor, ...]: The same of shape (W * B, ...), in the order of
+        ranks, features in float32. With one process, the tensors themselves.
+    """
+    if get_world_size() == 1:
+        return tensors
+    # One exchange for all features and one for all ids: each has a latency.
+    features = [t for t in tensors if t.is_floating_point()]
+    ids = [t for t in tensors if not t.is_floating_point()]
+    if features:
+        shapes = [t.shape[1:] for t in features]
+        flat = [t.flatten(1).float() for t in features]  # (B, D1), ...
+        rows = _AllRows.apply(torch.cat(flat, dim=1))  # (W * B, D1 + ...)
+        parts = rows.split([s.numel() for s in shapes], dim=1)
+        features = [
+            p.unflatten(1, s) for p, s in zip(parts, shapes, strict=True)
+        ]
+    if ids:
+        ids = torch.cat(all_gather(torch.stack(ids, dim=1))).unbind(dim=1)
+    features, ids = iter(features), iter(ids)
+    return tuple(
+        next(features if t.is_floating_point() else ids) for t in tensors
+    )
+
+
+def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
+    """Collect the pairs of all processes, see :func:`gather_rows`.
 
     Args:
         features (RetrievalFeatures): Of this process, B pairs.
@@ -45,19 +77,19 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
     """
     if get_world_size() == 1:
         return features
-    width = features.image_feats.shape[1]
-    pairs = torch.cat([features.image_feats, features.text_feats], dim=1)
-    pairs = _AllRows.apply(pairs.float())
-    ids = [features.pids]
-    if features.image_ids is not None:
-        ids.append(features.image_ids)
-    ids = torch.cat(all_gather(torch.stack(ids, dim=1)))
+    image_ids = features.image_ids
+    image, text, pids, *image_ids = gather_rows(
+        features.image_feats,
+        features.text_feats,
+        features.pids,
+        *([] if image_ids is None else [image_ids]),
+    )
     return replace(
         features,
-        image_feats=pairs[:, :width],
-        text_feats=pairs[:, width:],
-        pids=ids[:, 0],
-        image_ids=None if features.image_ids is None else ids[:, 1],
+        image_feats=image,
+        text_feats=text,
+        pids=pids,
+        image_ids=image_ids[0] if image_ids else None,
         pid_range=None,
         image_tokens=None,
         mlm_text_tokens=None,

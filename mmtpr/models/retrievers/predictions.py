@@ -1,4 +1,4 @@
-"""Putting what a model predicts on samples."""
+"""Assignment of predictions to samples."""
 
 from collections.abc import Mapping, Sequence
 

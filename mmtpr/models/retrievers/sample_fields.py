@@ -1,4 +1,4 @@
-"""Facts of samples as tensors."""
+"""Ids and attributes of samples, collected into tensors."""
 
 from collections.abc import Sequence
 

@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmtpr.models.encoders.contract import DualEncoder, check_encoder
 from mmtpr.models.losses import RetrievalFeatures, RetrievalLoss
+from mmtpr.models.temperature import bounded_scale
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .gather import gather_features
 from .predictions import put_by_kind
 from .sample_fields import sample_ids
-
-_MAX_SCALE = 100.0
 
 
 @MODELS.register_module()
@@ -75,6 +75,7 @@ class TextPersonRetriever(BaseModel):
         super().__init__(data_preprocessor, init_cfg)
         is_module = isinstance(encoder, nn.Module)
         self.encoder = encoder if is_module else MODELS.build(encoder)
+        self._check_encoder()
         self.losses = nn.ModuleDict(
             {
                 name: _build_loss(loss, self.encoder)
@@ -83,6 +84,10 @@ class TextPersonRetriever(BaseModel):
         )
         self.gather = gather
         self._set_temperature(temperature, learn_temperature)
+
+    def _check_encoder(self) -> None:
+        """Check the encoder's contract; retrievers of other kinds differ."""
+        check_encoder(self.encoder, DualEncoder)
 
     def _set_temperature(self, temperature: float | None, learn: bool) -> None:
         if temperature is not None and temperature <= 0:
@@ -109,20 +114,10 @@ class TextPersonRetriever(BaseModel):
             the encoder's.
         """
         if self.temperature is None:
-            return self._bounded(self.encoder.logit_scale)
+            return bounded_scale(self.encoder.logit_scale, self.training)
         if hasattr(self, 'logit_scale'):
-            return self._bounded(self.logit_scale)
+            return bounded_scale(self.logit_scale, self.training)
         return 1 / self.temperature
-
-    def _bounded(self, log_scale: Tensor) -> Tensor:
-        """Scale of at most 100."""
-        if not (self.training and log_scale.requires_grad):
-            return log_scale.exp().clamp(max=_MAX_SCALE)
-        # A bound in the graph would have no gradient: CLIP's own scale, a
-        # hair above 100, would never move.
-        with torch.no_grad():
-            log_scale.clamp_(max=math.log(_MAX_SCALE))
-        return log_scale.exp()
 
     def forward(
         self,
@@ -217,9 +212,16 @@ class TextPersonRetriever(BaseModel):
         if self.gather and any(x.across_processes for x in losses.values()):
             wide = gather_features(features)
         return {
-            f'loss_{name}': loss(wide if loss.across_processes else features)
+            f'loss_{name}': self._apply_loss(
+                loss, wide if loss.across_processes else features
+            )
             for name, loss in losses.items()
         }
+
+    def _apply_loss(
+        self, loss: RetrievalLoss, features: RetrievalFeatures
+    ) -> Tensor:
+        return loss(features)
 
     def _check_pairs(self, inputs, data_samples) -> None:
         if not self.losses:
@@ -247,7 +249,7 @@ class TextPersonRetriever(BaseModel):
             image_feats=image_feats,
             text_feats=text_feats,
             pids=pids.to(device),
-            logit_scale=self.scale(),
+            scale=self.scale(),
             image_ids=image_ids,
             pid_range=(int(pids.min()), int(pids.max())),
             image_tokens=image_tokens,

@@ -25,7 +25,7 @@ def features():
         image_feats=torch.randn(6, 16),
         text_feats=torch.randn(6, 16),
         pids=torch.tensor([0, 0, 1, 2, 2, 3]),
-        logit_scale=20.0,
+        scale=20.0,
         image_ids=torch.tensor([0, 0, 1, 2, 3, 4]),
         pid_range=(0, 3),
         image_tokens=torch.randn(6, 4, 24),

@@ -87,7 +87,7 @@ def test_matching_of_features_that_are_not_finite_is_nan(encoder, features):
     feats = features.text_feats.clone()
     feats[0] = float('nan')
     broken = replace(features, text_embeds=states, text_feats=feats)
-    assert ITMLoss()(broken).isnan()
+    assert ITMLoss()(broken, encoder).isnan()
 
 
 @pytest.fixture(scope='module')
@@ -112,8 +112,7 @@ def features(encoder):
         image_feats=image,
         text_feats=text,
         pids=torch.tensor([0, 1, 1, 2, 3, 4]),
-        logit_scale=1 / encoder.temperature,
-        encoder=encoder,
+        scale=1 / encoder.temperature,
         text_embeds=states,
         text_mask=mask,
         keys_values=encoder.image_keys_values(embeds),
@@ -131,12 +130,12 @@ def test_matching_is_the_mean_over_one_right_and_two_wrong(
 ):
     loss = ITMLoss(label_smoothing=smoothing)
     torch.manual_seed(5)
-    found = loss(features)
+    found = loss(features, encoder)
     torch.manual_seed(5)
     pictures, captions, _ = hard_negatives(
         features.image_feats,
         features.text_feats,
-        features.logit_scale,
+        features.scale,
         features.pids,
     )
     expected = []
@@ -167,7 +166,7 @@ def test_matching_of_one_person_has_only_right_pairs(encoder, features):
         features.text_embeds, features.text_mask, features.keys_values
     )
     expected = -encoder.match(fused).log_softmax(1)[:, 1].mean()
-    torch.testing.assert_close(ITMLoss()(same), expected)
+    torch.testing.assert_close(ITMLoss()(same, encoder), expected)
 
 
 @pytest.fixture
@@ -199,7 +198,7 @@ def test_contrast_and_matching_of_attributes(encoder, features, attributes):
         attributes.tokens, attributes.mask, True
     )
     image = F.normalize(features.image_feats, dim=1)
-    logits = features.logit_scale * image @ F.normalize(feats, dim=1).t()
+    logits = features.scale * image @ F.normalize(feats, dim=1).t()
     expected = sum(
         entropy(logits[:, 2 * a : 2 * a + 2], labels[:, a]) for a in range(3)
     )
@@ -217,7 +216,7 @@ def test_contrast_and_matching_of_attributes(encoder, features, attributes):
             embeds[rows], attributes.mask[rows], features.keys_values
         )
         expected += entropy(encoder.match(fused), fits[:, column])
-    found = attributes.matching(features, embeds, fits)
+    found = attributes.matching(features, encoder, embeds, fits)
     torch.testing.assert_close(found, expected / 6)
 
 
@@ -234,7 +233,7 @@ def test_hidden_words_meet_pictures_they_fit(
     monkeypatch.setattr(module, spy)
     labels = features.attributes
     for _ in range(10):
-        assert attributes(features).isfinite()
+        assert attributes(features, encoder).isfinite()
         # The last sentence fits no picture of the batch.
         used = (seen['labels'] != -100).any(1)
         assert used.tolist() == [True] * 5 + [False]
@@ -248,20 +247,24 @@ def test_hidden_words_meet_pictures_they_fit(
         assert (hidden[hidden >= 0] == tokens[hidden >= 0]).all()
 
 
-def test_what_is_missing_is_named(features, attributes):
+def test_what_is_missing_is_named(encoder, features, attributes):
     without = replace(features, attributes=None)
     with pytest.raises(ValueError, match=r'3 attributes.*have none.*"label"'):
-        attributes(without)
+        attributes(without, encoder)
     with pytest.raises(ValueError, match='have 2'):
-        attributes(replace(features, attributes=torch.zeros(6, 2).long()))
+        attributes(
+            replace(features, attributes=torch.zeros(6, 2).long()), encoder
+        )
     with pytest.raises(ValueError, match='MaskBertTokens'):
-        CrossModalMLMLoss()(replace(features, mlm_labels=None))
+        CrossModalMLMLoss()(replace(features, mlm_labels=None), encoder)
     plain = RetrievalFeatures(
         features.image_feats, features.text_feats, features.pids
     )
     for loss in (ITMLoss(), CrossModalMLMLoss(), attributes):
         with pytest.raises(TypeError, match='CrossModalPersonRetriever'):
-            loss(plain)
+            loss(plain, encoder)
+        with pytest.raises(TypeError, match='needs a cross encoder'):
+            loss(features)
 
 
 def test_wrong_arguments(tmp_path):

@@ -1,12 +1,10 @@
 """Batches of composed retrieval, and those of several processes."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from mmtpr.models.necks import QueryFeatures, TargetFeatures
-from mmtpr.models.retrievers import composed_batch
+from mmtpr.models.retrievers import composed_batch, gather
 from mmtpr.models.retrievers.composed_batch import (
     check_several_ids,
     count_cut,
@@ -33,24 +31,10 @@ def test_one_process_keeps_its_triplets():
 
 
 def test_features_of_all_processes_come_back_in_form(monkeypatch):
-    """The other process has the same triplets, negated, under other ids."""
-
-    def fake(features):
-        both = {
-            name: torch.cat([value, -value])
-            for name, value in (
-                ('image_feats', features.image_feats),
-                ('text_feats', features.text_feats),
-            )
-        }
-        return replace(
-            features,
-            pids=torch.cat([features.pids, features.pids + 9]),
-            **both,
-        )
-
-    monkeypatch.setattr(composed_batch, 'get_world_size', lambda: 2)
-    monkeypatch.setattr(composed_batch, 'gather_features', fake)
+    """The other process has the same triplets, negated, and negated ids."""
+    for module in (gather, composed_batch):
+        monkeypatch.setattr(module, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(gather, 'all_gather', lambda rows: [rows, -rows])
     query, target, ids = triplets()
     wide_query, wide_target, wide_ids = gather_triplets(query, target, ids)
     for got, wanted in (
@@ -60,7 +44,7 @@ def test_features_of_all_processes_come_back_in_form(monkeypatch):
         (wide_target.raw, target.raw),
     ):
         torch.testing.assert_close(got, torch.cat([wanted, -wanted]))
-    assert wide_ids.tolist() == [0, 1, 2, 9, 10, 11]
+    assert wide_ids.tolist() == [0, 1, 2, 0, -1, -2]
 
 
 def test_equal_ids_have_nothing_to_tell_apart():

@@ -75,3 +75,21 @@ def test_a_process_may_have_one_group_if_another_has_a_second(runs):
     _check_equal(two, one)
     for run in runs:
         assert run['refusal'].startswith('All 8 samples of this batch have')
+
+
+def test_rows_of_any_shape_come_back_in_their_order(monkeypatch):
+    from mmtpr.models.retrievers import gather
+
+    monkeypatch.setattr(gather, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(gather, 'all_gather', lambda rows: [rows, rows + 1])
+    ids, more = torch.arange(3), torch.arange(3) + 7
+    vectors, tokens = torch.randn(3, 4), torch.randn(3, 5, 2).double()
+    tokens.requires_grad_()
+    got = gather.gather_rows(ids, vectors, more, tokens)
+    for wide, own in zip(got, (ids, vectors, more, tokens), strict=True):
+        own = own if own.dtype == torch.long else own.float()
+        assert wide.dtype == own.dtype
+        torch.testing.assert_close(wide, torch.cat([own, own + 1]))
+    # The gradient is that of the own rows, times the number of processes.
+    got[3].sum().backward()
+    assert torch.equal(tokens.grad, torch.full_like(tokens, 2.0))

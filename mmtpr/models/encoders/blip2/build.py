@@ -154,7 +154,7 @@ def create_blip2(config: Any, ln_vision_eps: float) -> nn.Module:
 
 
 def is_file_name(pretrained: str | PathLike) -> bool:
-    """Whether weights are a file, not a folder or a name of the hub.
+    """Tell whether weights are a file, not a folder or a hub name.
 
     Args:
         pretrained (str | PathLike): What the user named.

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtpr.models.freezing import frozen_layers, rest_frozen
 from mmtpr.registry import MODELS
 
 from ..input_checks import check_bert_length, check_image_size
 from .build import blip2_config, picture_size
-from .parts import freeze, rest_frozen, set_grad_checkpointing
+from .parts import PARTS, freeze_parts, set_grad_checkpointing
 from .weights import create_with_weights
 
 
@@ -90,7 +91,7 @@ class BLIP2Encoder(nn.Module):
         start = torch.tensor(float(temperature)) if own is None else own
         self.temperature = nn.Parameter(start.clone(), learn_temperature)
         self._describe(config, image_size)
-        self.frozen = freeze(self.blip2, frozen, vision_dtype)
+        self.frozen = freeze_parts(self.blip2, frozen, vision_dtype)
         if grad_checkpointing:
             self.set_grad_checkpointing()
 
@@ -114,7 +115,7 @@ class BLIP2Encoder(nn.Module):
         set_grad_checkpointing(self.blip2, enable)
 
     def train(self, mode: bool = True) -> 'BLIP2Encoder':
-        """Set the mode; parts in which nothing trains stay in evaluation.
+        """Set the mode; frozen parts stay in evaluation, adapters do not.
 
         Args:
             mode (bool): Whether to train. Defaults to True.
@@ -123,7 +124,7 @@ class BLIP2Encoder(nn.Module):
             BLIP2Encoder: Itself.
         """
         super().train(mode)
-        rest_frozen(self.blip2, self.frozen)
+        rest_frozen(frozen_layers(self.blip2, PARTS, self.frozen))
         return self
 
     def encode_vision(self, images: Tensor) -> Tensor:

@@ -8,12 +8,13 @@ from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from torch import Tensor, nn
 
+from mmtpr.models.freezing import freeze, frozen_layers, rest_frozen
 from mmtpr.registry import MODELS
 
 from ..input_checks import check_image_size
 from . import token_features as towers
 from .build import create_clip, model_config, set_activation, set_image_size
-from .parts import freeze, rest_frozen
+from .parts import PARTS, freeze_unused
 from .pos_embed import set_resnet_size
 from .pseudo_words import encode_with_words, token_embedding
 from .weights import find_weights, fits, load_clip_weights
@@ -94,7 +95,8 @@ class OpenCLIPEncoder(nn.Module):
         self.clip = create_clip(config)
         self._load(size, weights, (interpolation, antialias, pretrained_size))
         self._describe(config['embed_dim'], token_projection)
-        self.frozen = freeze(self.clip, frozen)
+        self.frozen = freeze(self.clip, PARTS, frozen)
+        freeze_unused(self.clip)
         if grad_checkpointing:
             self.clip.set_grad_checkpointing(True)
 
@@ -161,7 +163,7 @@ class OpenCLIPEncoder(nn.Module):
         self.clip.set_grad_checkpointing(enable)
 
     def train(self, mode: bool = True) -> 'OpenCLIPEncoder':
-        """Set the mode; frozen parts stay in evaluation mode.
+        """Set the mode; frozen parts stay in evaluation, adapters do not.
 
         Args:
             mode (bool): Whether to train. Defaults to True.
@@ -170,7 +172,7 @@ class OpenCLIPEncoder(nn.Module):
             OpenCLIPEncoder: Itself.
         """
         super().train(mode)
-        rest_frozen(self.clip, self.frozen)
+        rest_frozen(frozen_layers(self.clip, PARTS, self.frozen))
         return self
 
     def encode_image(

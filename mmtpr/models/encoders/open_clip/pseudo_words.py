@@ -150,7 +150,7 @@ def encode_with_words(
 
 
 def _pool_type(text: nn.Module) -> str | None:
-    """How the tower pools; a flat CLIP has its own name for it."""
+    """Find the pooling of the tower; a flat CLIP names it otherwise."""
     own = getattr(text, 'text_pool_type', None)
     return own or getattr(text, 'pool_type', None)
 
@@ -160,7 +160,7 @@ def _has_class_token(text: nn.Module) -> bool:
 
 
 def _is_causal(text: nn.Module) -> bool:
-    """Whether nothing behind EOT has a part in the feature."""
+    """Tell whether nothing behind EOT has a part in the feature."""
     return (
         getattr(text, 'attn_mask', None) is not None
         and not getattr(text, 'use_pad_mask', False)

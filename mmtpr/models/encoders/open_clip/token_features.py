@@ -25,7 +25,7 @@ def image_width(visual: nn.Module) -> int:
 
 
 def projects_tokens(visual: nn.Module) -> bool:
-    """Whether the tower's projection can be applied to single tokens.
+    """Tell whether the tower's projection applies to single tokens.
 
     Args:
         visual (nn.Module): Image tower.

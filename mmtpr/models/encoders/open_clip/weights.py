@@ -143,7 +143,7 @@ def read_weights(path: str | PathLike) -> ClipWeights:
 
 
 def _prefix(state: dict[str, Tensor], path: str) -> str:
-    """What stands before ``visual.`` in the names."""
+    """Find the prefix before ``visual.`` in the names."""
     found = {k[: k.index('visual.')] for k in state if 'visual.' in k}
     if len(found) > 1:
         raise ValueError(
@@ -213,7 +213,7 @@ def load_clip_weights(
 
 
 def fits(clip: nn.Module, weights: ClipWeights) -> bool:
-    """Whether all shapes agree with the model as it is.
+    """Tell whether all shapes agree with the model as it is.
 
     Args:
         clip (nn.Module): Model of open_clip.

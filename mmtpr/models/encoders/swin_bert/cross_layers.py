@@ -1,4 +1,4 @@
-"""What transformers' BERT cannot express: cross-attention to another width.
+"""Cross layers of BERT that attend to images of another width.
 
 A decoder layer of transformers keeps keys and values as wide as the text, and
 how it takes ready-made ones differs from version to version. Here the parts of
@@ -85,7 +85,7 @@ def _split(states: Tensor, heads: int) -> Tensor:
 
 
 def attention_bias(mask: Tensor, dtype: Any) -> Tensor:
-    """What is added to attention logits.
+    """Turn a mask into a bias that is added to attention logits.
 
     Args:
         mask (Tensor): 1 where a token counts, of shape (K, L).

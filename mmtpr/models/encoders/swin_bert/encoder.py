@@ -1,6 +1,6 @@
 """Swin and BERT as a cross-modal encoder: APTM, Filtering-WoRA."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from os import PathLike
 from typing import Any
 
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmtpr.models.freezing import freeze
 from mmtpr.registry import MODELS
 
+from ..contract import KeysValues
 from ..input_checks import check_bert_tokens, check_image_size
 from .build import (
     build_bert,
@@ -19,9 +21,6 @@ from .build import (
 )
 from .cross_layers import attention_bias, run_cross_layers, text_layer
 from .weights import load_bert, load_swin, load_whole
-
-#: Keys and values of pictures, one pair for each cross layer.
-KeysValues = list[tuple[Tensor, Tensor]]
 
 
 @MODELS.register_module()
@@ -195,7 +194,7 @@ class SwinBertEncoder(nn.Module):
         return (features, hidden) if return_tokens else features
 
     def text_mask(self, tokens: Tensor) -> Tensor:
-        """Where tokens count.
+        """Mark the tokens that count.
 
         Args:
             tokens (Tensor): Token ids of shape (K, L).
@@ -211,13 +210,13 @@ class SwinBertEncoder(nn.Module):
         return self.bert.bert.encoder.layer[self.fusion_layer :]
 
     def image_keys_values(self, image_embeds: Tensor) -> KeysValues:
-        """What the cross layers read of pictures.
+        """Compute keys and values that the cross layers read of images.
 
         Args:
             image_embeds (Tensor): Tokens of shape (M, N, image_token_width).
 
         Returns:
-            list[tuple[Tensor, Tensor]]: Keys and values for each cross layer,
+            KeysValues: Keys and values for each cross layer,
             of shape (M, heads, N, text_token_width / heads).
         """
         return [
@@ -254,7 +253,7 @@ class SwinBertEncoder(nn.Module):
         Args:
             text_embeds (Tensor): States of captions, of shape (P, L, Wt).
             text_mask (Tensor): 1 where a token counts, of shape (P, L).
-            keys_values (list[tuple[Tensor, Tensor]]): Of P pictures, see
+            keys_values (KeysValues): Of P pictures, see
                 :meth:`image_keys_values`.
             only_first (bool): Whether only [CLS] is wanted, all that
                 :meth:`match` reads, which saves most of the last layer.
@@ -292,6 +291,27 @@ class SwinBertEncoder(nn.Module):
             Tensor: Logits of shape (..., vocab_size).
         """
         return self.bert.cls(fused)
+
+    def freeze_unused(self, used: Collection[str]) -> None:
+        """Freeze what serves none of the uses that losses make of it.
+
+        Args:
+            used (Collection[str]): Of ``'match'``, ``'words'``,
+                ``'features'`` and ``'temperature'``.
+        """
+        layers = range(self.fusion_layer, len(self.bert.bert.encoder.layer))
+        indices = '|'.join(map(str, layers))
+        serves = {
+            r'itm_head': {'match'},
+            # Word embeddings are tied to this head, but named before it: they
+            # serve all captions and train on.
+            r'bert\.cls': {'words'},
+            rf'bert\.bert\.encoder\.layer\.({indices})': {'match', 'words'},
+            r'(image|text)_projection': {'features'},
+            r'temperature': {'temperature'},
+        }
+        idle = [name for name, uses in serves.items() if not uses & {*used}]
+        freeze(self, {'idle': idle}, 'idle')
 
     def forward(
         self, images: Tensor | None = None, tokens: Tensor | None = None

@@ -265,7 +265,9 @@ def test_wora_starts_as_the_model_and_trains_inside_a_frozen_tower(batch):
         optim.update_params(loss)
     assert losses[-1] < losses[0]
     tower = encoder.blip2.vision_model.encoder
+    # transformers recomputes activations in training mode only.
     assert tower.training
+    assert all(layer.training for layer in tower.layers)
     assert tower.layers[0].self_attn.qkv.lora_B.abs().max() > 0
 
 
