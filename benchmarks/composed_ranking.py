@@ -26,8 +26,6 @@ import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from ranking import status
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmtpr.evaluation import ComposedRetrievalMetric, topk_similarity
 
 QUERIES, GALLERY, TOKENS, DIM, TOPK = 2202, 20510, 32, 256, 6

@@ -10,7 +10,6 @@ captions, once with the pictures and captions as they are and once with
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,8 +19,6 @@ import numpy as np
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmtpr.registry import DATASETS, MODELS
 

@@ -21,8 +21,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmtpr.filtering import relevance_rank
 
 PAIRS, TOKENS, DIM, BANK = 2000, 32, 256, 10000

@@ -18,8 +18,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from mmtpr.evaluation import rank_features, rank_metrics
 
 # queries, gallery, persons, vectors per item (None: a ready matrix), k

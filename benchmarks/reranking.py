@@ -17,13 +17,9 @@ or all of full length, so that nothing is gained by leaving out padding.
 
 import argparse
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmtpr.evaluation import PairScorer
 from mmtpr.models.retrievers import CrossModalPersonRetriever

@@ -23,13 +23,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mmengine.config import Config, ConfigDict
+
+from mmtpr.utils import atomic_write, read_json
+
 ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmengine.config import Config, ConfigDict  # noqa: E402
-
-from mmtpr.utils import atomic_write, read_json  # noqa: E402
 
 TOY = ROOT / 'configs' / 'toy'
 PRETRAININGS = ('unfiltered', 'filtered')

@@ -21,13 +21,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmengine.config import Config
+
+from mmtpr.utils import atomic_write, read_json
+
 ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmengine.config import Config  # noqa: E402
-
-from mmtpr.utils import atomic_write, read_json  # noqa: E402
 
 OUT = Path('work_dirs/demo')
 PRETRAIN = 'configs/toy/pretrain_toy.py'

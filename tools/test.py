@@ -3,28 +3,25 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
+import mmengine
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
 
-import mmengine  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.dist import is_main_process  # noqa: E402
-from mmengine.evaluator import DumpResults  # noqa: E402
-
-import mmtpr  # noqa: E402, F401
-from mmtpr.checkpoints.spared_files import spare_pretrained  # noqa: E402
-from mmtpr.engine import launch  # noqa: E402
-from mmtpr.models.build import read  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
-from mmtpr.utils.outputs import (  # noqa: E402
+import mmtpr  # noqa: F401
+from mmtpr.checkpoints.spared_files import spare_pretrained
+from mmtpr.engine import launch
+from mmtpr.models.build import read
+from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.outputs import (
     add_allow_partial,
     add_overwrite,
     check_output,
 )
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PICKLES = ('.pkl', '.pickle')
 

@@ -3,19 +3,16 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
+from mmengine.config import Config
+
+import mmtpr  # noqa: F401
+from mmtpr.engine import launch
+from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.resume import find_resume_checkpoint
+
 ROOT = Path(__file__).resolve().parents[1]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmengine.config import Config  # noqa: E402
-
-import mmtpr  # noqa: E402, F401
-from mmtpr.engine import launch  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
-from mmtpr.utils.resume import find_resume_checkpoint  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

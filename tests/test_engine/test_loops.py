@@ -1,19 +1,11 @@
 """Re-ranking and attributes through a runner."""
 
-import sys
 from pathlib import Path
 
 import pytest
+import rerank_worker as worker
 import torch
 from mmengine.registry import DATASETS
-
-from mmtpr.evaluation import FusedScores, attribute_metrics, rank_reranked
-from mmtpr.evaluation.metrics.ranking_file import read_ranking
-from mmtpr.testing import tiny_swin_bert_cfg
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import rerank_worker as worker
 from rerank_worker import (
     PROMPTS,
     AttributePictures,
@@ -22,7 +14,11 @@ from rerank_worker import (
     set_of,
 )
 
-sys.path.pop(0)
+from mmtpr.evaluation import FusedScores, attribute_metrics, rank_reranked
+from mmtpr.evaluation.metrics.ranking_file import read_ranking
+from mmtpr.testing import tiny_swin_bert_cfg
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def plain_scores(model, samples, topk):
@@ -93,7 +89,7 @@ def test_no_candidates_beyond_the_gallery(tmp_path):
 @pytest.mark.dist
 def test_any_number_of_processes_gives_the_same(tmp_path, run_processes):
     """Re-ranking and attributes, to the bit, on uneven kernels."""
-    script = Path(__file__).with_name('rerank_worker.py')
+    script = ROOT / 'tests/helpers/rerank_worker.py'
     one = run_processes(script, 1, tmp_path / 'one')
     assert run_processes(script, 2, tmp_path / 'two') == one
     assert run_processes(script, 3, tmp_path / 'three') == one

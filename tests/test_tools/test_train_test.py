@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from toy_parts import toy_config
 
 from mmtpr.testing import shrink_config, write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY_PARTS = ROOT / 'tests/test_engine'
+TOY_PARTS = ROOT / 'tests/helpers'
 
 
 def start(*args, cwd, env=None):
@@ -256,9 +257,6 @@ def test_mistakes_of_the_command_line(tmp_path, monkeypatch):
 
 
 def test_non_finite_loss_ends_with_one_message(tmp_path, monkeypatch):
-    sys.path.insert(0, str(TOY_PARTS))
-    from toy_parts import toy_config
-
     errors = []
     monkeypatch.setattr(
         'mmtpr.engine.launch.print_log', lambda text, **_: errors.append(text)

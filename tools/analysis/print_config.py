@@ -2,16 +2,13 @@
 """Print a config as it is after composition and overrides."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from mmengine.config import DictAction
+
+from mmtpr.engine import launch
+
 ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmengine.config import DictAction  # noqa: E402
-
-from mmtpr.engine import launch  # noqa: E402
 
 
 def main() -> None:

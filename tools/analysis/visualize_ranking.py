@@ -10,20 +10,17 @@ From a config and a checkpoint, which are tested first, or from the file that
 
 import argparse
 import random
-import sys
 import tempfile
 from pathlib import Path
 
+from mmengine.config import Config, DictAction
+
+from mmtpr.engine import launch
+from mmtpr.evaluation import read_ranking
+from mmtpr.utils.errors import LaunchError
+from mmtpr.visualization import draw_rankings, save_png
+
 ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmengine.config import Config, DictAction  # noqa: E402
-
-from mmtpr.engine import launch  # noqa: E402
-from mmtpr.evaluation import read_ranking  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
-from mmtpr.visualization import draw_rankings, save_png  # noqa: E402
 
 SELECTIONS = ('first', 'random', 'best', 'worst')
 METRICS = ('PersonRetrievalMetric', 'ComposedRetrievalMetric')

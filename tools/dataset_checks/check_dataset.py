@@ -14,21 +14,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir() and str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+from mmengine.config import Config, DictAction
 
-from mmengine.config import Config, DictAction  # noqa: E402
-
-from mmtpr.datasets.checks import (  # noqa: E402
+from mmtpr.datasets.checks import (
     check_config,
     count_differences,
     count_problems,
     findings_of,
 )
-from mmtpr.utils import atomic_write  # noqa: E402
+from mmtpr.utils import atomic_write
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

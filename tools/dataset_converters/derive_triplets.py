@@ -15,22 +15,17 @@ alike; where people change clothes, --same-person takes pictures of one.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-import mmtpr  # noqa: E402, F401
-from mmtpr.datasets import TextPersonDataset  # noqa: E402
-from mmtpr.datasets.annotations.records import PersonRecord  # noqa: E402
-from mmtpr.datasets.triplet_derivation.derive import (  # noqa: E402
+import mmtpr  # noqa: F401
+from mmtpr.datasets import TextPersonDataset
+from mmtpr.datasets.annotations.records import PersonRecord
+from mmtpr.datasets.triplet_derivation.derive import (
     derive_queries,
     derive_triplets,
 )
-from mmtpr.utils import atomic_write, launch  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
+from mmtpr.utils import atomic_write, launch
+from mmtpr.utils.errors import LaunchError
 
 
 def parse_args() -> argparse.Namespace:

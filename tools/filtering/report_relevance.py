@@ -7,23 +7,20 @@ with the best and the worst pairs, and prints a table of thresholds.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+
+import mmtpr  # noqa: F401
+from mmtpr.filtering import load_scores, report, setup
+from mmtpr.filtering.pictures import plot_histograms, plot_pairs
+from mmtpr.filtering.scores import RelevanceScores
+from mmtpr.structures.pairs import Pairs, dataset_name
+from mmtpr.utils import atomic_write, launch
+from mmtpr.utils.errors import LaunchError
+
 ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmengine.config import DictAction  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-
-import mmtpr  # noqa: E402, F401
-from mmtpr.filtering import load_scores, report, setup  # noqa: E402
-from mmtpr.filtering.pictures import plot_histograms, plot_pairs  # noqa: E402
-from mmtpr.filtering.scores import RelevanceScores  # noqa: E402
-from mmtpr.structures.pairs import Pairs, dataset_name  # noqa: E402
-from mmtpr.utils import atomic_write, launch  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,29 +13,26 @@ command is given again. Several processes:
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.dist import get_dist_info, init_dist
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+import mmtpr  # noqa: F401
+from mmtpr.engine import launch
+from mmtpr.filtering import sample_bank, setup
+from mmtpr.filtering.run import describe_run, run_scoring
+from mmtpr.filtering.scorer import RetrieverScorer
+from mmtpr.models.build import build_model
+from mmtpr.utils.config_parts import build_pipeline, find_pipeline
+from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.fingerprint import scorer_fingerprint
+from mmtpr.utils.outputs import add_allow_partial
+
 ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmengine.config import Config, DictAction  # noqa: E402
-from mmengine.device import get_device  # noqa: E402
-from mmengine.dist import get_dist_info, init_dist  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
-from mmengine.registry import init_default_scope  # noqa: E402
-
-import mmtpr  # noqa: E402, F401
-from mmtpr.engine import launch  # noqa: E402
-from mmtpr.filtering import sample_bank, setup  # noqa: E402
-from mmtpr.filtering.run import describe_run, run_scoring  # noqa: E402
-from mmtpr.filtering.scorer import RetrieverScorer  # noqa: E402
-from mmtpr.models.build import build_model  # noqa: E402
-from mmtpr.utils.config_parts import build_pipeline, find_pipeline  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
-from mmtpr.utils.fingerprint import scorer_fingerprint  # noqa: E402
-from mmtpr.utils.outputs import add_allow_partial  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

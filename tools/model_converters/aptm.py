@@ -14,24 +14,18 @@ masks and positions, which a model computes, are not in it.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
-from mmtpr.converters.command_line import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters.command_line import (
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.converters.keys.aptm import (  # noqa: E402
+from mmtpr.converters.keys.aptm import (
     export_aptm,
     import_aptm,
 )
-from mmtpr.engine import launch  # noqa: E402
+from mmtpr.engine import launch
 
 THEIRS = 'APTM or X-VLM', 'Filtering-WoRA'
 OURS = 'mmtpr cross-modal retrieval', 'mmtpr with adapters'

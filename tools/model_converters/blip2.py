@@ -12,27 +12,21 @@ With --export it has LAVIS' names under "model"; its head that writes captions
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
-from mmtpr.converters.command_line import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters.command_line import (
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.converters.keys.blip2 import (  # noqa: E402
+from mmtpr.converters.keys.blip2 import (
     ConvertedBlip2,
     convert_lavis,
     export_lavis,
     is_lavis,
 )
-from mmtpr.engine import launch  # noqa: E402
-from mmtpr.models.encoders.blip2.weights import find_state  # noqa: E402
+from mmtpr.engine import launch
+from mmtpr.models.encoders.blip2.weights import find_state
 
 ENCODER, HEAD = 'encoder.', 'head.reasoning.'
 

@@ -16,21 +16,17 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
+import torch
+from safetensors.torch import save
 
-import torch  # noqa: E402
-from safetensors.torch import save  # noqa: E402
-
-from mmtpr.converters.adapted_models import (  # noqa: E402
+from mmtpr.converters.adapted_models import (
     add_model_options,
     load_named,
     without_heads,
 )
-from mmtpr.models.adapters import peft_adapter, remove_adapters  # noqa: E402
-from mmtpr.utils import atomic_write  # noqa: E402
-from mmtpr.utils.outputs import add_overwrite, check_output  # noqa: E402
+from mmtpr.models.adapters import peft_adapter, remove_adapters
+from mmtpr.utils import atomic_write
+from mmtpr.utils.outputs import add_overwrite, check_output
 
 PEFT_WEIGHTS, PEFT_CONFIG = 'adapter_model.safetensors', 'adapter_config.json'
 

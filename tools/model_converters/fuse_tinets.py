@@ -10,18 +10,13 @@ with as many ``tinets``, in this order, loads the result.
 import argparse
 import re
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
+import torch
 
-import torch  # noqa: E402
-
-from mmtpr.checkpoints import read_checkpoint  # noqa: E402
-from mmtpr.utils import atomic_write  # noqa: E402
-from mmtpr.utils.errors import LaunchError  # noqa: E402
-from mmtpr.utils.outputs import add_overwrite, check_output  # noqa: E402
+from mmtpr.checkpoints import read_checkpoint
+from mmtpr.utils import atomic_write
+from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.outputs import add_overwrite, check_output
 
 TINET = re.compile(r'query\.tinets\.(\d+)\.(.+)')
 

@@ -10,21 +10,15 @@ mmtpr.OpenCLIPEncoder. With --export it is a checkpoint of IRRA's release.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
-from mmtpr.converters import irra_map, loss_names, with_scale  # noqa: E402
-from mmtpr.converters.command_line import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters import irra_map, loss_names, with_scale
+from mmtpr.converters.command_line import (
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.engine import launch  # noqa: E402
+from mmtpr.engine import launch
 
 
 def parse_args() -> argparse.Namespace:

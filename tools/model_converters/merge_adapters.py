@@ -14,31 +14,26 @@ are what they were before.
 
 import argparse
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
+import torch
+from torch import nn
+from torch.nn import functional as F
 
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-
-from mmtpr.checkpoints.function_facts import (  # noqa: E402
+from mmtpr.checkpoints.function_facts import (
     FACTS,
     function_facts,
 )
-from mmtpr.checkpoints.plain import to_plain  # noqa: E402
-from mmtpr.converters.adapted_models import (  # noqa: E402
+from mmtpr.checkpoints.plain import to_plain
+from mmtpr.converters.adapted_models import (
     add_model_options,
     greatest_gap,
     load_named,
     probe,
     without_heads,
 )
-from mmtpr.models.adapters import merge_adapters, named_adapters  # noqa: E402
-from mmtpr.utils import atomic_write  # noqa: E402
-from mmtpr.utils.outputs import add_overwrite, check_output  # noqa: E402
+from mmtpr.models.adapters import merge_adapters, named_adapters
+from mmtpr.utils import atomic_write
+from mmtpr.utils.outputs import add_overwrite, check_output
 
 
 def parse_args() -> argparse.Namespace:

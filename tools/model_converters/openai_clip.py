@@ -10,22 +10,16 @@ a converted file is for load_from, with positions in the size of the pictures.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
-from mmtpr.converters import openai_map  # noqa: E402
-from mmtpr.converters.command_line import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters import openai_map
+from mmtpr.converters.command_line import (
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.engine import launch  # noqa: E402
-from mmtpr.models.encoders.open_clip.pos_embed import resize_positions  # noqa: E402
+from mmtpr.engine import launch
+from mmtpr.models.encoders.open_clip.pos_embed import resize_positions
 
 OURS = ('mmtpr text retrieval', 'mmtpr composed retrieval')
 

@@ -11,21 +11,15 @@ mmpretrain's own resizing needs a SciPy older than 1.14.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.checkpoints import expect, read_checkpoint  # noqa: E402
-from mmtpr.converters import resize_windows, swin_map  # noqa: E402
-from mmtpr.converters.command_line import (  # noqa: E402
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters import resize_windows, swin_map
+from mmtpr.converters.command_line import (
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.engine import launch  # noqa: E402
+from mmtpr.engine import launch
 
 BACKBONE = 'backbone.'
 

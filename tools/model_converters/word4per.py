@@ -13,22 +13,16 @@ tools/model_converters/irra.py.
 """
 
 import argparse
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.checkpoints import Checkpoint, expect, read_checkpoint  # noqa: E402
-from mmtpr.converters import export_stage2, import_stage2  # noqa: E402
-from mmtpr.converters.command_line import (  # noqa: E402
+from mmtpr.checkpoints import Checkpoint, expect, read_checkpoint
+from mmtpr.converters import export_stage2, import_stage2
+from mmtpr.converters.command_line import (
     Conversion,
     conversion_parser,
     run_conversion,
 )
-from mmtpr.converters.keys.word4per import ENTRY  # noqa: E402
-from mmtpr.engine import launch  # noqa: E402
+from mmtpr.converters.keys.word4per import ENTRY
+from mmtpr.engine import launch
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,18 +4,11 @@
 python tools/synthesis/write_composed_toy_data.py --out data/toy_composed
 """
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.synthesis import (  # noqa: E402
+from mmtpr.synthesis import (
     ComposedSettings,
     write_composed_toy_data,
 )
-from mmtpr.synthesis.command_line import (  # noqa: E402
+from mmtpr.synthesis.command_line import (
     write_from_command_line,
 )
 

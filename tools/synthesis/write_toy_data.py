@@ -4,15 +4,8 @@
 python tools/synthesis/write_toy_data.py --out data/toy --seed 0
 """
 
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
-if (ROOT / 'mmtpr').is_dir():  # a source tree, installed or not
-    sys.path.insert(0, str(ROOT))
-
-from mmtpr.synthesis import ToySettings, write_toy_data  # noqa: E402
-from mmtpr.synthesis.command_line import (  # noqa: E402
+from mmtpr.synthesis import ToySettings, write_toy_data
+from mmtpr.synthesis.command_line import (
     write_from_command_line,
 )
 

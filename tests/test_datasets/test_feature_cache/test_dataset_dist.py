@@ -9,7 +9,9 @@ from mmtpr.datasets import CachedFeatureDataset
 from mmtpr.datasets.feature_cache import dataset as module
 from mmtpr.testing import write_tiny_cuhk
 
-WORKER = Path(__file__).with_name('cached_features_worker.py')
+ROOT = Path(__file__).resolve().parents[3]
+
+WORKER = ROOT / 'tests/helpers/cached_features_worker.py'
 
 
 @pytest.fixture(scope='module')

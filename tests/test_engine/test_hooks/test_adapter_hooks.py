@@ -1,19 +1,14 @@
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from toy_parts import DropoutRegression, toy_config
 
 from mmtpr.engine import AdapterCheckpointHook, AdapterStatsHook
 from mmtpr.models.adapters import (
     load_adapter_state_dict,
     load_trainable_state_dict,
 )
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from toy_parts import DropoutRegression, toy_config
 
 WORA = dict(type='WoRA', rank=2, alpha=8.0, beta=1.0)
 

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import mmengine.runner.runner as runner_module
@@ -6,8 +5,6 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from toy_parts import toy_config
 
 from mmtpr.utils.resume import find_resume_checkpoint

@@ -1,7 +1,6 @@
 """A run that is stopped and resumed equals one that never stopped."""
 
 import gc
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from torch.utils.data import _utils as data_utils
 from toy_parts import toy_config
 

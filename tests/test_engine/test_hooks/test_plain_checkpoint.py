@@ -1,4 +1,3 @@
-import sys
 from enum import IntEnum
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +8,9 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import OneCycleLR
 from mmengine.runner import Runner
+from toy_parts import toy_config
 
 from mmtpr.engine import PlainCheckpointHook
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from toy_parts import toy_config
 
 
 @pytest.fixture

@@ -1,16 +1,11 @@
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from toy_parts import toy_config
 
 from mmtpr.engine import StrictLoadHook
 from mmtpr.utils.errors import LaunchError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from toy_parts import toy_config
 
 
 def runner_of(tmp_path, state, *, model=None, resume=False, **options):

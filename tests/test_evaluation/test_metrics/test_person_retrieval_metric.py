@@ -14,6 +14,8 @@ from mmtpr.evaluation.metrics.ranking_file import read_ranking
 from mmtpr.registry import METRICS
 from mmtpr.structures import RetrievalDataSample
 
+ROOT = Path(__file__).resolve().parents[3]
+
 pytestmark = pytest.mark.smoke
 
 
@@ -236,7 +238,7 @@ def test_wrong_samples(toy):
 @pytest.mark.dist
 def test_any_number_of_processes_gives_the_same(tmp_path, run_processes):
     """91 samples in 23 batches, on uneven kernels."""
-    script = Path(__file__).with_name('run_test_loop.py')
+    script = ROOT / 'tests/helpers/run_test_loop.py'
     one = run_processes(script, 1, tmp_path / 'one')
     assert run_processes(script, 2, tmp_path / 'two') == one
     assert run_processes(script, 3, tmp_path / 'three') == one

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-WORKER = Path(__file__).with_name('adapter_ddp_worker.py')
+ROOT = Path(__file__).resolve().parents[3]
+
+WORKER = ROOT / 'tests/helpers/adapter_ddp_worker.py'
 
 
 @pytest.mark.dist

@@ -1,11 +1,10 @@
 """What trains of a model with adapters."""
 
 import copy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from adapter_cases import ALL, features
 
 from mmtpr.models.adapters import (
     adapter_state_dict,
@@ -13,12 +12,6 @@ from mmtpr.models.adapters import (
     inject_adapters,
     named_adapters,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from adapter_cases import ALL, features
-
-sys.path.pop(0)
 
 
 class TestFreezing:

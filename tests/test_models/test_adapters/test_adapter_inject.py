@@ -1,10 +1,8 @@
 """Injection into a whole model."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from adapter_cases import ALL, close, features, stir
 from torch import nn
 
 from mmtpr.models.adapters import (
@@ -17,12 +15,6 @@ from mmtpr.models.adapters import (
     merge_adapters,
     named_adapters,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from adapter_cases import ALL, close, features, stir
-
-sys.path.pop(0)
 
 
 class TestInjection:

@@ -1,22 +1,14 @@
 """One adapted linear layer: mathematics and gradients."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from adapter_cases import KINDS, NORMED, definition, make, trained
 from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from mmtpr.models.adapters import DoRALinear, LoRALinear, WoRALinear
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from adapter_cases import KINDS, NORMED, definition, make, trained
-
-sys.path.pop(0)
 
 
 @pytest.mark.parametrize('case', ['a', 'b'])

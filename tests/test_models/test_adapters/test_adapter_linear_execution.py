@@ -2,23 +2,16 @@
 
 import copy
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from adapter_cases import KINDS, definition, make, trained
 from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from mmtpr.models.adapters import LoRALinear, WoRALinear
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from adapter_cases import KINDS, definition, make, trained
-
-sys.path.pop(0)
 
 
 class _LargeTensors(TorchDispatchMode):

@@ -1,21 +1,14 @@
 """One adapted linear layer: merging, saving, copying and moving."""
 
 import copy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from adapter_cases import KINDS, definition, make
 from torch import nn
 from torch.nn import functional as F
 
 from mmtpr.models.adapters import WoRALinear
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from adapter_cases import KINDS, definition, make
-
-sys.path.pop(0)
 
 
 @pytest.mark.parametrize(('kind', 'options'), KINDS)

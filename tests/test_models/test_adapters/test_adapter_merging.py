@@ -1,11 +1,10 @@
 """Merging the adapters of a whole model."""
 
 import copy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from adapter_cases import ALL, close, features, stir
 
 from mmtpr.models.adapters import (
     inject_adapters,
@@ -13,12 +12,6 @@ from mmtpr.models.adapters import (
     named_adapters,
     unmerge_adapters,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from adapter_cases import ALL, close, features, stir
-
-sys.path.pop(0)
 
 
 @pytest.mark.parametrize('kind', ['WoRA', 'DoRA', 'LoRA'])

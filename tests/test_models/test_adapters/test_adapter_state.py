@@ -1,11 +1,10 @@
 """State dicts of a model with adapters, and what loading them says."""
 
 import copy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from adapter_cases import ALL, close, features, stir
 from torch import nn
 
 from mmtpr.models.adapters import (
@@ -17,12 +16,6 @@ from mmtpr.models.adapters import (
     merge_adapters,
     trainable_state_dict,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from adapter_cases import ALL, close, features, stir
-
-sys.path.pop(0)
 
 
 class TestStateDicts:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-WORKER = Path(__file__).with_name('gather_worker.py')
+ROOT = Path(__file__).resolve().parents[3]
+
+WORKER = ROOT / 'tests/helpers/gather_worker.py'
 
 
 def _reference():

@@ -3,24 +3,17 @@
 Usage: rerank_worker.py RANK WORLD_SIZE FOLDER. Rank 0 writes numbers.json.
 """
 
-import sys
 import zlib
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
+from retrieval_worker import main, queries_and_gallery
 
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.testing import TinyCrossModel, disturb_kernels
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'helpers'))
-
-from retrieval_worker import main, queries_and_gallery
-
-sys.path.pop(0)
 
 PROMPTS = [(f'no thing {i}', f'a thing {i}') for i in range(3)]
 NUM_IDS, NUM_QUERIES, NUM_GALLERY = 6, 41, 36

@@ -3,23 +3,15 @@
 Usage: run_test_loop.py RANK WORLD_SIZE FOLDER. Rank 0 writes numbers.json.
 """
 
-import sys
-from pathlib import Path
-
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
+from retrieval_worker import main, queries_and_gallery
 
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.testing import disturb_rows
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'helpers'))
-
-from retrieval_worker import main, queries_and_gallery
-
-sys.path.pop(0)
 
 NUM_IDS, NUM_QUERIES, NUM_GALLERY, TOKENS, DIM = 9, 41, 50, 3, 16
 
