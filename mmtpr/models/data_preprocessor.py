@@ -144,7 +144,7 @@ def _check_same_captions(
 
 def _sizes_message(chosen, index, samples, name: str) -> str:
     """Name one sample for each size."""
-    seen = {}
+    seen: dict = {}
     for value, position in zip(chosen, index, strict=True):
         seen.setdefault(tuple(value.shape), samples[position])
     found = ', '.join(

@@ -1,5 +1,7 @@
 """Multi-head attention whose four projections are separate layers."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,6 +65,11 @@ class AdaptedMultiheadAttention(nn.Module):
 
     #: Keeps torch's transformer layers off the fused path that reads weights.
     _qkv_same_embed_dim = False
+
+    q: Any
+    k: Any
+    v: Any
+    out_proj: Any
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()

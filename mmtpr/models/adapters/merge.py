@@ -1,5 +1,7 @@
 """Merging adapters into the weights of a whole model, and back."""
 
+from typing import Any
+
 from torch import nn
 
 from .attention import AdaptedMultiheadAttention
@@ -81,7 +83,7 @@ def _plain(
                 module._modules[name] = _plain(child, done, merged)
         _drop_load_check(module)
         is_wrapper = getattr(type(module), 'wraps_adapted_module', False)
-        plain = module.module if is_wrapper else module
+        plain: Any = module.module if is_wrapper else module
     done[key] = plain
     return plain
 

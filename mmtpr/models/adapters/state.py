@@ -49,6 +49,7 @@ def adapter_state_dict(model: nn.Module) -> dict[str, Tensor]:
         _join(name, key): parameter.detach()
         for name, adapter in named_adapters(unwrap(model))
         for key, parameter in adapter._parameters.items()
+        if parameter is not None
     }
 
 

@@ -164,7 +164,7 @@ class CrossModalLoss(RetrievalLoss):
     #: Heads of the encoder that the loss trains: 'match', 'words'.
     cross_heads: ClassVar[tuple[str, ...]] = ()
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         features: CrossModalFeatures,
         encoder: CrossEncoder | None = None,
@@ -189,7 +189,7 @@ class CrossModalLoss(RetrievalLoss):
         return self.weight * self.loss(features, encoder)
 
     @abstractmethod
-    def loss(
+    def loss(  # type: ignore[override]
         self, features: CrossModalFeatures, encoder: CrossEncoder
     ) -> Tensor:
         """Compute the loss without its weight.

@@ -32,6 +32,10 @@ class PromptTemplate(nn.Module):
             not have it exactly once, or nothing fits beside the template.
     """
 
+    empty: Tensor
+    prefix: Tensor
+    suffix: Tensor
+
     def __init__(
         self,
         clip: nn.Module,
@@ -52,7 +56,7 @@ class PromptTemplate(nn.Module):
             row = tokenizer([text])
             return row[0, self.start : int(end_positions(clip, row)[0])]
 
-        self.placeholder_id = None
+        self.placeholder_id: int | None = None
         if placeholder is not None:
             self.placeholder_id = _single_id(ids(placeholder), placeholder)
         prefix, suffix = ids(before), ids(after)

@@ -1,6 +1,7 @@
 """Queries of a picture and a sentence by way of pseudo words."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -43,9 +44,11 @@ class PseudoWordQuery(BaseModule):
             does not have it exactly once.
     """
 
+    tinets: Any
+
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Any,
         tinets: dict | Sequence[dict] | None = None,
         template: str = 'a * is , {}',
         placeholder: str = '*',
@@ -68,7 +71,7 @@ class PseudoWordQuery(BaseModule):
         self.register_buffer('prompt', tokenize([prompt]), persistent=False)
 
     def forward(
-        self, encoder: nn.Module, images: Tensor, tokens: Tensor
+        self, encoder: Any, images: Tensor, tokens: Tensor
     ) -> QueryFeatures:
         """Make queries.
 
@@ -84,7 +87,7 @@ class PseudoWordQuery(BaseModule):
         return self.compose(encoder, encoder.encode_image(images), tokens)
 
     def compose(
-        self, encoder: nn.Module, image_feats: Tensor, tokens: Tensor
+        self, encoder: Any, image_feats: Tensor, tokens: Tensor
     ) -> QueryFeatures:
         """Make queries of image features.
 
@@ -110,7 +113,7 @@ class PseudoWordQuery(BaseModule):
             rows.update((f'tinet{i}', part) for i, part in enumerate(parts))
         return QueryFeatures(fused, fused, rows, cut)
 
-    def prompts(self, encoder: nn.Module, image_feats: Tensor) -> list[Tensor]:
+    def prompts(self, encoder: Any, image_feats: Tensor) -> list[Tensor]:
         """Encode the prompt followed by each picture's pseudo words.
 
         Args:
@@ -153,9 +156,7 @@ class EncoderQuery(BaseModule):
         init_cfg (dict, optional): Initialization config.
     """
 
-    def __init__(
-        self, encoder: nn.Module, init_cfg: dict | None = None
-    ) -> None:
+    def __init__(self, encoder: Any, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if not hasattr(encoder, 'encode_query'):
             raise TypeError(
@@ -165,7 +166,7 @@ class EncoderQuery(BaseModule):
             )
 
     def forward(
-        self, encoder: nn.Module, images: Tensor, tokens: Tensor
+        self, encoder: Any, images: Tensor, tokens: Tensor
     ) -> QueryFeatures:
         """Make queries.
 

@@ -1,5 +1,7 @@
 """The gallery side: one vector or several for each picture."""
 
+from typing import Any
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -20,14 +22,12 @@ class PooledTarget(BaseModule):
         init_cfg (dict, optional): Initialization config.
     """
 
-    def __init__(
-        self, encoder: nn.Module, init_cfg: dict | None = None
-    ) -> None:
+    def __init__(self, encoder: Any, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.raw_dim = encoder.embed_dim
         self.num_tokens = 1
 
-    def forward(self, encoder: nn.Module, images: Tensor) -> TargetFeatures:
+    def forward(self, encoder: Any, images: Tensor) -> TargetFeatures:
         """Embed pictures.
 
         Args:
@@ -65,22 +65,22 @@ class PatchTokens(BaseModule):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Any,
         grid: tuple[int, int] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        self.grid = None if grid is None else tuple(grid)
-        self.num_tokens = grid and self.grid[0] * self.grid[1]
+        self.grid = None if grid is None else (grid[0], grid[1])
+        self.num_tokens = self.grid and self.grid[0] * self.grid[1]
         self.raw_dim = encoder.embed_dim
         self.image_size = encoder.image_size
-        self.projection = nn.Identity()
+        self.projection: nn.Module = nn.Identity()
         if encoder.image_token_width != encoder.embed_dim:
             self.projection = nn.Linear(
                 encoder.image_token_width, encoder.embed_dim, bias=False
             )
 
-    def forward(self, encoder: nn.Module, images: Tensor) -> TargetFeatures:
+    def forward(self, encoder: Any, images: Tensor) -> TargetFeatures:
         """Embed pictures.
 
         Args:
@@ -146,9 +146,7 @@ class EncoderTarget(BaseModule):
         init_cfg (dict, optional): Initialization config.
     """
 
-    def __init__(
-        self, encoder: nn.Module, init_cfg: dict | None = None
-    ) -> None:
+    def __init__(self, encoder: Any, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if not hasattr(encoder, 'encode_target'):
             raise TypeError(
@@ -158,7 +156,7 @@ class EncoderTarget(BaseModule):
         self.raw_dim = encoder.hidden_dim
         self.num_tokens = getattr(encoder, 'num_queries', None)
 
-    def forward(self, encoder: nn.Module, images: Tensor) -> TargetFeatures:
+    def forward(self, encoder: Any, images: Tensor) -> TargetFeatures:
         """Embed pictures.
 
         Args:
