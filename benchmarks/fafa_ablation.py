@@ -98,7 +98,7 @@ def measure(args: argparse.Namespace, seed: int, name: str) -> None:
     best = max(folder.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
     run(
         *('tools/test.py', config, best, '--work-dir', folder / 'test'),
-        *('--out', folder / 'test.json'),
+        *('--overwrite', '--out', folder / 'test.json'),
         log=folder / 'test.log',
     )
 

@@ -93,7 +93,7 @@ def ours(model, data, args):
     scorer = PairScorer(
         model, pair_batch=args.pair_batch, text_batch=args.text_batch
     )
-    return scorer(images, torch.arange(len(images)), ids, mask, index)
+    return scorer(images, ids, mask, index)
 
 
 VARIANTS = {'one query at a time': plain, 'mmtpr': ours}

@@ -13,7 +13,8 @@ Data go to data/toy; weights and logs go to work_dirs. Needs the extra
 
 from pathlib import Path
 
-from demo import (  # first: it makes the package known
+from demo import stages
+from demo_steps import (
     METRICS,
     ROOT,
     Step,
@@ -21,7 +22,6 @@ from demo import (  # first: it makes the package known
     parse_args,
     picture_step,
     run_demo,
-    stages,
     times,
     trained_parameters,
 )
@@ -62,7 +62,8 @@ def training_steps(seed: int) -> list[Step]:
         Step(
             'test_before',
             'Test on unseen people before tuning',
-            f'tools/test.py {PRETRAIN} {weights} --out {OUT}/before.json',
+            f'tools/test.py {PRETRAIN} {weights} --overwrite '
+            f'--out {OUT}/before.json',
         ),
         Step(
             'wora',
@@ -83,7 +84,7 @@ def testing_steps() -> list[Step]:
         Step(
             'test_after',
             'Test the tuned model on the same people',
-            f'tools/test.py {TUNED} {best} --out {OUT}/after.json '
+            f'tools/test.py {TUNED} {best} --overwrite --out {OUT}/after.json '
             f'--cfg-options test_evaluator.save_ranking={OUT}/ranking.json',
         ),
         picture_step(OUT, 'Draw ranked lists'),

@@ -13,7 +13,8 @@ Data go to data/toy and data/toy_composed; weights and logs go to work_dirs.
 
 from pathlib import Path
 
-from demo import (  # first: it makes the package known
+from demo import stages, weights
+from demo_steps import (
     METRICS,
     ROOT,
     Step,
@@ -21,9 +22,7 @@ from demo import (  # first: it makes the package known
     parse_args,
     picture_step,
     run_demo,
-    stages,
     times,
-    weights,
 )
 
 from mmtpr.utils import read_json
@@ -128,17 +127,18 @@ def testing_steps() -> list[Step]:
             'fuse',
             'Join the two TINets',
             f'tools/model_converters/fuse_tinets.py {tinets} '
-            f'--out {OUT}/fused.pth',
+            f'--out {OUT}/fused.pth --overwrite',
         ),
         Step(
             'test_word4per',
             'Test the TINets, beside picture and text alone',
-            f'tools/test.py {FUSED} {OUT}/fused.pth --out {OUT}/word4per.json',
+            f'tools/test.py {FUSED} {OUT}/fused.pth --overwrite '
+            f'--out {OUT}/word4per.json',
         ),
         Step(
             'test_fafa',
             'Test the light FAFA on the same queries',
-            f'tools/test.py {FAFA} {best} --out {OUT}/fafa.json '
+            f'tools/test.py {FAFA} {best} --overwrite --out {OUT}/fafa.json '
             f'--cfg-options test_evaluator.save_ranking={OUT}/ranking.json',
         ),
         picture_step(OUT, 'Draw references, sentences and what FAFA finds'),

@@ -1,6 +1,5 @@
 """The demo: its own functions, and a whole run on next to no data."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -8,22 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import demo
+import demo_steps
 import pytest
 from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope='module')
-def demo():
-    spec = importlib.util.spec_from_file_location(
-        'demo', ROOT / 'tools/demo.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['demo'] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules['demo']
 
 
 def test_stages_find_the_weights_of_the_stage_before():
@@ -55,19 +44,19 @@ def test_tuned_model_trains_text_and_adapts_images():
     )
 
 
-def test_a_failing_step_shows_its_output_and_stops(demo, tmp_path, capsys):
+def test_a_failing_step_shows_its_output_and_stops(tmp_path, capsys):
     script = tmp_path / 'fail.py'
     script.write_text("print('about to'); raise RuntimeError('broken')")
-    run = demo.Demo(out=tmp_path)
+    run = demo_steps.Demo(out=tmp_path)
     with pytest.raises(SystemExit, match=r'its output is in .*fail\.log'):
-        run.run(demo.Step('fail', 'Fail', str(script)))
+        run.run(demo_steps.Step('fail', 'Fail', str(script)))
     printed = capsys.readouterr().out
     assert f'$ python {script}' in printed
     assert 'RuntimeError: broken' in printed
     assert 'about to' in (tmp_path / 'logs/fail.log').read_text()
 
 
-def test_summary_reads_what_the_tools_wrote(demo, tmp_path):
+def test_summary_reads_what_the_tools_wrote(tmp_path):
     (tmp_path / 'logs').mkdir()
     (tmp_path / 'relevance').mkdir()
     for name, base in (('before', 10), ('after', 50)):
@@ -89,18 +78,20 @@ def test_summary_reads_what_the_tools_wrote(demo, tmp_path):
     assert 'Seconds: 7 (data 3, wora 4).' in text
 
 
-def test_best_checkpoint_is_the_newest(demo, tmp_path, monkeypatch):
+def test_best_checkpoint_is_the_newest(tmp_path, monkeypatch):
     import os
 
-    monkeypatch.setattr(demo, 'ROOT', tmp_path)
+    monkeypatch.setattr(demo_steps, 'ROOT', tmp_path)
     with pytest.raises(FileNotFoundError, match=r'No best_\*\.pth in "runs"'):
-        demo.best_checkpoint(Path('runs'))
+        demo_steps.best_checkpoint(Path('runs'))
     (tmp_path / 'runs').mkdir()
     for age, name in enumerate(('best_mAP_epoch_4', 'best_mAP_epoch_12')):
         path = tmp_path / 'runs' / f'{name}.pth'
         path.touch()
         os.utime(path, (1000 - age, 1000 - age))
-    assert demo.best_checkpoint(Path('runs')) == 'runs/best_mAP_epoch_4.pth'
+    assert (
+        demo_steps.best_checkpoint(Path('runs')) == 'runs/best_mAP_epoch_4.pth'
+    )
 
 
 def _shrink(path: Path, pattern: str, text: str) -> None:

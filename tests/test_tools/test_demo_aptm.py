@@ -1,6 +1,5 @@
 """The demo of the cross-modal model: its table, and a run on little data."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -8,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import demo_aptm as demo
 import pytest
 import torch
 from mmengine.config import Config
@@ -19,20 +19,6 @@ pytest.importorskip(
 ROOT = Path(__file__).resolve().parents[2]
 PRETRAIN = ROOT / 'configs/toy/aptm_pretrain_toy.py'
 TUNED = ROOT / 'configs/wora_aptm_toy.py'
-
-
-@pytest.fixture(scope='module')
-def demo():
-    folder = str(ROOT / 'tools')
-    sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(
-        'demo_aptm', ROOT / 'tools/demo_aptm.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(folder)
-    sys.modules.pop('demo', None)
 
 
 def test_tuning_starts_where_pretraining_ends():
@@ -66,7 +52,7 @@ def test_prompts_speak_of_the_attributes_in_their_order():
         assert no == f'the person wears no {name}'
 
 
-def test_summary_reads_what_the_tools_wrote(demo, tmp_path):
+def test_summary_reads_what_the_tools_wrote(tmp_path):
     (tmp_path / 'logs').mkdir()
     for start, name, log in ((0, 'before', 'pretrain'), (50, 'after', 'wora')):
         values = {

@@ -1,6 +1,5 @@
 """The composed demo: its own functions, and a whole run on little data."""
 
-import importlib.util
 import json
 import os
 import re
@@ -9,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import demo as demo_base
+import demo_composed as demo
 import pytest
 import torch
 from mmengine.config import Config
@@ -19,24 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = ('word4per_toy', 'word4per_vis_toy', 'word4per_fuse_toy', 'fafa_toy')
 
 
-@pytest.fixture(scope='module')
-def demo():
-    folder = str(ROOT / 'tools')
-    sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(
-        'demo_composed', ROOT / 'tools/demo_composed.py'
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(folder)
-    sys.modules.pop('demo', None)
-
-
 @pytest.fixture
-def project(demo, tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch):
     """A project where nothing was run yet; makes what is asked for."""
     monkeypatch.setattr(demo, 'ROOT', tmp_path)
+    monkeypatch.setattr(demo_base, 'ROOT', tmp_path)
 
     def make(name, age):
         path = tmp_path / name
@@ -51,7 +39,7 @@ def names(steps):
     return [step.name for step in steps]
 
 
-def test_only_what_is_missing_of_the_demo_is_run(demo, project):
+def test_only_what_is_missing_of_the_demo_is_run(project):
     everything = ['data', 'pretrain', 'score', 'filtered']
     assert names(demo.missing_stages(0)) == everything
     project(demo.weights('filtered_weights'), age=1)
@@ -83,7 +71,7 @@ def cfg_of(name):
     return Config.fromfile(ROOT / f'configs/toy/{name}.py')
 
 
-def test_summary_reads_what_the_tools_wrote(demo, tmp_path):
+def test_summary_reads_what_the_tools_wrote(tmp_path):
     rows = ('', 'image/', 'text/', 'sum/', 'tinet0/', 'tinet1/')
     for start, name in ((0, 'word4per'), (50, 'fafa')):
         values = {
