@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import demo as demo_base
 import demo_composed as demo
 import pytest
 import torch
@@ -24,7 +23,6 @@ NAMES = ('word4per_toy', 'word4per_vis_toy', 'word4per_fuse_toy', 'fafa_toy')
 def project(tmp_path, monkeypatch):
     """A project where nothing was run yet; makes what is asked for."""
     monkeypatch.setattr(demo, 'ROOT', tmp_path)
-    monkeypatch.setattr(demo_base, 'ROOT', tmp_path)
 
     def make(name, age):
         path = tmp_path / name
