@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import shutil
@@ -6,117 +5,25 @@ import signal
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from filtering_case import (  # noqa: F401
+    IDS,
+    PAIRS,
+    arguments,
+    command,
+    environment,
+    place,
+    tool,
+    whole,
+)
 from mmengine.config import Config
 
 from mmtpr.datasets import CUHKPEDES, RelevanceFilteredDataset
 from mmtpr.filtering import load_scores, sample_bank
 from mmtpr.registry import MODELS
-from mmtpr.testing import tiny_retriever_cfg, write_tiny_cuhk
-
-IDS = (20, 2, 3)
-PAIRS = 20 * 3 * 2
-
-
-@pytest.fixture(scope='module')
-def place(tmp_path_factory):
-    """A folder with data, a config whose filter has no scores yet, weights."""
-    folder = tmp_path_factory.mktemp('filtering')
-    root = str(write_tiny_cuhk(folder / 'data', IDS, images_per_id=3))
-    load = [
-        dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=(32, 64), keep_ratio=False),
-    ]
-    test_pipeline = [
-        dict(type='mmtpr.ImageTransforms', transforms=load),
-        dict(type='mmtpr.TokenizeCaption', context_length=32),
-        dict(type='mmtpr.PackRetrievalInputs'),
-    ]
-    noisy = [*load, dict(type='RandomFlip', prob=0.5)]
-    train = dict(type='mmtpr.CUHKPEDES', data_root=root, pipeline=noisy)
-    test = dict(
-        type='mmtpr.CUHKPEDES',
-        data_root=root,
-        split='test',
-        pipeline=test_pipeline,
-    )
-    Config(
-        dict(
-            default_scope='mmtpr',
-            model=tiny_retriever_cfg(num_classes=20),
-            train_dataloader=dict(
-                dataset=dict(
-                    type='mmtpr.RelevanceFilteredDataset',
-                    dataset=train,
-                    scores=str(folder / 'scores.npz'),
-                    max_rank=10,
-                )
-            ),
-            test_dataloader=dict(dataset=test),
-        )
-    ).dump(folder / 'config.py')
-    torch.manual_seed(1)
-    model = MODELS.build(tiny_retriever_cfg(num_classes=20))
-    torch.save(dict(state_dict=model.state_dict()), folder / 'model.pth')
-    return folder
-
-
-def arguments(place, out, *more):
-    return [
-        str(place / 'config.py'),
-        str(place / 'model.pth'),
-        '--bank',
-        str(place / 'config.py'),
-        '--bank-size',
-        '30',
-        '--out',
-        str(out),
-        '--num-workers',
-        '0',
-        *more,
-    ]
-
-
-@pytest.fixture
-def tool(repo_root, monkeypatch):
-    """Call a tool in this process."""
-
-    def call(name, args):
-        path = repo_root / 'tools/filtering' / f'{name}.py'
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
-        module.main()
-
-    return call
-
-
-@pytest.fixture(scope='module')
-def whole(place, repo_root):
-    """Scores of a run that nothing disturbed, in a process of its own."""
-    subprocess.run(
-        command(
-            repo_root,
-            arguments(place, place / 'scores.npz', '--shard-size', '1'),
-        ),
-        check=True,
-        env=environment(),
-    )
-    return place / 'scores.npz'
-
-
-def command(repo_root, args):
-    tool = repo_root / 'tools/filtering/score_relevance.py'
-    return [sys.executable, str(tool), *args]
-
-
-def environment():
-    # The number of threads may change the last bit of an embedding.
-    return dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+from mmtpr.testing import write_tiny_cuhk
 
 
 def test_scores_are_those_of_the_model(place, whole):
@@ -327,39 +234,3 @@ def test_broken_image(place, tool, tmp_path):
     lost = np.flatnonzero(~np.isfinite(scores.score))
     assert lost.tolist() == [20, 21]
     assert scores.rank[lost].tolist() == [31, 31]
-
-
-def test_report(place, whole, tool, tmp_path, capsys):
-    scores = load_scores(whole)
-    kinds = np.where(scores.rank > 15, 2, 0)
-    (tmp_path / 'truth.json').write_text(
-        json.dumps(dict(names=['right', 'x', 'wrong'], kinds=kinds.tolist()))
-    )
-    args = [whole, '--config', place / 'config.py', '--max-rank', 5, 15]
-    args += ['--truth', tmp_path / 'truth.json', '--out', tmp_path / 'out']
-    tool('report_relevance', args)
-    found = json.loads((tmp_path / 'out/report.json').read_text())
-    rows = {row['max_rank']: row for row in found['thresholds']}
-    assert rows[5]['kept'] == (scores.rank <= 5).sum()
-    assert rows[15]['dropped'] == (scores.rank > 15).sum()
-    assert rows[15]['wrong_kept'] == 0
-    assert found['auc']['wrong']['rank'] == 1.0
-    text = capsys.readouterr().out
-    assert f'| 5 | {rows[5]["kept"]} | {rows[5]["dropped"]} |' in text
-    assert '| wrong |' in text
-    for name in ('histogram.png', 'pairs.png'):
-        picture = cv2.imread(str(tmp_path / 'out' / name))
-        assert picture.shape[1] > 800
-        assert picture.std() > 10
-
-
-def test_report_of_other_data(place, whole, tool, tmp_path):
-    args = [whole, '--config', place / 'config.py', '--dataset']
-    with pytest.raises(SystemExit, match='no "nothing"'):
-        tool('report_relevance', [*args, 'nothing'])
-    option = 'train_dataloader.dataset.dataset.indices=100'
-    args = [*args, 'train_dataloader.dataset', '--cfg-options', option]
-    with pytest.raises(
-        SystemExit, match=r'CUHKPEDES with 120 pairs, but .* with 100 pairs'
-    ):
-        tool('report_relevance', [*args, '--out', tmp_path])

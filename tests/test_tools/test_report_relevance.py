@@ -1,0 +1,54 @@
+"""The report on relevance scores."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from filtering_case import (  # noqa: F401
+    PAIRS,
+    arguments,
+    command,
+    environment,
+    place,
+    tool,
+    whole,
+)
+
+from mmtpr.filtering import load_scores
+
+
+def test_report(place, whole, tool, tmp_path, capsys):
+    scores = load_scores(whole)
+    kinds = np.where(scores.rank > 15, 2, 0)
+    (tmp_path / 'truth.json').write_text(
+        json.dumps(dict(names=['right', 'x', 'wrong'], kinds=kinds.tolist()))
+    )
+    args = [whole, '--config', place / 'config.py', '--max-rank', 5, 15]
+    args += ['--truth', tmp_path / 'truth.json', '--out', tmp_path / 'out']
+    tool('report_relevance', args)
+    found = json.loads((tmp_path / 'out/report.json').read_text())
+    rows = {row['max_rank']: row for row in found['thresholds']}
+    assert rows[5]['kept'] == (scores.rank <= 5).sum()
+    assert rows[15]['dropped'] == (scores.rank > 15).sum()
+    assert rows[15]['wrong_kept'] == 0
+    assert found['auc']['wrong']['rank'] == 1.0
+    text = capsys.readouterr().out
+    assert f'| 5 | {rows[5]["kept"]} | {rows[5]["dropped"]} |' in text
+    assert '| wrong |' in text
+    for name in ('histogram.png', 'pairs.png'):
+        picture = cv2.imread(str(tmp_path / 'out' / name))
+        assert picture.shape[1] > 800
+        assert picture.std() > 10
+
+
+def test_report_of_other_data(place, whole, tool, tmp_path):
+    args = [whole, '--config', place / 'config.py', '--dataset']
+    with pytest.raises(SystemExit, match='no "nothing"'):
+        tool('report_relevance', [*args, 'nothing'])
+    option = 'train_dataloader.dataset.dataset.indices=100'
+    args = [*args, 'train_dataloader.dataset', '--cfg-options', option]
+    with pytest.raises(
+        SystemExit, match=r'CUHKPEDES with 120 pairs, but .* with 100 pairs'
+    ):
+        tool('report_relevance', [*args, '--out', tmp_path])
