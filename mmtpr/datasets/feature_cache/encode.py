@@ -1,7 +1,5 @@
 """Encoding the pairs of a data set once."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 from mmtpr.models.embedder import Embedder, unreadable_error
 from mmtpr.registry import MODELS
 from mmtpr.structures.pairs import Pairs
-from mmtpr.utils.describe import describe_module
+from mmtpr.utils.fingerprint import settings_fingerprint
 
 from .store import CacheWriter
 
@@ -56,8 +54,7 @@ class PairEncoder:
         Returns:
             str: 32 hexadecimal digits.
         """
-        parts = (self.encoder, self.preprocessor)
-        return fingerprint_of([describe_module(part) for part in parts])
+        return settings_fingerprint(self.encoder, self.preprocessor)
 
     @torch.inference_mode()
     def encode(self, batch: list[dict], kind: str) -> Tensor:
@@ -85,19 +82,6 @@ class PairEncoder:
             )
         feats = getattr(self.encoder, f'encode_{kind}')(inputs[name])
         return feats.float().cpu()
-
-
-def fingerprint_of(value: Any) -> str:
-    """Fingerprint of plain values.
-
-    Args:
-        value (Any): Serialisable; what is not counts by its text.
-
-    Returns:
-        str: 32 hexadecimal digits.
-    """
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def encode_pairs(
