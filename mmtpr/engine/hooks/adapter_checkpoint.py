@@ -9,7 +9,7 @@ from torch import nn
 
 from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
-from mmtpr.utils.io import atomic_write
+from mmtpr.utils import atomic_write
 
 _CONTENTS = ('adapter', 'trainable')
 
