@@ -12,7 +12,7 @@ from mmtpr.models.embedder import Embedder, check_finite, unreadable_error
 
 
 class RelevanceScorer(Protocol):
-    """What scoring asks of a model.
+    """Interface of models that score relevance.
 
     Both embeddings are L2-normalised and of the same width; relevance is the
     largest dot product of a caption with a token of the image.
@@ -92,7 +92,7 @@ class RetrieverScorer:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     def embed_images(

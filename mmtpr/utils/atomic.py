@@ -159,12 +159,12 @@ def _remove_stale(folder: Path, names: Collection[str] | None) -> None:
 
 
 def _is_given_up(folder: Path) -> bool:
-    """Whether a folder has our lock, and no process holds it."""
+    """Check that a folder has our lock and no process holds it."""
     return (folder / _LOCK).is_file() and not _in_use(folder)
 
 
 def _in_use(folder: Path) -> bool:
-    """Whether a process writes a folder, or may do so."""
+    """Check whether a process writes a folder, or may do so."""
     if folder.name.endswith(_OLD):
         return False
     try:

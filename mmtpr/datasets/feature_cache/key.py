@@ -1,4 +1,4 @@
-"""What a cache of features was made of."""
+"""Keys of feature caches: data, images, pipeline and encoder."""
 
 import hashlib
 import os

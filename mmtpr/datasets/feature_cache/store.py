@@ -91,7 +91,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 
 def _cure(folder: Path) -> str:
-    """What to do about a cache that cannot be used."""
+    """Advise what to do about a cache that cannot be used."""
     if {path.name for path in folder.iterdir()} <= FILES:
         return f'delete the folder "{folder}", and it is made anew.'
     return (

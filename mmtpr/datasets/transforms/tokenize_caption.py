@@ -82,7 +82,7 @@ class TokenizeCaption(BaseTransform):
         return results
 
     def _is_cut(self, caption: str, tokens: Tensor) -> bool:
-        """Whether one more token changes what there is."""
+        """Check whether one more token changes what there is."""
         if tokens[-1] == self.padding:
             return False
         longer = self.tokenizer([caption], self.context_length + 1)[0]
