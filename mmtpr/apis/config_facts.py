@@ -1,4 +1,4 @@
-"""What an inferencer has to know of a config."""
+"""Facts of a config that an inferencer needs."""
 
 from typing import Any
 

@@ -1,33 +1,15 @@
-"""Embedding the pictures of a gallery."""
+"""Embedding the images of a gallery."""
 
 import logging
 from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.logging import print_log
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor, nn
+
+from mmtpr.models.embedder import Embedder
 
 from .gallery_index import GalleryIndex
-
-
-class _Pictures(Dataset):
-    """Pictures through a pipeline; a broken one gives its error's text."""
-
-    def __init__(self, paths: Sequence[str], pipeline: Callable) -> None:
-        self.paths = paths
-        self.pipeline = pipeline
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[str, dict | str]:
-        path = self.paths[index]
-        sample = dict(role='gallery', img_path=path, pid=-1, image_id=index)
-        try:
-            return path, self.pipeline(sample)
-        except (OSError, ValueError) as error:
-            return path, str(error)
 
 
 @torch.no_grad()
@@ -39,55 +21,55 @@ def embed_gallery(
     batch_size: int = 64,
     num_workers: int = 0,
 ) -> GalleryIndex:
-    """Embed pictures; those that cannot be read are named and left out.
+    """Embed images; those that cannot be read are named and left out.
 
     Args:
-        paths (Sequence[str]): The pictures.
-        pipeline (Callable): Transforms; raises OSError or ValueError for a
-            picture it cannot read.
+        paths (Sequence[str]): The images.
+        pipeline (Callable): From an entry to a packed sample.
         collate (Callable): Makes a batch of a list of samples.
         model (nn.Module): With ``test_step`` that puts ``features``, (T, D)
             or (D, ), on every sample.
-        batch_size (int): Pictures in a batch. Defaults to 64.
+        batch_size (int): Images in a batch. Defaults to 64.
         num_workers (int): Processes that read. Defaults to 0.
 
     Returns:
         GalleryIndex: The embeddings.
 
     Raises:
-        ValueError: If no picture can be read.
+        ValueError: If no image can be read, or an embedding is not finite.
     """
-    loader = DataLoader(
-        _Pictures(paths, pipeline),
-        batch_size,
-        num_workers=num_workers,
-        collate_fn=list,
-    )
-    kept, features, broken = [], [], {}
-    for batch in loader:
-        good = [entry for entry in batch if isinstance(entry[1], dict)]
-        broken.update(entry for entry in batch if isinstance(entry[1], str))
-        if good:
-            packed = [sample for _, sample in good]
-            samples = model.test_step(collate(packed))
-            kept += [path for path, _ in good]
-            features += [sample.features.float().cpu() for sample in samples]
-    _report(broken, len(paths))
-    stacked = torch.stack(features)
+
+    def embed(samples: list[dict]) -> Tensor:
+        found = model.test_step(collate(samples))
+        return torch.stack([sample.features.float().cpu() for sample in found])
+
+    entries = [
+        dict(role='gallery', img_path=path, pid=-1, image_id=index)
+        for index, path in enumerate(paths)
+    ]
+    kept, feats, broken = [], [], {}
+    for batch in Embedder(pipeline, embed, batch_size, num_workers)(entries):
+        kept += [paths[index] for index in batch.indices]
+        broken.update({paths[i]: why for i, why in batch.broken.items()})
+        if batch.feats is not None:
+            feats.append(batch.feats)
+    _report(broken, len(paths), len(kept))
+    stacked = torch.cat(feats)
     stacked = stacked[:, None] if stacked.dim() == 2 else stacked
     return GalleryIndex(kept, stacked, broken)
 
 
-def _report(broken: dict[str, str], total: int) -> None:
+def _report(broken: dict[str, str], total: int, num_kept: int) -> None:
     for path, reason in broken.items():
-        _warn(f'The picture "{path}" is left out: {reason}')
-    if broken and len(broken) == total:
+        _warn(f'The image "{path}" is left out: {reason}.')
+    if not num_kept:
+        path, reason = next(iter(broken.items()))
         raise ValueError(
-            f'None of the {total} pictures of the gallery can be read; the '
-            f'first: {next(iter(broken.values()))}'
+            f'None of the {total} images of the gallery can be read; the '
+            f'first, "{path}": {reason}.'
         )
     if broken:
-        _warn(f'{len(broken)} of {total} pictures are left out.')
+        _warn(f'{total - num_kept} of {total} images are left out.')
 
 
 def _warn(message: str) -> None:

@@ -136,7 +136,7 @@ def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
         paths = sorted(
             str(path)
             for path in Path(gallery).rglob('*')
-            if path.suffix.lower() in EXTENSIONS and path.is_file()
+            if path.suffix.lower() in EXTENSIONS and not os.path.isdir(path)
         )
     else:
         raise FileNotFoundError(

@@ -1,4 +1,4 @@
-"""What may be asked: a sentence, or a reference picture and a sentence."""
+"""Queries: a sentence, or a reference image with a sentence."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the data sets of composed retrieval share."""
+"""Base of the datasets of composed retrieval."""
 
 import logging
 import os

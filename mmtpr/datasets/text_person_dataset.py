@@ -1,4 +1,4 @@
-"""What all data sets of captioned pedestrians share."""
+"""Base of the datasets of captioned pedestrians."""
 
 import logging
 import os

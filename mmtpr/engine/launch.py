@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` do before the runner."""
+"""Steps of ``tools/train.py`` and ``tools/test.py`` before the runner."""
 
 import argparse
 import difflib

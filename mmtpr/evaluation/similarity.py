@@ -17,7 +17,6 @@ from collections.abc import Iterator
 import torch
 
 from .equal_items import equal_items
-from .product import product
 from .stacked_items import StackedItems
 from .threads import map_in_threads
 
@@ -178,7 +177,8 @@ def _score_column(
         first, last = max(start, top), min(stop, top + _TILE_QUERIES)
         rows = slice(first - top, last - top)
         right[rows] = query[first - start : last - start]
-        tile = product(left.flatten(0, 1), right).unflatten(0, left.shape[:2])
+        tile = torch.mm(left.flatten(0, 1), right.t())
+        tile = tile.unflatten(0, left.shape[:2])  # (items, T, queries)
         score = mean_of_top(tile, k)[: len(part), rows]  # (n, rows)
         out[first - start : last - start] = score.t()
 

@@ -54,11 +54,11 @@ def relevance_rank(
 ) -> Tensor:
     """Rank each pair's own caption among the captions of a bank.
 
-    Blocks of the relevance matrix are computed in the fastest precision of
-    the device. The entries too close to the pair's own relevance to call are
-    decided again in double precision, where a difference of rounding size
-    counts as a tie. So the rank depends neither on ``block_bytes`` nor on
-    the precision, and a copy of the own caption in the bank always ties.
+    Blocks of the relevance matrix are computed in float32. The entries too
+    close to the pair's own relevance to call are decided again in double
+    precision, where a difference of rounding size counts as a tie. So the
+    rank depends neither on ``block_bytes`` nor on the precision, and a copy
+    of the own caption in the bank always ties.
 
     Args:
         image_tokens (Tensor): Normalised image tokens, (N, T, D).

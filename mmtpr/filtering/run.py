@@ -48,7 +48,7 @@ def describe_run(
 
 
 def identity(meta: dict) -> dict[str, Any]:
-    """What of a description decides the scores.
+    """Take the part of a description that decides the scores.
 
     Args:
         meta (dict): Description of a run.
@@ -118,7 +118,7 @@ def run_scoring(
 
 
 def _finished(out: str | os.PathLike, meta: dict, overwrite: bool) -> bool:
-    """Whether the file is there already, complete and of this run."""
+    """Check whether the file is there, complete and of this run."""
     if not Path(out).exists():
         return False
     try:

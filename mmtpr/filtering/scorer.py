@@ -1,16 +1,18 @@
 """Models that score relevance, behind one interface."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+
+from mmtpr.models.embedder import Embedder, check_finite, unreadable_error
 
 
 class RelevanceScorer(Protocol):
-    """What scoring asks of a model.
+    """Interface of models that score relevance.
 
     Both embeddings are L2-normalised and of the same width; relevance is the
     largest dot product of a caption with a token of the image.
@@ -90,7 +92,7 @@ class RetrieverScorer:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     def embed_images(
@@ -112,24 +114,28 @@ class RetrieverScorer:
             ValueError: If an image cannot be read and broken ones are not
                 skipped, or if an embedding is not finite.
         """
+        embedder = Embedder(
+            self.pipeline,
+            partial(self._extract, name='image', method='extract_image_feat'),
+            self.batch_size,
+            self.num_workers,
+        )
         parts: list[tuple[list[int], Tensor]] = []
         broken: dict[int, str] = {}
-        for count, places, batch, failed in self._batches(samples):
-            if failed and not self.skip_broken:
-                raise unreadable_error(samples, failed)
-            broken.update(failed)
-            if places:
-                feats = self._extract(batch, 'image', 'extract_image_feat')
-                _check_finite(feats, [samples[i] for i in places])
-                parts.append((places, feats))
+        for batch in embedder(samples):
+            if batch.broken and not self.skip_broken:
+                raise unreadable(samples, batch.broken)
+            broken.update(batch.broken)
+            if batch.feats is not None:
+                parts.append((batch.indices, batch.feats))
             if on_batch is not None:
-                on_batch(count)
+                on_batch(len(batch))
         if not parts:
             return torch.zeros(len(samples), 1, 1), broken
         shape = (len(samples), *parts[0][1].shape[1:])
-        tokens = parts[0][1].new_zeros(shape)
-        for places, feats in parts:
-            tokens[places] = feats
+        tokens = parts[0][1].new_zeros(shape)  # (N, T, D)
+        for indices, feats in parts:
+            tokens[indices] = feats
         return tokens, broken
 
     def embed_captions(self, captions: Sequence[str]) -> Tensor:
@@ -144,16 +150,17 @@ class RetrieverScorer:
         parts = []
         for start in range(0, len(captions), self.batch_size):
             texts = captions[start : start + self.batch_size]
-            batch = pseudo_collate(
-                [self.pipeline(dict(role='query', caption=t)) for t in texts]
-            )
-            feats = self._extract(batch, 'tokens', 'extract_text_feat')
-            _check_finite(feats, [dict(caption=text) for text in texts])
+            packed = [
+                self.pipeline(dict(role='query', caption=t)) for t in texts
+            ]
+            feats = self._extract(packed, 'tokens', 'extract_text_feat')
+            check_finite(feats, [dict(caption=text) for text in texts])
             parts.append(feats)
         return torch.cat(parts)
 
     @torch.inference_mode()
-    def _extract(self, batch: dict, name: str, method: str) -> Tensor:
+    def _extract(self, packed: list[dict], name: str, method: str) -> Tensor:
+        batch = pseudo_collate(packed)
         inputs = self.model.data_preprocessor(batch, False)['inputs']
         if name not in inputs:
             raise KeyError(
@@ -166,70 +173,16 @@ class RetrieverScorer:
             feats = getattr(self.model, method)(inputs[name])
         return feats.float()
 
-    def _batches(self, samples: Sequence[dict]) -> Iterator[tuple]:
-        return iter(
-            DataLoader(
-                _Images(samples, self.pipeline),
-                batch_size=self.batch_size,
-                num_workers=min(self.num_workers, len(samples)),
-                collate_fn=_collate,
-            )
-        )
 
-
-class _Images(Dataset):
-    """Images of entries, or the reason why one cannot be read."""
-
-    def __init__(self, samples: Sequence[dict], pipeline: Callable) -> None:
-        self.samples = samples
-        self.pipeline = pipeline
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[int, dict | None, str]:
-        try:
-            data = self.pipeline(dict(self.samples[index]))
-        except Exception as error:
-            return index, None, str(error)
-        return index, data, 'the pipeline gave nothing'
-
-
-def _collate(
-    items: list[tuple[int, dict | None, str]],
-) -> tuple[int, list[int], dict | None, dict[int, str]]:
-    good = [(index, data) for index, data, _ in items if data is not None]
-    broken = {index: why for index, data, why in items if data is None}
-    batch = pseudo_collate([data for _, data in good]) if good else None
-    return len(items), [index for index, _ in good], batch, broken
-
-
-def unreadable_error(
-    samples: Sequence[dict], reasons: dict[int, str]
-) -> ValueError:
-    """Make the error that names an unreadable image.
+def unreadable(samples: Sequence[dict], reasons: dict[int, str]) -> ValueError:
+    """Make the error that names an unreadable image, and says what to do.
 
     Args:
-        samples (Sequence[dict]): Data set entries with ``img_path``.
-        reasons (dict[int, str]): Reasons by position of the entry.
+        samples (Sequence[dict]): Dataset entries with ``img_path``.
+        reasons (dict[int, str]): Reasons by index of the entry.
 
     Returns:
         ValueError: The error.
     """
-    place, reason = next(iter(reasons.items()))
-    return ValueError(
-        f'{len(reasons)} of {len(samples)} images cannot be scored, e.g. '
-        f'"{samples[place].get("img_path")}": {reason} Repair or remove such '
-        'images, or rank their pairs last with --skip-broken.'
-    )
-
-
-def _check_finite(feats: Tensor, samples: Sequence[dict]) -> None:
-    bad = (~torch.isfinite(feats)).flatten(1).any(1)
-    if bad.any():
-        sample = samples[int(bad.nonzero()[0])]
-        raise ValueError(
-            'The embedding of '
-            f'"{sample.get("img_path", sample.get("caption"))}" is not '
-            'finite. Check the checkpoint, or score without --amp.'
-        )
+    advice = ', or rank their pairs last with --skip-broken'
+    return unreadable_error(samples, reasons, advice)

@@ -20,7 +20,7 @@ from mmtpr.structures.pairs import Pairs
 
 from .bank import own_indices
 from .ranking import relevance_rank, relevance_score
-from .scorer import RelevanceScorer, unreadable_error
+from .scorer import RelevanceScorer, unreadable
 from .shards import ShardStore
 
 # Pairs ranked at once; bounds the copies of tokens of shared images.
@@ -109,7 +109,7 @@ def score_shard(
     tokens, broken = scorer.embed_images(samples, _Counter(counts, on_batch))
     if len(broken) == len(samples):
         if len(samples) >= _WRONG_PATH:
-            raise unreadable_error(samples, broken)
+            raise unreadable(samples, broken)
         tokens = bank_feats.new_zeros(len(samples), 1, bank_feats.size(1))
     texts = [pairs.captions[i] for i in numbers]
     first, text_of = _unique(texts)

@@ -1,6 +1,6 @@
 """Counting relevances at least as large as a bound, exactly and fast.
 
-A block of relevances is computed in a low precision first. Its rounding
+A block of relevances is computed in float32 first. Its rounding
 error is bounded, so most entries are already decided; the rest are computed
 again, one by one, in double precision.
 """
@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 #: Precisions from the fastest to the one that decides.
-LEVELS = (torch.bfloat16, torch.float32, torch.float64)
+LEVELS = (torch.float32, torch.float64)
 _LAST = len(LEVELS) - 1
 # Above this share of open entries the next precision is cheaper.
 _OPEN_SHARE = 0.2
-# Below this number of tokens the open entries cost more than bfloat16 saves.
-_MIN_TOKENS_BF16 = 8
 # Small enough for a cache.
 _CHUNK_BYTES = 2**21
 
@@ -29,13 +27,9 @@ def first_level(tokens: Tensor) -> int:
         tokens (Tensor): Image tokens, (N, T, D).
 
     Returns:
-        int: Index into :data:`LEVELS`. bfloat16 only for many tokens on a
-        CPU with instructions for it.
+        int: Index into :data:`LEVELS`.
     """
-    if tokens.dtype == torch.float64:
-        return _LAST
-    fast = tokens.device.type == 'cpu' and tokens.size(1) >= _MIN_TOKENS_BF16
-    return 0 if fast and _cpu_multiplies_bf16() else 1
+    return _LAST if tokens.dtype == torch.float64 else 0
 
 
 def pair_scores(tokens: Tensor, captions: Tensor) -> Tensor:
@@ -57,7 +51,7 @@ def pair_scores(tokens: Tensor, captions: Tensor) -> Tensor:
 
 
 class Bank:
-    """Captions of a bank in several precisions.
+    """Captions of a bank in both precisions.
 
     Args:
         captions (Tensor): Embeddings, (m, D), in float32 or float64.
@@ -66,25 +60,22 @@ class Bank:
     def __init__(self, captions: Tensor) -> None:
         self.captions = captions
         self.length = _longest(captions)
-        self._copies: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+        self._copies: dict[torch.dtype, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.captions)
 
-    def rounded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The captions in a precision.
+    def copy(self, dtype: torch.dtype) -> Tensor:
+        """Give the captions in a precision.
 
         Args:
-            dtype (torch.dtype): The precision.
+            dtype (torch.dtype): The precision, not below the captions' own.
 
         Returns:
-            tuple[Tensor, Tensor]: Embeddings, (m, D), and the length of the
-            largest rounding error among them, a scalar.
+            Tensor: Embeddings, (m, D).
         """
         if dtype not in self._copies:
-            copy = self.captions.to(dtype)
-            lost = _longest(self.captions - copy.to(self.captions.dtype))
-            self._copies[dtype] = copy, lost
+            self._copies[dtype] = self.captions.to(dtype)
         return self._copies[dtype]
 
 
@@ -140,19 +131,14 @@ def _screen(
 
     Returns:
         tuple[Tensor, Tensor]: Products, (T, n, m), and a bound on the error
-        of their difference to ``own``, (n, ), in at least float32.
+        of their difference to ``own``, (n, ), in that precision.
     """
-    low = tokens.to(dtype)
-    captions, lost = bank.rounded(dtype)
-    scores = (low.flatten(0, 1) @ captions.T).view(*low.shape[:2], -1)
-    length = _longest(tokens)
-    bound = _rounding(tokens, bank, torch.promote_types(dtype, torch.float32))
-    if dtype.itemsize < tokens.dtype.itemsize:
-        lost_here = _longest(tokens - low.to(tokens.dtype))
-        bound = bound + lost_here * bank.length + (length + lost_here) * lost
-    # What storing the product in this precision costs.
+    flat = tokens.to(dtype).flatten(0, 1)  # (T * n, D)
+    scores = (flat @ bank.copy(dtype).T).view(*tokens.shape[:2], -1)
+    bound = _rounding(tokens, bank, dtype)
+    # Storing the product in this precision costs a little more.
     bound = bound + torch.finfo(dtype).eps * (own.abs() + bound)
-    return scores, bound.to(torch.promote_types(dtype, torch.float32))
+    return scores, bound.to(dtype)
 
 
 def _decide(
@@ -240,12 +226,3 @@ def _set_precision(values: list[str] | None) -> list[str]:
     for backend, value in zip(backends, values or ['ieee'] * 2, strict=True):
         backend.fp32_precision = value
     return before
-
-
-def _cpu_multiplies_bf16() -> bool:
-    """Whether the CPU has instructions for products of bfloat16."""
-    if not torch.backends.mkldnn.enabled:
-        return False
-    names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
-    checks = (getattr(torch.cpu, name, None) for name in names)
-    return any(check is not None and check() for check in checks)

@@ -1,4 +1,4 @@
-"""What every generator of synthetic pedestrians offers."""
+"""Interface of the generators of synthetic pedestrians."""
 
 from abc import ABC, abstractmethod
 

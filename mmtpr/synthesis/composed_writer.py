@@ -19,7 +19,7 @@ _STREAM = 24  # makes other people than those of `write_toy_data`
 
 @dataclass(frozen=True)
 class ComposedSettings:
-    """What a composed toy data set is made of.
+    """Settings of a composed toy dataset.
 
     Args:
         size (tuple[int, int]): Height and width of pictures in pixels.

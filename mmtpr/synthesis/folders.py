@@ -1,15 +1,13 @@
-"""Folders of data that appear whole or not at all."""
+"""Folders of toy data beside the settings they came from."""
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmtpr.utils import read_json
+from mmtpr.utils import atomic_folder, read_json
 
 
 def write_once(
@@ -39,16 +37,9 @@ def write_once(
     if out.exists():
         _check_existing(out, wanted)
         return False
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f'.{out.name}.'))
-    try:
-        os.chmod(folder, 0o755)
+    with atomic_folder(out) as folder:
         fill(folder)
         write_json(folder / 'settings.json', wanted)
-        os.rename(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     return True
 
 

@@ -27,7 +27,7 @@ _QUALITY = 92  # of the JPEG files
 
 @dataclass(frozen=True)
 class ToySettings:
-    """What a toy data set is made of.
+    """Settings of a toy dataset.
 
     Args:
         size (tuple[int, int]): Height and width of pictures in pixels.

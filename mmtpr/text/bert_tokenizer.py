@@ -1,13 +1,92 @@
 """Tokenizers of BERT, from the hub or from files."""
 
+import re
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from mmtpr.utils.lazy import require
 
 _PURPOSE = 'A tokenizer of BERT (mmtpr.TokenizeBert)'
 _SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]')
+
+
+class BertTokenizer:
+    """Captions to token ids of BERT: ``[CLS] words [SEP] [PAD] ...``.
+
+    A caption that is too long is cut, the [SEP] stays last.
+
+    Args:
+        bert (str): The vocabulary, see :func:`build_bert_tokenizer`.
+        context_length (int): Tokens, padding included. Defaults to 32, which
+            BLIP-2 was trained with.
+        clean (bool): Whether to clean as :func:`clean_blip_caption`. Defaults
+            to True.
+        max_words (int): Words to keep when cleaning. Defaults to 50.
+    """
+
+    def __init__(
+        self,
+        bert: str,
+        context_length: int = 32,
+        clean: bool = True,
+        max_words: int = 50,
+    ) -> None:
+        self.tokenizer = build_bert_tokenizer(bert, context_length)
+        self.context_length = context_length
+        self.clean = clean
+        self.max_words = max_words
+
+    def encode(self, caption: str) -> tuple[Tensor, Tensor, bool]:
+        """Tokenize a caption.
+
+        Args:
+            caption (str): The caption.
+
+        Returns:
+            tuple[Tensor, Tensor, bool]: Token ids and their mask, 1 where a
+            token counts, of shape (context_length, ), and whether the caption
+            was cut.
+        """
+        cut = False
+        if self.clean:
+            words = clean_blip_caption(caption, None).split()
+            cut = len(words) > self.max_words
+            caption = ' '.join(words[: self.max_words])
+        encoded = self.tokenizer.encode(caption)
+        cut = cut or bool(encoded.overflowing)
+        mask = torch.tensor(encoded.attention_mask)
+        return torch.tensor(encoded.ids), mask, cut
+
+    def __call__(self, captions: Sequence[str]) -> Tensor:
+        """Tokenize captions.
+
+        Args:
+            captions (Sequence[str]): K captions.
+
+        Returns:
+            Tensor: Token ids of shape (K, context_length).
+        """
+        return torch.stack([self.encode(caption)[0] for caption in captions])
+
+
+def clean_blip_caption(caption: str, max_words: int | None = 50) -> str:
+    """Clean a caption as BLIP-2's training did.
+
+    Args:
+        caption (str): The caption.
+        max_words (int, optional): Words to keep, None for all. Defaults to
+            50.
+
+    Returns:
+        str: Lower case, single spaces, without ``.!"()*#:;~``.
+    """
+    words = re.sub(r'[.!"()*#:;~]', ' ', caption.lower()).split()
+    return ' '.join(words[:max_words])
 
 
 @lru_cache(maxsize=8)

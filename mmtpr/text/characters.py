@@ -4,7 +4,7 @@ import unicodedata
 
 
 def is_blank(caption: str) -> bool:
-    """Whether a caption has no visible character.
+    """Check whether a caption has no visible character.
 
     Args:
         caption (str): The caption.
@@ -16,7 +16,7 @@ def is_blank(caption: str) -> bool:
 
 
 def has_control_characters(caption: str) -> bool:
-    """Whether a caption holds control, format or unassigned characters.
+    """Check for control, format or unassigned characters.
 
     Args:
         caption (str): The caption.

@@ -10,6 +10,8 @@ import open_clip
 
 from mmtpr.utils.lazy import require
 
+from .bert_tokenizer import BertTokenizer
+
 
 def build_tokenizer(
     tokenizer: str | dict = 'ViT-B-16', context_length: int | None = None
@@ -33,6 +35,10 @@ def _build(key: str, context_length: int | None) -> Callable:
     request = json.loads(key)
     if isinstance(request, str):
         return _by_name(request, context_length)
+    if 'bert' in request:
+        if context_length is not None:
+            request['context_length'] = context_length
+        return BertTokenizer(**request)
     length = request.pop('context_length', 77)
     context_length = context_length or length
     if 'hf' in request:

@@ -1,4 +1,4 @@
-"""Whether a model knows the words of a tokenizer."""
+"""Check that a model knows the words of a tokenizer."""
 
 from torch import Tensor
 

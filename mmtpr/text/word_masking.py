@@ -1,11 +1,46 @@
 """Masking of whole words and of short runs of words."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 _SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
 _IGNORE = -100
+
+
+def hide_tokens(
+    tokens: np.ndarray,
+    chosen: np.ndarray,
+    mask_id: int,
+    draw: Callable[[int], np.ndarray],
+    random: Callable[[int], np.ndarray] = np.random.random,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hide chosen tokens as BERT's training did.
+
+    Of the chosen, 80 % become the mask token, 10 % a random token and 10 %
+    stay.
+
+    Args:
+        tokens (ndarray): Token ids of shape (L, ).
+        chosen (ndarray): Indices of the K chosen tokens, (K, ).
+        mask_id (int): Id of the mask token.
+        draw (Callable[[int], ndarray]): Draws so many random token ids.
+        random (Callable[[int], ndarray]): Draws so many numbers in [0, 1).
+            Defaults to numpy's global source.
+
+    Returns:
+        tuple[ndarray, ndarray]: Tokens with some hidden, and the true ids
+        where they are chosen, else -100, both of shape (L, ).
+    """
+    labels = np.full_like(tokens, _IGNORE)
+    labels[chosen] = tokens[chosen]
+    masked = tokens.copy()
+    fate = random(len(chosen))
+    masked[chosen[fate < 0.8]] = mask_id
+    others = chosen[(fate >= 0.8) & (fate < 0.9)]
+    masked[others] = draw(len(others))
+    return masked, labels
 
 
 class WordMasker:
@@ -82,15 +117,13 @@ class WordMasker:
             tuple[ndarray, ndarray]: Tokens with some hidden, and the true ids
             where they are hidden, else -100, both of shape (L, ).
         """
-        chosen = self.choose(tokens, rng)
-        labels = np.full_like(tokens, _IGNORE)
-        labels[chosen] = tokens[chosen]
-        masked = tokens.copy()
-        fate = rng.random(len(chosen))
-        masked[chosen[fate < 0.8]] = self.mask_id
-        others = chosen[(fate >= 0.8) & (fate < 0.9)]
-        masked[others] = rng.choice(self._drawn, len(others))
-        return masked, labels
+        return hide_tokens(
+            tokens,
+            self.choose(tokens, rng),
+            self.mask_id,
+            lambda number: rng.choice(self._drawn, number),
+            rng.random,
+        )
 
     def choose(
         self, tokens: np.ndarray, rng: np.random.Generator

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
+
+from .plain_values import plain_value
 
 _SIZE = 16
 _CHUNK = 2**14
@@ -62,15 +64,31 @@ def scorer_fingerprint(
     Returns:
         str: 32 hexadecimal digits.
     """
-    parts = [
-        weights_fingerprint(model),
-        *(
-            json.dumps(_plain(part), sort_keys=True, default=repr)
-            for part in (cfg.model, pipeline)
-        ),
-    ]
-    text = '\n'.join(parts).encode()
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
+    settings = map(_settings_text, (cfg.model, pipeline))
+    return _digest('\n'.join([weights_fingerprint(model), *settings]))
+
+
+def settings_fingerprint(*values: Any) -> str:
+    """Fingerprint of models and pipelines that were built without a config.
+
+    Args:
+        *values: Such as modules, whose weights count, and transforms; see
+            :func:`mmtpr.utils.plain_values.plain_value`.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    modules = [v for v in values if isinstance(v, torch.nn.Module)]
+    weights = map(weights_fingerprint, modules)
+    return _digest('\n'.join([*weights, *map(_settings_text, values)]))
+
+
+def _settings_text(value: Any) -> str:
+    return json.dumps(plain_value(value), sort_keys=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=_SIZE).hexdigest()
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -82,11 +100,3 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
             chunk = []
     if chunk:
         yield chunk
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, ConfigDict | dict):
-        return {str(k): _plain(v) for k, v in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    return node

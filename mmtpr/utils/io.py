@@ -1,46 +1,8 @@
-"""Reading and writing files so that nothing is lost and errors name files."""
+"""Reading files with errors that name them."""
 
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, Any
-
-
-@contextmanager
-def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
-    """Open a file for writing that appears whole or not at all.
-
-    Args:
-        path (str | PathLike): Final path. Missing parent folders are made.
-        mode (str): ``'wb'`` or ``'w'`` (UTF-8). Defaults to ``'wb'``.
-
-    Yields:
-        IO: A handle on a temporary file in the same folder, moved onto
-        ``path`` when the block ends without an exception.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f'.{path.name}.'
-    )
-    try:
-        encoding = None if 'b' in mode else 'utf-8'
-        with os.fdopen(handle, mode, encoding=encoding) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; give the usual permissions back.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+from typing import Any
 
 
 def read_json(

@@ -1,4 +1,4 @@
-"""Where to resume a run from."""
+"""Choice of the checkpoint that a run resumes from."""
 
 import os
 import re
@@ -47,5 +47,5 @@ def _number(path: Path) -> int:
 
 
 def _complete(path: Path) -> bool:
-    """Whether a file of ``torch.save`` (a zip archive) has its end."""
+    """Check that a file of ``torch.save`` (a zip archive) has its end."""
     return path.is_file() and zipfile.is_zipfile(path)

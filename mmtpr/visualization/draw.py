@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from mmtpr.utils import atomic_write
+from mmtpr.utils.images import image_problem
 
 _INK = (31, 35, 40)
 _FAINT = (101, 109, 118)
@@ -222,8 +223,9 @@ def _load(
         with Image.open(full) as picture:
             return picture.convert('RGB')
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        reason = image_problem(full) or error
         print_log(
-            f'The picture "{full}" cannot be drawn: {error}',
+            f'The image "{full}" cannot be drawn: {reason}',
             logger='current',
             level=logging.WARNING,
         )

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -148,10 +149,22 @@ def test_broken_pictures_are_left_out(place, tmp_path, log):
     assert list(found.index.broken) == [str(bad), 'absent.jpg']
     assert len(found(QUERIES[0])['predictions'][0]['paths']) == 3
     text = log.read_text()
-    assert f'The picture "{bad}" is left out' in text
-    assert '2 of 5 pictures are left out' in text
-    with pytest.raises(ValueError, match='None of the 1 pictures'):
+    assert f'The image "{bad}" is left out: does not decode.' in text
+    assert '2 of 5 images are left out' in text
+    with pytest.raises(ValueError, match='None of the 1 images'):
         build(place, [str(bad)])
+
+
+def test_links_to_nothing_in_a_folder_are_named(place, tmp_path):
+    good = Path(list_images(place / 'data/imgs')[0])
+    (tmp_path / 'a.png').symlink_to('gone.png')
+    (tmp_path / 'b.png').write_bytes(good.read_bytes())
+    (tmp_path / 'c.png').symlink_to('c.png')
+    (tmp_path / 'd.png').mkdir()
+    index = build(place, tmp_path).index
+    assert index.paths == [str(tmp_path / 'b.png')]
+    names = {Path(path).name: why for path, why in index.broken.items()}
+    assert names == {'a.png': 'missing', 'c.png': 'a loop of links'}
 
 
 def test_cache(place, tmp_path, log, monkeypatch):
@@ -167,7 +180,7 @@ def test_cache(place, tmp_path, log, monkeypatch):
         raise Untouched
 
     with monkeypatch.context() as patch:
-        patch.setattr('mmtpr.apis.embedding._Pictures.__getitem__', never)
+        patch.setattr('mmtpr.apis.embedding.Embedder.__call__', never)
         again = build(place, pictures, cache=cache)
         assert torch.equal(again.index.features, first.index.features)
         with pytest.raises(Untouched):

@@ -38,7 +38,7 @@ def test_parity_dropped_pairs(parity_file, k):
 
 
 @pytest.mark.parametrize('tokens', [1, 5, 12])
-@pytest.mark.parametrize('level', [0, 1, 2])
+@pytest.mark.parametrize('level', [0, 1])
 def test_every_precision_gives_the_definition(monkeypatch, tokens, level):
     monkeypatch.setattr(ranking, 'first_level', lambda _: level)
     image, captions = normal(40, tokens, 24), normal(40, 24, seed=1)
@@ -60,7 +60,7 @@ def test_block_size_changes_nothing(block_bytes):
     assert ranks.tolist() == by_hand(image, captions, bank, own)
 
 
-@pytest.mark.parametrize('level', [0, 1, 2])
+@pytest.mark.parametrize('level', [0, 1])
 @pytest.mark.parametrize('dim', [16, 257])
 def test_copy_of_own_caption_counts_wherever_it_stands(
     monkeypatch, level, dim
@@ -143,7 +143,7 @@ def low_precision():
 def test_ignores_lower_precision_and_leaves_it_on(
     monkeypatch, low_precision, api
 ):
-    monkeypatch.setattr(ranking, 'first_level', lambda _: 1)
+    monkeypatch.setattr(ranking, 'first_level', lambda _: 0)
     image, captions = normal(200, 4, 64), normal(200, 64, seed=1)
     bank = normal(800, 64, seed=2)
     expected = by_hand(image, captions, bank)

@@ -1,68 +1,45 @@
-"""Finding pictures that are missing or do not decode."""
+"""Finding images that are missing or do not decode."""
 
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 
-import mmcv
 from mmengine import fileio
-from PIL import Image
 
+from mmtpr.utils.images import (
+    FOLDER,
+    LOOP,
+    MISSING,
+    file_problem,
+    image_problem,
+)
 
-def image_problem(path: str) -> str:
-    """Say what is wrong with a picture.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        str: ``''`` if it decodes, else ``'missing'``, ``'does not decode'``
-        or ``'truncated'`` (decoders fill the rest with grey silently).
-    """
-    try:
-        content = fileio.get(path)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return 'missing'
-    try:
-        if not content or mmcv.imfrombytes(content) is None:
-            return 'does not decode'
-    except Exception:
-        return 'does not decode'
-    try:
-        with Image.open(BytesIO(content)) as image:
-            image.load()
-    except Image.UnidentifiedImageError:
-        return ''  # a format only OpenCV knows
-    except Exception:
-        return 'truncated'
-    return ''
+#: There is nothing to open. A file that may not be read is there.
+_ABSENT = (MISSING, FOLDER, LOOP)
 
 
 def find_bad_images(
     paths: Iterable[str], num_workers: int = 8
 ) -> dict[str, str]:
-    """Decode pictures in threads and report the bad ones.
+    """Decode images in threads and report the bad ones.
 
     Args:
         paths (Iterable[str]): The files.
         num_workers (int): Threads. Defaults to 8.
 
     Returns:
-        dict[str, str]: Problem by path, in the order of ``paths``.
+        dict[str, str]: Problem by path, in the order of ``paths``, see
+        :func:`mmtpr.utils.images.image_problem`.
     """
     paths = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(num_workers) as pool:
         problems = pool.map(image_problem, paths, chunksize=64)
-        found = zip(paths, problems, strict=True)
-        return {path: problem for path, problem in found if problem}
+        pairs = zip(paths, problems, strict=True)
+        return {path: problem for path, problem in pairs if problem}
 
 
 def find_missing_images(paths: Iterable[str]) -> list[str]:
-    """Find pictures that do not exist, without opening any.
-
-    Each folder is listed once, so that a million pictures take seconds.
-    Paths with a scheme (``s3://...``) are asked for one by one.
+    """Find images that do not exist, without opening any.
 
     Args:
         paths (Iterable[str]): The files.
@@ -71,24 +48,58 @@ def find_missing_images(paths: Iterable[str]) -> list[str]:
         list[str]: Those that do not exist, each once, in the order of
         ``paths``.
     """
-    folders: dict[str, set[str]] = {}
-    missing = []
+    problems = find_unreachable_images(paths).items()
+    return [path for path, problem in problems if problem in _ABSENT]
+
+
+def find_unreachable_images(paths: Iterable[str]) -> dict[str, str]:
+    """Find images that do not exist or cannot be reached, opening none.
+
+    Each folder is listed once, so that a million images take seconds.
+    Paths with a scheme (``s3://...``) are asked for one by one.
+
+    Args:
+        paths (Iterable[str]): The files.
+
+    Returns:
+        dict[str, str]: Problem by path, in the order of ``paths``.
+    """
+    folders: dict[str, dict[str, bool] | None] = {}
+    unreachable = {}
     for path in dict.fromkeys(paths):
         if '://' in path:
-            found = fileio.exists(path)
+            problem = '' if fileio.exists(path) else MISSING
         else:
             folder, name = os.path.split(path)
             if folder not in folders:
-                folders[folder] = _file_names(folder)
-            found = name in folders[folder]
-        if not found:
-            missing.append(path)
-    return missing
+                folders[folder] = _entries(folder)
+            problem = _problem(path, name, folders[folder])
+        if problem:
+            unreachable[path] = problem
+    return unreachable
 
 
-def _file_names(folder: str) -> set[str]:
+def _problem(path: str, name: str, entries: dict[str, bool] | None) -> str:
+    if entries is None:
+        return file_problem(path)
+    if name not in entries:
+        return MISSING
+    return '' if entries[name] else file_problem(path)
+
+
+def _entries(folder: str) -> dict[str, bool] | None:
+    """Names in a folder, True for files; None if it cannot be listed."""
     try:
         with os.scandir(folder or '.') as entries:
-            return {entry.name for entry in entries if entry.is_file()}
+            return {entry.name: _is_file(entry) for entry in entries}
     except (FileNotFoundError, NotADirectoryError):
-        return set()
+        return {}
+    except OSError:
+        return None
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a loop of links, or no permission to look
+        return False

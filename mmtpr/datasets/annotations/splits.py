@@ -1,4 +1,4 @@
-"""Which records of an annotation file belong to a split."""
+"""Splits of the records of an annotation file."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What is wrong with the data of a config, in a report."""
+"""Reports of what is wrong with the data of a config."""
 
 from .composed import check_composed
 from .text_person import (

@@ -5,7 +5,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..annotations.images import find_bad_images, find_missing_images
+from mmtpr.utils.images import MISSING
+
+from ..annotations.images import find_bad_images, find_unreachable_images
 from ..composed_base import ComposedDataset
 from ..itcpr import ITCPR, without_target
 from ..syn_cpr import PICTURES, SynCPR
@@ -71,7 +73,7 @@ def check_composed(
         dataset (ComposedDataset): :class:`SynCPR` or :class:`ITCPR`.
         use (str): What it is for, reported as ``split``.
         images (bool): Whether to decode the pictures. Otherwise only those
-            that do not exist are found. Defaults to True.
+            that do not exist or cannot be reached are found. Defaults to True.
         num_workers (int): Threads that decode. Defaults to 8.
         limit (int): Examples kept of each finding. Defaults to 20.
 
@@ -84,15 +86,15 @@ def check_composed(
     else:
         paths, found, lost = _queries_and_gallery(dataset)
     paths = [dataset.image_path(path) for path in dict.fromkeys(paths)]
-    bad = dict.fromkeys(find_missing_images(paths), 'missing')
+    bad = find_unreachable_images(paths)
     if images:
         there = (path for path in paths if path not in bad)
         bad.update(find_bad_images(there, num_workers))
     name = dataset.metainfo['dataset_name']
     findings = dict(
-        missing_images=[p for p, why in bad.items() if why == 'missing'],
+        missing_images=[p for p, why in bad.items() if why == MISSING],
         unreadable_images=[
-            f'{path}: {why}' for path, why in bad.items() if why != 'missing'
+            f'{path}: {why}' for path, why in bad.items() if why != MISSING
         ],
         empty_captions=[
             f'record {index}'

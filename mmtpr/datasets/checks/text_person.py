@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmtpr.text.characters import has_control_characters
+from mmtpr.utils.images import MISSING
 
 from ..annotations.images import find_bad_images
 from ..annotations.published_sizes import PUBLISHED, Counts
@@ -87,9 +88,9 @@ def check_split(
         paths = (dataset.image_path(r.path) for r in records)
         bad = find_bad_images(paths, num_workers)
     findings = dict(
-        missing_images=[p for p, why in bad.items() if why == 'missing'],
+        missing_images=[p for p, why in bad.items() if why == MISSING],
         unreadable_images=[
-            f'{path}: {why}' for path, why in bad.items() if why != 'missing'
+            f'{path}: {why}' for path, why in bad.items() if why != MISSING
         ],
         shared_captions=shared_captions(records),
         empty_captions=dataset.load_report['empty_captions'],

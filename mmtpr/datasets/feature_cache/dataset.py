@@ -190,7 +190,7 @@ class CachedFeatureDataset:
             return False
 
     def _fits(self, key: dict) -> bool:
-        """Whether there is a cache and it is the right one."""
+        """Check whether there is a cache and it is the right one."""
         try:
             found = differences(read_cache(self.cache).meta, key)
         except FileNotFoundError:

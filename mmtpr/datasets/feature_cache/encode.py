@@ -1,8 +1,7 @@
 """Encoding the pairs of a data set once."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
+from mmtpr.models.embedder import Embedder, unreadable_error
 from mmtpr.registry import MODELS
 from mmtpr.structures.pairs import Pairs
-from mmtpr.utils.describe import describe_module
+from mmtpr.utils.fingerprint import settings_fingerprint
 
 from .store import CacheWriter
 
@@ -55,8 +54,7 @@ class PairEncoder:
         Returns:
             str: 32 hexadecimal digits.
         """
-        parts = (self.encoder, self.preprocessor)
-        return fingerprint_of([describe_module(part) for part in parts])
+        return settings_fingerprint(self.encoder, self.preprocessor)
 
     @torch.inference_mode()
     def encode(self, batch: list[dict], kind: str) -> Tensor:
@@ -70,8 +68,7 @@ class PairEncoder:
             Tensor: Un-normalised features of shape (B, D), on the CPU.
 
         Raises:
-            ValueError: If the pipeline does not give what is to be encoded,
-                or a feature is not finite.
+            ValueError: If the pipeline does not give what is to be encoded.
         """
         self.encoder.to(self.device)
         self.preprocessor.to(self.device)
@@ -84,24 +81,7 @@ class PairEncoder:
                 "'mmtpr.TokenizeCaption' and 'mmtpr.PackRetrievalInputs'."
             )
         feats = getattr(self.encoder, f'encode_{kind}')(inputs[name])
-        if not feats.isfinite().all():
-            raise ValueError(
-                f'The encoder gives {kind} features that are not finite.'
-            )
         return feats.float().cpu()
-
-
-def fingerprint_of(value: Any) -> str:
-    """Fingerprint of plain values.
-
-    Args:
-        value (Any): Serialisable; what is not counts by its text.
-
-    Returns:
-        str: 32 hexadecimal digits.
-    """
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def encode_pairs(
@@ -127,6 +107,9 @@ def encode_pairs(
         encoder (PairEncoder): The encoder.
         batch_size (int): Samples encoded at once. Defaults to 64.
         num_workers (int): Processes that load pictures. Defaults to 0.
+
+    Raises:
+        ValueError: If an image cannot be read, or a feature is not finite.
     """
     paths, first, picture = np.unique(
         pairs.paths, return_index=True, return_inverse=True
@@ -138,29 +121,23 @@ def encode_pairs(
         logger='current',
     )
 
-    def batches(entries: Dataset) -> Iterator[list[dict]]:
-        workers = min(num_workers, len(entries))
-        return iter(
-            DataLoader(
-                entries, batch_size, num_workers=workers, collate_fn=list
-            )
-        )
-
     dim = encoder.encoder.embed_dim
     shapes = dict(image=(len(paths), views, dim), text=(len(pairs), dim))
     flat = [i for i in first for _ in range(views)]
-    images = _Entries(pairs, flat, pipeline, 'image')
-    texts = _Entries(pairs, range(len(pairs)), pipeline, 'text')
+    images = _Entries(pairs, flat, 'image')
+    texts = _Entries(pairs, range(len(pairs)), 'text')
     with CacheWriter(folder, meta, shapes, picture, meta['dtype']) as arrays:
         for part, entries in (('image', images), ('text', texts)):
             rows = arrays[part].reshape(-1, dim)
-            start, cut = 0, 0
-            for batch in batches(entries):
-                feats = encoder.encode(batch, part).numpy()
-                rows[start : start + len(feats)] = feats
-                start += len(feats)
+            embed = partial(encoder.encode, kind=part)
+            embedder = Embedder(pipeline, embed, batch_size, num_workers)
+            cut = 0
+            for batch in embedder(entries):
+                if batch.broken:
+                    raise unreadable_error(entries, batch.broken)
+                rows[batch.indices] = batch.feats.numpy()
                 if part == 'text':
-                    cut += sum(map(_is_cut, batch))
+                    cut += sum(map(_is_cut, batch.samples))
         meta['cut_captions'] = cut  # written with the rest on the way out
 
 
@@ -168,12 +145,13 @@ def _is_cut(packed: dict) -> bool:
     return bool(packed['data_samples'].get('caption_cut'))
 
 
-class _Entries(Dataset):
-    """Pictures or captions of pairs, through the pipeline."""
+class _Entries(Sequence):
+    """Entries of pairs, each with its image alone or its caption alone."""
 
-    def __init__(self, pairs: Pairs, indices, pipeline, kind: str) -> None:
-        self.pairs, self.indices = pairs, indices
-        self.pipeline, self.kind = pipeline, kind
+    def __init__(
+        self, pairs: Pairs, indices: Sequence[int], kind: str
+    ) -> None:
+        self.pairs, self.indices, self.kind = pairs, indices, kind
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -181,14 +159,5 @@ class _Entries(Dataset):
     def __getitem__(self, place: int) -> dict:
         index = int(self.indices[place])
         if self.kind == 'image':
-            entry = self.pairs.image_entry(index)
-        else:
-            caption = self.pairs.captions[index]
-            entry = dict(role='query', caption=caption)
-        packed = self.pipeline(entry)
-        if packed is None:
-            raise ValueError(
-                f'The pipeline gives nothing for pair {index} '
-                f'("{self.pairs.paths[index]}").'
-            )
-        return packed
+            return self.pairs.image_entry(index)
+        return dict(role='query', caption=self.pairs.captions[index])

@@ -1,4 +1,4 @@
-"""What a cache of features was made of."""
+"""Keys of feature caches: data, images, pipeline and encoder."""
 
 import hashlib
 import os
@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mmtpr.structures.pairs import Pairs
-from mmtpr.utils.describe import describe
-from mmtpr.utils.fingerprint import text_fingerprint
+from mmtpr.utils.fingerprint import settings_fingerprint, text_fingerprint
 
-from .encode import PairEncoder, fingerprint_of
+from .encode import PairEncoder
 
 _CHUNK = 1024
 _THREADS = 16
@@ -42,7 +41,7 @@ def cache_key(
         data=pairs.fingerprint,
         pictures=pictures_fingerprint(pairs.paths),
         encoder=encoder.fingerprint(),
-        pipeline=fingerprint_of(describe(pipeline)),
+        pipeline=settings_fingerprint(pipeline),
         views=views,
         dtype=dtype,
     )

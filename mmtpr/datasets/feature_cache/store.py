@@ -2,18 +2,18 @@
 
 import json
 import os
-import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmtpr.utils import read_json
+from mmtpr.utils import atomic_folder, read_json
 
-from .folder import FILES, move_in, remove_stale, take_lock
-
+#: All files that a cache consists of.
+FILES = frozenset({'meta.json', 'image.npy', 'text.npy', 'picture.npy'})
 #: Raised when the layout changes in a way that readers must know.
 VERSION = 1
 _META = 'meta.json'
@@ -91,7 +91,7 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 
 def _cure(folder: Path) -> str:
-    """What to do about a cache that cannot be used."""
+    """Advise what to do about a cache that cannot be used."""
     if {path.name for path in folder.iterdir()} <= FILES:
         return f'delete the folder "{folder}", and it is made anew.'
     return (
@@ -177,7 +177,6 @@ class CacheWriter:
         picture: np.ndarray,
         dtype: str = 'float32',
     ) -> None:
-        # A link stays one, the folder that it shows is replaced.
         self.folder = Path(folder).resolve()
         check_place(self.folder)
         self.meta = meta
@@ -191,37 +190,26 @@ class CacheWriter:
         Returns:
             dict[str, ndarray]: ``image`` and ``text``, to be filled.
         """
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_stale(self.folder)
-        self._temporary = Path(
-            tempfile.mkdtemp(
-                dir=self.folder.parent, prefix=f'.{self.folder.name}.'
-            )
-        )
-        self._lock = take_lock(self._temporary)
-        os.chmod(self._temporary, 0o755)
-        np.save(self._temporary / 'picture.npy', self.picture)
-        self._arrays = {
-            name: np.lib.format.open_memmap(
-                self._temporary / f'{name}.npy', 'w+', self.dtype, shape
-            )
-            for name, shape in self.shapes.items()
-        }
-        return self._arrays
+        self._writing = self._write()
+        return self._writing.__enter__()
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind, error, trace) -> bool | None:
         """Move the files to their place, or remove them after an error."""
-        for array in self._arrays.values():
-            array.flush()
-        self._arrays.clear()
-        try:
-            if kind is None:
-                content = json.dumps(
-                    dict(self.meta, version=VERSION), indent=1
+        return self._writing.__exit__(kind, error, trace)
+
+    @contextmanager
+    def _write(self) -> Iterator[dict[str, np.ndarray]]:
+        with atomic_folder(self.folder, FILES, check_place) as temporary:
+            np.save(temporary / 'picture.npy', self.picture)
+            arrays = {
+                name: np.lib.format.open_memmap(
+                    temporary / f'{name}.npy', 'w+', self.dtype, shape
                 )
-                (self._temporary / _META).write_text(content, encoding='utf-8')
-                check_place(self.folder)
-                move_in(self._temporary, self.folder)
-        finally:
-            self._lock.close()
-            shutil.rmtree(self._temporary, ignore_errors=True)
+                for name, shape in self.shapes.items()
+            }
+            yield arrays
+            for array in arrays.values():
+                array.flush()
+            arrays.clear()
+            meta = json.dumps(dict(self.meta, version=VERSION), indent=1)
+            (temporary / _META).write_text(meta, encoding='utf-8')

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
+from mmtpr.utils.images import MISSING, image_problem
 
 
 @TRANSFORMS.register_module()
@@ -60,7 +61,7 @@ class ImageTransforms(BaseTransform):
 
         Raises:
             FileNotFoundError: If the picture does not exist.
-            ValueError: If it does not decode.
+            ValueError: If it cannot be read for another reason.
             RuntimeError: If a later transform fails.
         """
         path = results.get(self.mapping.get('img_path', 'img_path'))
@@ -89,22 +90,23 @@ class ImageTransforms(BaseTransform):
         loading = 'img' not in inner
         try:
             return transform(inner)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'The image "{path}" does not exist. Check data_root and '
-                'data_prefix in the config, or set broken_images="skip" in '
-                'the data set.'
-            ) from error
         except Exception as error:
-            if loading:
-                raise ValueError(
-                    f'The image "{path}" does not decode ({error}). Replace '
-                    'the file, or set broken_images="skip" in the data set '
-                    'to drop and count such pictures.'
+            if not loading:
+                raise RuntimeError(
+                    f'{type(transform).__name__} failed on the image '
+                    f'"{path}": {error}'
                 ) from error
-            raise RuntimeError(
-                f'{type(transform).__name__} failed on the image "{path}": '
-                f'{error}'
+            problem = image_problem(path)
+            if problem == MISSING:
+                raise FileNotFoundError(
+                    f'The image "{path}" does not exist. Check data_root and '
+                    'data_prefix in the config, or set broken_images="skip" '
+                    'in the dataset.'
+                ) from error
+            raise ValueError(
+                f'The image "{path}" cannot be read: {problem or error}. '
+                'Repair or replace the file, or set broken_images="skip" in '
+                'the dataset to drop and count such images.'
             ) from error
 
     def __repr__(self) -> str:

@@ -1,16 +1,16 @@
 """Masking of BERT's tokens for masked language modelling."""
 
 import numpy as np
-import torch
-from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
 from mmtpr.text.bert_tokenizer import build_bert_tokenizer
 from mmtpr.text.word_masking import WordMasker
 
+from .mask_tokens import MaskingTransform
+
 
 @TRANSFORMS.register_module()
-class MaskBertTokens(BaseTransform):
+class MaskBertTokens(MaskingTransform):
     """Hide words and short runs of words for the model to restore.
 
     See :class:`mmtpr.text.word_masking.WordMasker`; comes after
@@ -44,6 +44,7 @@ class MaskBertTokens(BaseTransform):
         whole_word: bool = True,
         source: str = 'tokens',
     ) -> None:
+        super().__init__(source)
         self.masker = WordMasker(
             build_bert_tokenizer(str(vocab), 512),
             prob,
@@ -53,26 +54,19 @@ class MaskBertTokens(BaseTransform):
             whole_word,
         )
         self.vocab = vocab
-        self.source = source
 
-    def transform(self, results: dict) -> dict:
-        """Hide words.
+    def mask(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Hide words. See :meth:`MaskingTransform.mask`.
 
         Args:
-            results (dict): A sample.
+            tokens (ndarray): Token ids of shape (L, ).
 
         Returns:
-            dict: The sample.
+            tuple[ndarray, ndarray]: Masked tokens and labels, (L, ).
         """
-        if results.get(self.source) is None:
-            return results
-        tokens = np.asarray(results[self.source], dtype=np.int64)
         # The global state is what workers and resumed runs are seeded by.
         rng = np.random.default_rng(np.random.randint(2**31))
-        masked, labels = self.masker(tokens, rng)
-        results['mlm_tokens'] = torch.from_numpy(masked)
-        results['mlm_labels'] = torch.from_numpy(labels)
-        return results
+        return self.masker(tokens, rng)
 
     def __repr__(self) -> str:
         masker = self.masker

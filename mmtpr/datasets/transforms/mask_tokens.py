@@ -1,5 +1,6 @@
 """Masking for masked language modelling."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,10 +8,57 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
+from mmtpr.text.word_masking import hide_tokens
+
+
+class MaskingTransform(BaseTransform):
+    """Base of transforms that mask tokens for the model to restore.
+
+    A sample without tokens passes unchanged.
+
+    Required Keys: none
+
+    Added Keys: ``mlm_tokens`` and ``mlm_labels``, LongTensors of the shape
+    of the tokens; labels are the true ids where masked, else -100
+
+    Args:
+        source (str): Key to read.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    @abstractmethod
+    def mask(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mask tokens.
+
+        Args:
+            tokens (ndarray): Token ids of shape (L, ).
+
+        Returns:
+            tuple[ndarray, ndarray]: Masked tokens and labels, (L, ).
+        """
+
+    def transform(self, results: dict) -> dict:
+        """Mask the tokens.
+
+        Args:
+            results (dict): A sample.
+
+        Returns:
+            dict: The sample.
+        """
+        if results.get(self.source) is None:
+            return results
+        tokens = np.asarray(results[self.source], dtype=np.int64)
+        masked, labels = self.mask(tokens)
+        results['mlm_tokens'] = torch.from_numpy(masked)
+        results['mlm_labels'] = torch.from_numpy(labels)
+        return results
 
 
 @TRANSFORMS.register_module()
-class MaskTokens(BaseTransform):
+class MaskTokens(MaskingTransform):
     """Mask tokens for the model to restore.
 
     Each ordinary token is chosen with probability ``prob``, at least
@@ -49,6 +97,7 @@ class MaskTokens(BaseTransform):
         min_masked: int = 1,
         source: str = 'tokens',
     ) -> None:
+        super().__init__(source)
         if not 0 < prob <= 1:
             raise ValueError(f'prob must be in (0, 1], got {prob}.')
         if not 0 <= ordinary[0] < ordinary[1]:
@@ -60,35 +109,18 @@ class MaskTokens(BaseTransform):
             special.add(mask_id)
         self.special_ids = np.array(sorted(special), dtype=np.int64)
         self.min_masked = min_masked
-        self.source = source
 
-    def transform(self, results: dict) -> dict:
-        """Mask the tokens.
+    def mask(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mask tokens. See :meth:`MaskingTransform.mask`.
 
         Args:
-            results (dict): A sample.
+            tokens (ndarray): Token ids of shape (L, ).
 
         Returns:
-            dict: The sample.
+            tuple[ndarray, ndarray]: Masked tokens and labels, (L, ).
         """
-        if results.get(self.source) is None:
-            return results
-        tokens = np.asarray(results[self.source], dtype=np.int64)
-        masked, labels = self._mask(tokens)
-        results['mlm_tokens'] = torch.from_numpy(masked)
-        results['mlm_labels'] = torch.from_numpy(labels)
-        return results
-
-    def _mask(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chosen = self._choose(tokens)
-        labels = np.full_like(tokens, -100)
-        labels[chosen] = tokens[chosen]
-        masked = tokens.copy()
-        fate = np.random.rand(len(chosen))
-        masked[chosen[fate < 0.8]] = self.mask_id
-        drawn = chosen[(fate >= 0.8) & (fate < 0.9)]
-        masked[drawn] = self._draw(len(drawn))
-        return masked, labels
+        return hide_tokens(tokens, chosen, self.mask_id, self._draw)
 
     def _choose(self, tokens: np.ndarray) -> np.ndarray:
         """Positions to predict."""

@@ -1,18 +1,15 @@
 """Captions to token ids of BERT."""
 
-import re
-
-import torch
-from mmcv.transforms import BaseTransform
-
 from mmtpr.registry import TRANSFORMS
-from mmtpr.text.bert_tokenizer import build_bert_tokenizer
+
+from .tokenize_caption import TokenizeCaption
 
 
 @TRANSFORMS.register_module()
-class TokenizeBert(BaseTransform):
+class TokenizeBert(TokenizeCaption):
     """Turn a caption into token ids of BERT, as BLIP-2 reads them.
 
+    Short for :class:`TokenizeCaption` with ``tokenizer=dict(bert=vocab)``.
     ``[CLS] words [SEP] [PAD] ...``; a caption that is too long is cut, the
     [SEP] stays last. A sample without caption passes unchanged. Needs the
     library tokenizers, which the extra ``[blip2]`` brings.
@@ -55,55 +52,12 @@ class TokenizeBert(BaseTransform):
                 f'max_length={max_length} leaves no room for a word between '
                 '[CLS] and [SEP].'
             )
-        self.tokenizer = build_bert_tokenizer(str(vocab), max_length)
-        self.vocab = vocab
-        self.max_length = max_length
-        self.clean = clean
-        self.max_words = max_words
-        self.source = source
-        self.target = target
-
-    def transform(self, results: dict) -> dict:
-        """Tokenize the caption.
-
-        Args:
-            results (dict): A sample.
-
-        Returns:
-            dict: The sample.
-        """
-        caption = results.get(self.source)
-        if caption is None:
-            return results
-        cut = False
-        if self.clean:
-            words = clean_blip_caption(caption, None).split()
-            cut = len(words) > self.max_words
-            caption = ' '.join(words[: self.max_words])
-        encoded = self.tokenizer.encode(caption)
-        cut = cut or bool(encoded.overflowing)
-        results[f'{self.source}_cut'] = cut
-        results[self.target] = torch.tensor(encoded.ids)
-        results[f'{self.target}_mask'] = torch.tensor(encoded.attention_mask)
-        return results
+        tokenizer = dict(bert=str(vocab), clean=clean, max_words=max_words)
+        super().__init__(tokenizer, max_length, source, target)
+        self.vocab, self.clean = vocab, clean
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(vocab={self.vocab!r}, '
-            f'max_length={self.max_length}, clean={self.clean})'
+            f'max_length={self.context_length}, clean={self.clean})'
         )
-
-
-def clean_blip_caption(caption: str, max_words: int | None = 50) -> str:
-    """Clean a caption as BLIP-2's training did.
-
-    Args:
-        caption (str): The caption.
-        max_words (int, optional): Words to keep, None for all. Defaults to
-            50.
-
-    Returns:
-        str: Lower case, single spaces, without ``.!"()*#:;~``.
-    """
-    words = re.sub(r'[.!"()*#:;~]', ' ', caption.lower()).split()
-    return ' '.join(words[:max_words])

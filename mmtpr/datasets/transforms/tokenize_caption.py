@@ -5,6 +5,7 @@ from mmcv.transforms import BaseTransform
 from torch import Tensor
 
 from mmtpr.registry import TRANSFORMS
+from mmtpr.text.bert_tokenizer import BertTokenizer
 from mmtpr.text.clip_tokenizer import build_tokenizer
 
 
@@ -19,18 +20,21 @@ class TokenizeCaption(BaseTransform):
     Required Keys: none
 
     Added Keys: ``target``, a LongTensor of shape (context_length, ), and
-    ``<source>_cut``, whether the caption was cut
+    ``<source>_cut``, whether the caption was cut; of BERT also
+    ``<target>_mask``, 1 where a token counts
 
     Args:
         tokenizer (str | dict): Name of an open_clip model
             (``'ViT-B-16'``, ``'hf-hub:org/name'``, ``'local-dir:path'``), or
             arguments of a byte-pair tokenizer in CLIP's form
             (``dict(bpe_path='vocab.txt.gz')``), or
-            ``dict(hf='bert-base-uncased')`` with the name or folder of a
-            Hugging Face tokenizer, which needs transformers. Defaults to
-            ``'ViT-B-16'``.
+            ``dict(bert='vocab.txt')`` with arguments of
+            :class:`mmtpr.text.bert_tokenizer.BertTokenizer`, which needs
+            tokenizers, or ``dict(hf='roberta-base')`` with the name or folder
+            of another Hugging Face tokenizer, which needs transformers.
+            Defaults to ``'ViT-B-16'``.
         context_length (int, optional): Tokens, padding included. Defaults to
-            None, what the named model takes, else 77.
+            None, what the named model takes, else 77, or 32 for BERT.
         source (str): Key to read. Defaults to ``'caption'``.
         target (str): Key to write. Defaults to ``'tokens'``.
 
@@ -65,14 +69,20 @@ class TokenizeCaption(BaseTransform):
             dict: The sample.
         """
         caption = results.get(self.source)
-        if caption is not None:
+        if caption is None:
+            return results
+        if isinstance(self.tokenizer, BertTokenizer):
+            tokens, mask, is_cut = self.tokenizer.encode(caption)
+            results[f'{self.target}_mask'] = mask
+        else:
             tokens = self.tokenizer([caption])[0]
-            results[self.target] = tokens
-            results[f'{self.source}_cut'] = self._is_cut(caption, tokens)
+            is_cut = self._is_cut(caption, tokens)
+        results[self.target] = tokens
+        results[f'{self.source}_cut'] = is_cut
         return results
 
     def _is_cut(self, caption: str, tokens: Tensor) -> bool:
-        """Whether one more token changes what there is."""
+        """Check whether one more token changes what there is."""
         if tokens[-1] == self.padding:
             return False
         longer = self.tokenizer([caption], self.context_length + 1)[0]

@@ -117,7 +117,7 @@ def _candidates(
 
 
 def _rests(look: Look, max_changes: int, same_person: bool) -> Iterator[tuple]:
-    """What stays if the things of some places change."""
+    """Take out the things of some places; give what stays."""
     owner = look.pid if same_person else look.outfit.person
     for number in range(1, max_changes + 1):
         for slots in combinations(range(len(SLOTS)), number):
@@ -130,7 +130,7 @@ def _rests(look: Look, max_changes: int, same_person: bool) -> Iterator[tuple]:
 
 
 def _differ(one: Look, two: Look, slots: Iterable[int]) -> bool:
-    """Whether every thing differs, and clothes are told of both."""
+    """Check that every thing differs and clothes are told of both."""
     for slot in slots:
         a, b = one.outfit.things[slot], two.outfit.things[slot]
         if a == b or (slot in _CLOTHES and not (a and b)):

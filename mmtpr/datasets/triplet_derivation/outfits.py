@@ -1,4 +1,4 @@
-"""What a caption says of clothes, by a vocabulary and no model."""
+"""Clothes that a caption names, found by a vocabulary and no model."""
 
 import re
 from collections.abc import Iterable
@@ -84,7 +84,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Outfit:
-    """What the captions of a picture say.
+    """Clothes and things that the captions of an image name.
 
     Attributes:
         person (str): ``'man'``, ``'woman'`` or ``''``.
@@ -127,7 +127,7 @@ def read_outfit(captions: Iterable[str]) -> Outfit:
 
 
 def _qualifies(words: list[str], place: int) -> bool:
-    """Whether a noun belongs to the next, as in "dress shoes"."""
+    """Check whether a noun belongs to the next ("dress shoes")."""
     return place + 1 < len(words) and words[place + 1] in _PLACE
 
 

@@ -17,7 +17,7 @@ from mmtpr.checkpoints.coverage import (
 from mmtpr.checkpoints.function_facts import FACTS, function_facts
 from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
-from mmtpr.utils.io import atomic_write
+from mmtpr.utils import atomic_write
 from mmtpr.utils.unwrap import unwrap
 
 _CONTENTS = ('adapter', 'trainable')

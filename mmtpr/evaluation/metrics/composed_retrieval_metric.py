@@ -165,6 +165,6 @@ def _item_of_row(item: dict, row: str) -> dict:
 
 
 def _kept(metric: PersonRetrievalMetric, sample: dict) -> dict:
-    """What a metric keeps of a sample."""
+    """Facts that a metric keeps of a sample."""
     metric.process(None, [sample])
     return metric.results.pop()

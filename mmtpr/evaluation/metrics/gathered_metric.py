@@ -1,4 +1,4 @@
-"""What metrics of whole test sets share: gathering by sample number."""
+"""Base of metrics of whole test sets: gathering by sample number."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which gallery items match a query: ids, checks and blocks of a matrix."""
+"""Matches of queries and gallery items: ids, checks, blocks of a matrix."""
 
 from collections.abc import Sequence
 from typing import Union

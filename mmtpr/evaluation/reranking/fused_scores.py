@@ -33,7 +33,7 @@ _OTHERS = 1000.0
 
 @dataclass(frozen=True)
 class Fusion:
-    """How matching score and cosine become one score.
+    """Fusion of matching score and cosine into one score.
 
     Args:
         itm_weight (float): Factor of the normalised matching score. Defaults

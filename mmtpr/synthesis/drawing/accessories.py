@@ -1,4 +1,4 @@
-"""What people carry and put on their heads."""
+"""Things that people carry and put on their heads."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a camera does to a scene: light, colour cast, blur, noise."""
+"""Camera effects on a scene: light, colour cast, blur, noise."""
 
 import cv2
 import numpy as np

@@ -70,7 +70,7 @@ class Canvas:
 
     @property
     def mask(self) -> np.ndarray:
-        """Where something was drawn, (H, W), uint8, 255 inside."""
+        """Mask of what was drawn, (H, W), uint8, 255 inside."""
         return self._layers[..., 3]
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:

@@ -16,7 +16,7 @@ _NECK, _HEAD_SIZE = (0.0, 0.165), 1.3  # as cartoons have it
 
 @dataclass
 class Pose:
-    """How a person stands in one view.
+    """Pose of a person in one view.
 
     Args:
         turn (float): 0 facing the camera or turned away, 1 seen in profile.

@@ -1,4 +1,4 @@
-"""What is around a person: background, ground shadow, things in front."""
+"""Surroundings of a person: background, ground shadow, things in front."""
 
 import cv2
 import numpy as np

@@ -22,21 +22,6 @@ def pictures(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ('name', 'problem'),
-    [
-        ('good.png', ''),
-        ('good.jpg', ''),
-        ('empty.jpg', 'does not decode'),
-        ('text.jpg', 'does not decode'),
-        ('absent.jpg', 'missing'),
-        ('', 'missing'),
-    ],
-)
-def test_problem(pictures, name, problem):
-    assert image_problem(str(pictures / name)) == problem
-
-
 @pytest.mark.parametrize('name', ['cut.png', 'cut.jpg'])
 def test_cut_off_pictures(pictures, name, monkeypatch):
     assert image_problem(str(pictures / name))

@@ -214,3 +214,31 @@ def finds_nothing(tool, repo_root, data_root, capsys):
     )
     assert status == 0
     assert '0 problems found.' in capsys.readouterr().out
+
+
+def test_images_that_may_not_be_read_are_counted(
+    tool, write, records, tmp_path, monkeypatch, capsys
+):
+    """A loop of links and a file without permission; the check goes on."""
+    import builtins
+
+    root = write(records)
+    path = tmp_path / 'imgs/cam/12_1.jpg'
+    path.unlink()
+    path.symlink_to(path.name)
+    real = builtins.open
+
+    def refuse(file, *args, **kwargs):
+        if str(file).endswith('cam/10_0.jpg'):
+            raise PermissionError(13, 'Permission denied', str(file))
+        return real(file, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, 'open', refuse)
+    config(root).dump(str(tmp_path / 'config.py'))
+    assert tool.main([str(tmp_path / 'config.py'), '--split', 'train']) == 0
+    text = capsys.readouterr().out
+    assert 'cam/10_0.jpg: permission denied' in text
+    assert 'cam/12_1.jpg: a loop of links' in text
+    train = check_config(config(root))['splits'][0]
+    assert train['unreadable_images']['number'] == 2
+    assert train['missing_images']['number'] == 0

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtpr.datasets.feature_cache.folder import FILES
-from mmtpr.datasets.feature_cache.store import CacheWriter, read_cache
+from mmtpr.datasets.feature_cache.store import FILES, CacheWriter, read_cache
 
 WRITER = """
 import sys

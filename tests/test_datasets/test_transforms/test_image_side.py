@@ -55,11 +55,13 @@ def test_missing_picture_is_named(tmp_path):
     assert path in str(caught.value)
 
 
-@pytest.mark.parametrize('content', [b'', b'text'])
-def test_undecodable_picture_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ('content', 'reason'), [(b'', 'empty'), (b'text', 'does not decode')]
+)
+def test_undecodable_picture_is_named(tmp_path, content, reason):
     path = tmp_path / 'bad.png'
     path.write_bytes(content)
-    with pytest.raises(ValueError, match='does not decode') as caught:
+    with pytest.raises(ValueError, match=f'read: {reason}') as caught:
         ImageTransforms([LOAD])(dict(img_path=str(path)))
     assert str(path) in str(caught.value)
 

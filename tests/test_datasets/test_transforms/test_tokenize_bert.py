@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmtpr.datasets.transforms import PackRetrievalInputs, TokenizeBert
-from mmtpr.datasets.transforms.tokenize_bert import clean_blip_caption
+from mmtpr.datasets.transforms import (
+    PackRetrievalInputs,
+    TokenizeBert,
+    TokenizeCaption,
+)
 from mmtpr.testing import write_tiny_vocab
+from mmtpr.text.bert_tokenizer import clean_blip_caption
 
 pytest.importorskip(
     'tokenizers', reason='BERT tokens need the extra [blip2] (tokenizers)'
@@ -76,7 +80,7 @@ def test_folder_json_and_pickle(vocab, tmp_path):
     transform = TokenizeBert(vocab)
     sample = transform(dict(caption='a woman in blue'))
     path = tmp_path / 'tokenizer.json'
-    transform.tokenizer.save(str(path))
+    transform.tokenizer.tokenizer.save(str(path))
     for other in (
         TokenizeBert(str(path)),
         TokenizeBert(str(tmp_path)),
@@ -84,6 +88,22 @@ def test_folder_json_and_pickle(vocab, tmp_path):
     ):
         again = other(dict(caption='a woman in blue'))
         assert torch.equal(again['tokens'], sample['tokens'])
+
+
+@pytest.mark.parametrize('clean', [True, False])
+def test_one_way_to_tokenize_with_bert(vocab, clean):
+    long = 'The man, in red. ' * 9
+    alias = TokenizeBert(vocab, 12, clean, max_words=7)
+    one = TokenizeCaption(dict(bert=vocab, clean=clean, max_words=7), 12)
+    for caption in ('a man.', long, ''):
+        a, b = alias(dict(caption=caption)), one(dict(caption=caption))
+        assert a.keys() == b.keys()
+        for key in ('tokens', 'tokens_mask'):
+            assert torch.equal(a[key], b[key])
+        assert a['caption_cut'] is b['caption_cut'] is (caption == long)
+    assert TokenizeCaption(dict(bert=vocab)).context_length == 32
+    tokens = one.tokenizer(['a man.', long])
+    assert torch.equal(tokens[1], one(dict(caption=long))['tokens'])
 
 
 def test_bad_vocabularies(tmp_path, vocab):

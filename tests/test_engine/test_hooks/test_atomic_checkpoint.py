@@ -48,7 +48,7 @@ def test_a_kill_while_writing_leaves_the_former_file(tmp_path, monkeypatch):
     cfg.update(val_dataloader=None, val_evaluator=None)
     runner = Runner.from_cfg(Config(cfg))
 
-    import mmtpr.utils.io as io
+    import mmtpr.utils.atomic as io
 
     replace, count = io.os.replace, iter(range(9))
 

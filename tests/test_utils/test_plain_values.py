@@ -1,4 +1,4 @@
-"""Equal descriptions mean that two things do the same."""
+"""Equal plain values mean that two things do the same."""
 
 import os
 import subprocess
@@ -10,7 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmtpr.utils.describe import describe
+from mmtpr.utils.fingerprint import settings_fingerprint
+
+
+def fingerprint(value):
+    return settings_fingerprint(value)
 
 
 class Thing:
@@ -30,6 +34,20 @@ def times(factor):
     return lambda value: value * factor
 
 
+def double(value):
+    return value * 2
+
+
+def triple(value):
+    return value * 3
+
+
+def made_by_exec(factor):
+    made = {'__name__': 'typed_in'}
+    exec(f'def function(value):\n    return value * {factor}000', made)
+    return made['function']
+
+
 @pytest.mark.parametrize(
     'make',
     [
@@ -47,7 +65,8 @@ def times(factor):
         lambda i: (Thing, torch.Tensor)[i - 1],
         lambda i: (len, max)[i - 1],
         lambda i: times(i),
-        lambda i: (lambda value: value * 2, lambda value: value * 3)[i - 1],
+        lambda i: (double, triple)[i - 1],
+        lambda i: made_by_exec(i),
         lambda i: partial(times, factor=i),
         lambda i: (Thing().first, Thing().second)[i - 1],
         lambda i: Thing(value=i).first,
@@ -58,9 +77,9 @@ def times(factor):
         lambda i: (nn.GELU(), nn.ReLU())[i - 1],
     ],
 )
-def test_what_differs_is_described_differently(make):
-    assert describe(make(1)) == describe(make(1))
-    assert describe(make(1)) != describe(make(2))
+def test_what_differs_has_another_fingerprint(make):
+    assert fingerprint(make(1)) == fingerprint(make(1))
+    assert fingerprint(make(1)) != fingerprint(make(2))
 
 
 def zero(module):
@@ -69,30 +88,32 @@ def zero(module):
 
 
 def test_what_does_not_matter():
-    assert describe(dict(a=1, b=[])) == describe(dict(b=[], a=1))
-    assert describe(Thing(cache={}, a=1)) == describe(Thing(cache={1: 2}, a=1))
-    assert describe(object()) == describe(object())
+    assert fingerprint(dict(a=1, b=[])) == fingerprint(dict(b=[], a=1))
+    assert fingerprint(Thing(cache={}, a=1)) == fingerprint(
+        Thing(cache={1: 2}, a=1)
+    )
+    assert fingerprint(object()) == fingerprint(object())
     around = Thing(a=1)
     around.me = around
-    assert describe(around) == describe(around)
+    assert fingerprint(around) == fingerprint(around)
     module = nn.Linear(2, 2)
-    before = describe(module.train())
-    assert describe(module.eval()) == before
+    before = fingerprint(module.train())
+    assert fingerprint(module.eval()) == before
 
 
 def test_buffers_outside_of_the_weights_count():
     one, two = nn.Identity(), nn.Identity()
     for number, module in enumerate((one, two)):
         module.register_buffer('mean', torch.tensor(number), persistent=False)
-    assert describe(one) != describe(two)
+    assert fingerprint(one) != fingerprint(two)
 
 
-def test_another_process_describes_alike(repo_root):
+def test_another_process_sees_the_same(repo_root):
     code = (
         'from mmtpr.datasets.transforms import SquarePad, TokenizeCaption\n'
-        'from mmtpr.utils.describe import describe\n'
+        'from mmtpr.utils.plain_values import plain_value\n'
         'things = [{*"abcdefgh"}, SquarePad(), TokenizeCaption(), object()]\n'
-        'found = repr(describe(things))'
+        'found = repr(plain_value(things))'
     )
     here = {}
     exec(code, here)
@@ -105,3 +126,19 @@ def test_another_process_describes_alike(repo_root):
     )
     assert there.stdout.splitlines()[-1] == here['found']
     assert 'mmtpr.datasets.transforms' in here['found']
+
+
+def test_byte_code_does_not_count(monkeypatch):
+    """Another version of Python compiles the same function otherwise."""
+    transform = Thing(function=double, lambdas=[times(2)])
+    before = fingerprint(transform), fingerprint(double)
+    for function in (double, transform.lambdas[0]):
+        code = function.__code__
+        other = code.replace(
+            co_code=bytes([9, 0]) + code.co_code,  # a NOP in front
+            co_consts=(*code.co_consts, 'another constant'),
+            co_stacksize=code.co_stacksize + 1,
+        )
+        assert other.co_code != code.co_code
+        monkeypatch.setattr(function, '__code__', other)
+    assert (fingerprint(transform), fingerprint(double)) == before

@@ -1,0 +1,106 @@
+import os
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from mmengine.fileio import get_file_backend
+
+from mmtpr.utils.atomic import (
+    ATOMIC_BACKEND,
+    atomic_folder,
+    remove_leftovers,
+)
+
+
+def test_put_and_leftovers(tmp_path, monkeypatch):
+    backend = get_file_backend(backend_args=dict(backend=ATOMIC_BACKEND))
+    path = tmp_path / 'new/a.pth'
+    backend.put(b'one', path)
+    backend.put_text('zwölf', tmp_path / 'b.txt')
+    assert path.read_bytes() == b'one'
+    assert (tmp_path / 'b.txt').read_text('utf-8') == 'zwölf'
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, 'replace', killed)
+    monkeypatch.setattr(os, 'unlink', lambda path: None)
+    with pytest.raises(KeyboardInterrupt):
+        backend.put(b'two', path)
+    monkeypatch.undo()
+    assert path.read_bytes() == b'one'
+    assert len(list(path.parent.iterdir())) == 2
+    assert remove_leftovers(path.parent) == 1
+    assert os.listdir(path.parent) == ['a.pth']
+
+
+WRITER = """
+import sys, time
+from mmtpr.utils import atomic_folder
+with atomic_folder(sys.argv[1]) as folder:
+    (folder / 'deep').mkdir()
+    (folder / 'deep/half.txt').touch()
+    print('writing', flush=True)
+    time.sleep(100)
+"""
+
+
+def tree(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob('*'))
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    with atomic_folder(tmp_path / 'new/a') as folder:
+        (folder / 'deep').mkdir()
+        (folder / 'deep/x').touch()
+        assert not (tmp_path / 'new/a').exists()
+    assert tree(tmp_path) == ['new', 'new/a', 'new/a/deep', 'new/a/deep/x']
+    with suppress(KeyboardInterrupt), atomic_folder(tmp_path / 'b') as folder:
+        (folder / 'x').touch()
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == ['new']
+
+
+@pytest.mark.parametrize('names', [None, {'x', 'y'}])
+def test_what_is_not_ours_is_not_replaced(tmp_path, names):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a/mine').touch()
+    (tmp_path / 'file').touch()
+    for name in ('a', 'file'):
+        with pytest.raises(FileExistsError, match=f'{name}" exists and is'):
+            atomic_folder(tmp_path / name, names).__enter__()
+    with pytest.raises(FileExistsError), atomic_folder(tmp_path / 'b', names):
+        (tmp_path / 'b/mine').mkdir(parents=True)  # meanwhile
+    assert tree(tmp_path) == ['a', 'a/mine', 'b', 'b/mine', 'file']
+
+
+def test_a_folder_of_the_named_files_is_replaced(tmp_path):
+    for name in 'xy':
+        with atomic_folder(tmp_path / 'a', {'x', 'y'}) as folder:
+            (folder / name).touch()
+        assert tree(tmp_path) == ['a', f'a/{name}']
+    with pytest.raises(FileExistsError), atomic_folder(tmp_path / 'a'):
+        pass
+
+
+def test_leftovers_are_removed_once_their_writer_is_dead(tmp_path, repo_root):
+    process = subprocess.Popen(
+        [sys.executable, '-c', WRITER, str(tmp_path / 'a')],
+        env=dict(os.environ, PYTHONPATH=str(repo_root)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == 'writing\n'
+    (temporary,) = tmp_path.iterdir()
+    (tmp_path / '.a.abcdefgh').mkdir()  # has no lock of ours
+    (tmp_path / 'b').mkdir()
+    with atomic_folder(tmp_path / 'a'):
+        pass
+    assert (temporary / 'deep/half.txt').exists()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with atomic_folder(tmp_path / 'a'):
+        pass
+    assert set(os.listdir(tmp_path)) == {'a', 'b', '.a.abcdefgh'}
