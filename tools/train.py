@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 import mmtpr  # noqa: F401
 from mmtpr.engine import launch
+from mmtpr.engine.resume import find_resume_checkpoint
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.resume import find_resume_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 

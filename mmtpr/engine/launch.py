@@ -20,8 +20,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmtpr.checkpoints.read import read_for_runner
+from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.utils.errors import LaunchError, NonFiniteLossError
-from mmtpr.utils.processes import end_processes, start_processes
 
 __all__ = [
     'add_common_arguments',

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
+from mmtpr.engine.resume import find_resume_checkpoint
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import NonFiniteLossError
-from mmtpr.utils.resume import find_resume_checkpoint
 from mmtpr.utils.unwrap import unwrap
 
 

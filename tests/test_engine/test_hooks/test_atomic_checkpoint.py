@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from toy_parts import toy_config
 
-from mmtpr.utils.resume import find_resume_checkpoint
+from mmtpr.engine.resume import find_resume_checkpoint
 
 
 def files(folder):

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import _utils as data_utils
 from toy_parts import toy_config
 
-from mmtpr.utils.resume import find_resume_checkpoint
+from mmtpr.engine.resume import find_resume_checkpoint
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmtpr.utils.resume import find_resume_checkpoint
+from mmtpr.engine.resume import find_resume_checkpoint
 
 pytestmark = pytest.mark.smoke
 
