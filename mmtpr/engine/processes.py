@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from .errors import LaunchError
+from mmtpr.utils.errors import LaunchError
 
 
 def start_processes(cfg: Config, launcher: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmtpr.utils import processes
+from mmtpr.engine import processes
 from mmtpr.utils.errors import LaunchError
 
 
