@@ -153,7 +153,8 @@ def test_two_processes_give_the_same(place, repo_root, tmp_path):
     cfg.dump(tmp_path / 'config.py')
     shutil.copy(place / 'model.pth', tmp_path)
     env = environment()
-    env['PYTHONPATH'] = str(repo_root / 'tests/helpers')
+    paths = [repo_root / 'tests/helpers', env.get('PYTHONPATH', '')]
+    env['PYTHONPATH'] = os.pathsep.join(map(str, paths))
     scores = {}
     for world in (1, 2):
         out = tmp_path / str(world) / 'scores.npz'
