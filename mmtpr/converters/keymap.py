@@ -103,8 +103,8 @@ class KeyMap:
 
     Examples:
         >>> key_map = KeyMap('theirs', 'ours', [Rule('a.{p}', 'b.{p}')])
-        >>> key_map(dict([('a.weight', weight)])).state
-        {'b.weight': weight}
+        >>> list(key_map({'a.weight': torch.ones(1)}).state)
+        ['b.weight']
     """
 
     def __init__(

@@ -29,8 +29,10 @@ class ProceduralWorld(PedestrianGenerator):
             order, in [0, 1]. Defaults to 0.25.
 
     Examples:
+        >>> from mmtpr.synthesis import sample_identities
         >>> world = ProceduralWorld(size=(64, 32), seed=1)
-        >>> image, caption = world.generate(sample_identities(1)[0], view=0)
+        >>> person = sample_identities(1)[0]
+        >>> image, caption = world.generate(person, view=0)
         >>> image.shape
         (64, 32, 3)
     """

@@ -30,7 +30,7 @@ class ImageTransforms(BaseTransform):
             other keys of the transforms to itself. Defaults to None.
 
     Examples:
-        >>> dict(
+        >>> transform = dict(
         ...     type='mmtpr.ImageTransforms',
         ...     transforms=[
         ...         dict(type='LoadImageFromFile'),

@@ -141,8 +141,8 @@ def rank_metrics(
             or a query has no positive and ``on_missing`` is ``'error'``.
 
     Examples:
-        >>> rank_metrics([[0.9, 0.1, 0.4]], [7], [7, 7, 3])['mAP']
-        83.33333333333334
+        >>> rank_metrics([[0.9, 0.1, 0.4]], [7], [7, 7, 3])['R@1']
+        100.0
     """
     check_topk(topk)
     check_missing(query_ids, gallery_ids, ignore_ids, exclude, on_missing)

@@ -207,14 +207,16 @@ def inject_adapters(
             unchanged then.
 
     Examples:
+        >>> model = nn.Sequential(nn.Linear(8, 8), nn.MultiheadAttention(8, 2))
         >>> inject_adapters(
-        ...     clip,
-        ...     dict(type='WoRA', rank=8),
+        ...     model,
+        ...     dict(type='WoRA', rank=4),
         ...     targets=[
-        ...         dict(type=r'visual\..*\.mlp\.c_fc'),
-        ...         dict(type=r'visual\..*\.attn\.(q|v)', rank=4),
+        ...         dict(type='0'),
+        ...         dict(type=r'1\.(q|v)', rank=2),
         ...     ],
         ... )
+        ['0', '1.q', '1.v']
     """
     if not targets:
         raise ValueError('targets is empty: name the layers to adapt.')
