@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import pytest
+from mmengine.logging import MMLogger
 
 import mmtpr
 
@@ -40,6 +41,7 @@ def test_example(test, tmp_path, monkeypatch):
     from torch import nn
 
     monkeypatch.chdir(tmp_path)
+    MMLogger.get_instance('examples', log_level='ERROR')  # no lines between
     test.globs.update(torch=torch, nn=nn)
     texts = []
     runner = doctest.DocTestRunner(verbose=False, optionflags=FLAGS)
