@@ -3,17 +3,20 @@
 import inspect
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config
 from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
 
 import mmtpr
 from mmtpr.registry import DATASETS, LOOPS, METRICS, MODELS
+from mmtpr.testing import shrink_config, write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -160,15 +163,89 @@ def test_adapter_page_runs(tmp_path, monkeypatch):
     assert (tmp_path / 'adapter.pth').is_file()
 
 
-def test_readme_shows_the_two_commands_first():
+@pytest.fixture(scope='module')
+def first_steps(tmp_path_factory):
+    """A folder with all that the first code of the documentation names."""
+    folder = tmp_path_factory.mktemp('first_steps')
+    write_tiny_data(folder / 'data')
+    (folder / 'data/imgs/test').rename(folder / 'photos')
+    (folder / 'configs').mkdir()
+    cfg = shrink_config(ROOT / 'configs/irra_cuhk.py', folder / 'data')
+    with DefaultScope.overwrite_default_scope('mmtpr'):
+        model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict()), folder / 'irra.pth')
+    cfg.model.encoder.pretrained = str(folder / 'irra.pth')
+    cfg.dump(folder / 'configs/irra_cuhk.py')
+    return folder
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/get_started.md'])
+def test_first_python_finds_persons(page, first_steps, monkeypatch, capsys):
+    """It runs as it is written; only what it names is small."""
+    monkeypatch.chdir(first_steps)
+    shutil.rmtree('found', ignore_errors=True)
+    blocks = BLOCK.findall((ROOT / page).read_text(encoding='utf-8'))
+    code = next(code for kind, code in blocks if kind == 'python')
+    assert 'PersonRetrievalInferencer(' in code
+    names = {}
+    exec(compile(code, page, 'exec'), names)
+    (prediction,) = names['found']['predictions']
+    photos = {str(path) for path in Path('photos').iterdir()}
+    assert set(prediction['paths']) == photos
+    assert prediction['paths'][0] in capsys.readouterr().out
+    assert len(list(Path('found').glob('*.png'))) == 1
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/get_started.md'])
+def test_first_screen_is_the_task_of_a_user(page):
+    """Install, code, its picture, the configs, and then the demo."""
+    text = (ROOT / page).read_text(encoding='utf-8')
+    parts = [
+        'pip install -e',
+        'PersonRetrievalInferencer(',
+        'ranking.png',
+        '\n## Which config is which paper',
+        '\nmake demo ',
+        '\nmake test ',
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_readme_names_the_demo_and_responsible_use():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
     blocks = [code for kind, code in BLOCK.findall(text) if kind == 'bash']
-    assert [line.split()[:2] for line in blocks[0].splitlines()] == [
+    (block,) = [code for code in blocks if 'make demo ' in code]
+    assert [line.split()[:2] for line in block.splitlines()] == [
         ['make', 'demo'],
         ['make', 'test'],
     ]
-    assert text.index('ranking.png') < text.index('make demo')
     assert 'Responsible use' in text.split('\n## What is in it')[0]
+
+
+def which_config(page: str) -> list[str]:
+    """Rows of the table that says which config is which paper."""
+    text = (ROOT / page).read_text(encoding='utf-8')
+    text = text.split('## Which config is which paper')[1].split('\n## ')[0]
+    return [line for line in text.splitlines() if line.startswith('| ')]
+
+
+def test_table_of_papers_is_the_same_on_both_pages():
+    assert which_config('README.md') == which_config('docs/get_started.md')
+
+
+def test_table_of_papers_names_every_short_config():
+    """``_icfg.py`` stands for a name like the one before it."""
+    named = set()
+    for row in which_config('README.md')[2:]:
+        for name in re.findall(r'`([\w/]+\.py)`', row.split('|')[1]):
+            if name.startswith('_'):
+                name = last.rpartition('_')[0] + name
+            last = name
+            named.add(name)
+    assert all((ROOT / 'configs' / name).is_file() for name in named)
+    short = {path.name for path in (ROOT / 'configs').glob('*.py')}
+    assert short <= named
 
 
 def test_api_pages_cover_every_subpackage():
