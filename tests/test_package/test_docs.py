@@ -236,7 +236,7 @@ def test_table_of_papers_is_the_same_on_both_pages():
 
 def test_table_of_papers_names_every_short_config():
     """``_icfg.py`` stands for a name like the one before it."""
-    named = set()
+    named, last = set(), ''
     for row in which_config('README.md')[2:]:
         for name in re.findall(r'`([\w/]+\.py)`', row.split('|')[1]):
             if name.startswith('_'):
