@@ -248,6 +248,50 @@ def test_table_of_papers_names_every_short_config():
     assert short <= named
 
 
+LAYOUT = ROOT / 'docs/advanced/code_layout.md'
+
+
+def rows_of(page: Path) -> list[list[str]]:
+    """Cells of all tables of a page."""
+    lines = page.read_text(encoding='utf-8').splitlines()
+    rows = [line.strip('|').split('|') for line in lines if line[:2] == '| ']
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_layout_page_names_what_is_there():
+    text = LAYOUT.read_text(encoding='utf-8')
+    named = re.findall(r'`((?:mmtpr|tools|docs|tests|configs)/[\w/.]+)`', text)
+    assert len(named) > 60
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_layout_page_walks_through_functions_that_are_there():
+    checked = 0
+    for first, *_, last in rows_of(LAYOUT):
+        if not re.fullmatch(r'`[\w/]+\.py`', first):
+            continue
+        code = (ROOT / first.strip('`')).read_text(encoding='utf-8')
+        for name in re.findall(r'`(\w+)`', last):
+            if last.replace('`', '').replace(', ', '').isidentifier():
+                assert re.search(rf'^ *(def|class) {name}\b', code, re.M), (
+                    f'{name} is not in {first}'
+                )
+                checked += 1
+    assert checked > 50
+
+
+def test_layout_page_has_the_folders_in_the_order_of_imports():
+    rows = [row for row in rows_of(LAYOUT) if len(row) == 2]
+    names = [
+        Path(first.strip('`')).stem
+        for first, _ in rows
+        if first.startswith('`mmtpr/')
+    ]
+    layers = (ROOT / 'tests/test_package/test_layers.py').read_text()
+    (order,) = re.findall(r'LAYERS = \((.*?)\)', layers, re.DOTALL)
+    assert names == re.findall(r"'(\w+)'", order)
+
+
 def test_api_pages_cover_every_subpackage():
     """Each package below mmtpr is documented, itself or by a parent page."""
     text = '\n'.join(p.read_text() for p in (ROOT / 'docs/api').glob('*.rst'))
