@@ -292,6 +292,28 @@ def test_layout_page_has_the_folders_in_the_order_of_imports():
     assert names == re.findall(r"'(\w+)'", order)
 
 
+def expanded(name: str) -> list[str]:
+    """``a.{b,c}`` -> ``a.b``, ``a.c``."""
+    start, _, rest = name.partition('{')
+    inner, _, end = rest.partition('}')
+    return [start + x + end for x in inner.split(',')] if rest else [name]
+
+
+def test_changelog_sends_modules_to_where_they_are():
+    page = ROOT / 'CHANGELOG.md'
+    text = page.read_text(encoding='utf-8').split('## [Unreleased]')[1]
+    assert '### Where modules have moved' in text.split('\n## ')[0]
+    rows = [row for row in rows_of(page) if row[0].startswith('`mmtpr.')]
+    assert len(rows) > 20
+    for former, now, *_ in rows:
+        before = expanded(former.split('`')[1])
+        after = expanded(now.split('`')[1])
+        assert len(after) in (1, len(before)), former
+        for name in after:
+            path = ROOT / name.replace('.', '/')
+            assert path.with_suffix('.py').is_file(), name
+
+
 def test_api_pages_cover_every_subpackage():
     """Each package below mmtpr is documented, itself or by a parent page."""
     text = '\n'.join(p.read_text() for p in (ROOT / 'docs/api').glob('*.rst'))
