@@ -314,6 +314,28 @@ def test_changelog_sends_modules_to_where_they_are():
             assert path.with_suffix('.py').is_file(), name
 
 
+def test_settings_page_names_keys_that_are_there():
+    """Keys are those of WoRA on CLIP, but for those of another adapter."""
+    rows = rows_of(ROOT / 'docs/user_guides/configs.md')
+    cells = [row[1] for row in rows if len(row) == 3]
+    keys = re.findall(r'`(\w+\.[\w.]+)`', ' '.join(cells))
+    assert len(keys) > 18
+    for key in keys:
+        name = 'lora' if 'adapter' in key else 'wora'
+        part = Config.fromfile(ROOT / f'configs/{name}_cuhk.py')
+        for step in key.split('.'):
+            part = part[int(step) if step.isdigit() else step]
+
+
+def test_settings_page_names_variables_that_are_there():
+    for row in rows_of(ROOT / 'docs/user_guides/configs.md'):
+        for path in re.findall(r'`(configs/[\w/]+\.py)`', row[-1]):
+            before = row[-1].split(f'`{path}`')[0].split('.py`')[-1]
+            code = (ROOT / path).read_text(encoding='utf-8')
+            for name in re.findall(r'`(\w+)`', before):
+                assert re.search(rf'\b{name}\b.*=', code), f'{name}, {path}'
+
+
 def test_api_pages_cover_every_subpackage():
     """Each package below mmtpr is documented, itself or by a parent page."""
     text = '\n'.join(p.read_text() for p in (ROOT / 'docs/api').glob('*.rst'))
