@@ -11,11 +11,11 @@ _base_ = [
 # The checkpoint brings all weights.
 model = dict(encoder=dict(image_pretrained=None, text_pretrained=None))
 
-pa100k_test = _base_.pa100k_test
-pa100k_test.pipeline = [
+image_pipeline = [
     dict(type='mmtpr.ImageTransforms', transforms=_base_.load), _base_.pack
 ]
-test_dataloader = dict(dataset=dict(_delete_=True, **pa100k_test))
+test_dataloader = dict(
+    dataset=dict(_base_.pa100k_test, _delete_=True, pipeline=image_pipeline))
 test_cfg = dict(
     _delete_=True,
     type='mmtpr.AttributeTestLoop',

@@ -8,21 +8,16 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-syn_cpr_train = _base_.syn_cpr_train
-syn_cpr_train.pipeline = _base_.triplet_pipeline
-syn_cpr_val = _base_.syn_cpr_val
-syn_cpr_val.pipeline = _base_.plain_pipeline
-itcpr_test = _base_.itcpr_test
-itcpr_test.pipeline = _base_.plain_pipeline
-
 train_dataloader = dict(
     batch_size=32,
-    dataset=syn_cpr_train,
+    dataset=dict(_base_.syn_cpr_train, pipeline=_base_.triplet_pipeline),
     drop_last=False,  # is the batch sampler's; its batches are always full
     # Triplets of one group meet, at most two in a batch.
     batch_sampler=dict(type='mmtpr.GroupBatchSampler', max_per_id=2))
-val_dataloader = dict(dataset=syn_cpr_val)
-test_dataloader = dict(dataset=itcpr_test)
+val_dataloader = dict(
+    dataset=dict(_base_.syn_cpr_val, pipeline=_base_.plain_pipeline))
+test_dataloader = dict(
+    dataset=dict(_base_.itcpr_test, pipeline=_base_.plain_pipeline))
 
 val_evaluator = dict(topk_tokens=6)
 test_evaluator = val_evaluator

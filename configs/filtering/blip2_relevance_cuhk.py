@@ -7,16 +7,13 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-cuhk_test = _base_.cuhk_test
-cuhk_test.pipeline = _base_.test_pipeline
-
 train_dataloader = dict(dataset=_base_.cuhk_train)
 test_dataloader = dict(
     batch_size=64,
     num_workers=8,
     sampler=dict(type='DefaultSampler', shuffle=False),
     batch_sampler=dict(type='mmtpr.WholeBatchSampler'),
-    dataset=cuhk_test)
+    dataset=dict(_base_.cuhk_test, pipeline=_base_.test_pipeline))
 test_cfg = dict(type='TestLoop')
 # Zero-shot retrieval by the same number, the best of 32 tokens.
 test_evaluator = dict(type='mmtpr.PersonRetrievalMetric', topk_tokens=1)

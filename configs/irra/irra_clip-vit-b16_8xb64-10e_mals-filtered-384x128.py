@@ -3,28 +3,19 @@
 # release. Every MALS picture is a person of its own, so there is no ID loss.
 _base_ = [
     '../_base_/datasets/mals.py',
-    '../_base_/datasets/cuhk_pedes.py',
-    '../_base_/datasets/person_384x128.py',
+    '../_base_/datasets/cuhk_pedes_clip.py',
     '../_base_/models/clip_vit_b16.py',
     '../_base_/schedules/adam_60e.py',
     '../_base_/default_runtime.py',
 ]
 
-mals_train = _base_.mals_train
-mals_train.pipeline = _base_.train_pipeline
-cuhk_val = _base_.cuhk_val
-cuhk_val.pipeline = _base_.test_pipeline
-cuhk_test = _base_.cuhk_test
-cuhk_test.pipeline = _base_.test_pipeline
-
 train_dataloader = dict(
     dataset=dict(
+        _delete_=True,
         type='mmtpr.RelevanceFilteredDataset',
-        dataset=mals_train,
+        dataset=dict(_base_.mals_train, pipeline=_base_.train_pipeline),
         scores='data/MALS/relevance_cuhk.npz',
         max_rank=49))
-val_dataloader = dict(dataset=cuhk_val)
-test_dataloader = dict(dataset=cuhk_test)
 
 model = dict(
     losses=dict(

@@ -7,14 +7,12 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-triplets = _base_.triplets
-triplets.pipeline = _base_.triplet_pipeline
 encoder = _base_.encoder
 encoder.pretrained = _base_.filtered_weights
 encoder.model.vision_cfg.patch_dropout = 0.0  # patches are the targets
 
 train_dataloader = dict(
-    dataset=triplets,
+    dataset=dict(_base_.triplets, pipeline=_base_.triplet_pipeline),
     drop_last=False,  # is the batch sampler's; its batches are always full
     # The triplets of one outfit meet.
     batch_sampler=dict(type='mmtpr.GroupBatchSampler', max_per_id=2))

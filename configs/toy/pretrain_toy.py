@@ -6,13 +6,9 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-noisy_train = _base_.noisy_train
-noisy_train.pipeline = _base_.train_pipeline
-target_val = _base_.target_val
-target_val.pipeline = _base_.test_pipeline
-target_test = _base_.target_test
-target_test.pipeline = _base_.test_pipeline
-
-train_dataloader = dict(dataset=noisy_train)
-val_dataloader = dict(dataset=target_val)
-test_dataloader = dict(dataset=target_test)
+train_dataloader = dict(
+    dataset=dict(_base_.noisy_train, pipeline=_base_.train_pipeline))
+val_dataloader = dict(
+    dataset=dict(_base_.target_val, pipeline=_base_.test_pipeline))
+test_dataloader = dict(
+    dataset=dict(_base_.target_test, pipeline=_base_.test_pipeline))

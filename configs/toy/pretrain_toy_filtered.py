@@ -6,7 +6,7 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='mmtpr.RelevanceFilteredDataset',
-        dataset=_base_.noisy_train,
+        dataset=_base_.train_dataloader.dataset,
         scores=_base_.relevance_scores,
         keep_ratio=0.79))
 

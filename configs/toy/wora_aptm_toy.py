@@ -6,16 +6,12 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-target_train = _base_.target_train
-target_train.pipeline = _base_.train_pipeline
-target_val = _base_.target_val
-target_val.pipeline = _base_.test_pipeline
-target_test = _base_.target_test
-target_test.pipeline = _base_.test_pipeline
-
-train_dataloader = dict(dataset=target_train)
-val_dataloader = dict(dataset=target_val)
-test_dataloader = dict(dataset=target_test)
+train_dataloader = dict(
+    dataset=dict(_base_.target_train, pipeline=_base_.train_pipeline))
+val_dataloader = dict(
+    dataset=dict(_base_.target_val, pipeline=_base_.test_pipeline))
+test_dataloader = dict(
+    dataset=dict(_base_.target_test, pipeline=_base_.test_pipeline))
 
 encoder = _base_.encoder
 encoder.pretrained = _base_.pretrained_weights

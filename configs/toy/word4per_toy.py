@@ -7,8 +7,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-target_train = _base_.target_train
-target_train.pipeline = _base_.test_pipeline
 encoder = _base_.encoder
 encoder.pretrained = _base_.filtered_weights
 tinet = dict(type='mmtpr.TINet', hidden_dim=256, num_words=4)
@@ -17,7 +15,7 @@ train_dataloader = dict(
     batch_size=128,
     dataset=dict(
         type='mmtpr.CachedFeatureDataset',
-        dataset=target_train,
+        dataset=dict(_base_.target_train, pipeline=_base_.test_pipeline),
         encoder=encoder,
         cache='work_dirs/word4per_toy_features/train'))
 

@@ -1,29 +1,20 @@
 # WoRA on the image encoder, CUHK-PEDES filtered at rank 1800 of 10,000.
 _base_ = [
-    '../_base_/datasets/cuhk_pedes.py',
-    '../_base_/datasets/person_384x128.py',
+    '../_base_/datasets/cuhk_pedes_clip.py',
     '../_base_/models/clip_vit_b16_adapted.py',
     '../_base_/schedules/adam_60e_adapted.py',
     '../_base_/default_runtime.py',
 ]
 
-cuhk_train = _base_.cuhk_train
-cuhk_train.pipeline = _base_.train_pipeline
-cuhk_val = _base_.cuhk_val
-cuhk_val.pipeline = _base_.test_pipeline
-cuhk_test = _base_.cuhk_test
-cuhk_test.pipeline = _base_.test_pipeline
-
 # Written by tools/filtering/score_relevance.py against a bank of 10,000 of the
 # set's own training captions; see configs/wora/README.md.
 train_dataloader = dict(
     dataset=dict(
+        _delete_=True,
         type='mmtpr.RelevanceFilteredDataset',
-        dataset=cuhk_train,
+        dataset=_base_.train_dataloader.dataset,
         scores=f'{_base_.cuhk_root}/relevance.npz',
         max_rank=1800))
-val_dataloader = dict(dataset=cuhk_val)
-test_dataloader = dict(dataset=cuhk_test)
 
 model = dict(
     encoder=dict(

@@ -1,29 +1,20 @@
 # WoRA on the image encoder, RSTPReid filtered as CUHK-PEDES is.
 _base_ = [
-    '../_base_/datasets/rstp_reid.py',
-    '../_base_/datasets/person_384x128.py',
+    '../_base_/datasets/rstp_reid_clip.py',
     '../_base_/models/clip_vit_b16_adapted.py',
     '../_base_/schedules/adam_60e_adapted.py',
     '../_base_/default_runtime.py',
 ]
 
-rstp_train = _base_.rstp_train
-rstp_train.pipeline = _base_.train_pipeline
-rstp_val = _base_.rstp_val
-rstp_val.pipeline = _base_.test_pipeline
-rstp_test = _base_.rstp_test
-rstp_test.pipeline = _base_.test_pipeline
-
 # Written by tools/filtering/score_relevance.py against a bank of 10,000 of the
 # set's own training captions; see configs/wora/README.md.
 train_dataloader = dict(
     dataset=dict(
+        _delete_=True,
         type='mmtpr.RelevanceFilteredDataset',
-        dataset=rstp_train,
+        dataset=_base_.train_dataloader.dataset,
         scores=f'{_base_.rstp_root}/relevance.npz',
         max_rank=1800))
-val_dataloader = dict(dataset=rstp_val)
-test_dataloader = dict(dataset=rstp_test)
 
 model = dict(
     encoder=dict(

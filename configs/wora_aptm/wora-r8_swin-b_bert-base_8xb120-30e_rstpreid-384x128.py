@@ -8,7 +8,7 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='mmtpr.RelevanceFilteredDataset',
-        dataset=_base_.rstp_train,
+        dataset=_base_.train_dataloader.dataset,
         scores=f'{_base_.rstp_root}/relevance_blip2.npz',
         max_rank=1800))
 

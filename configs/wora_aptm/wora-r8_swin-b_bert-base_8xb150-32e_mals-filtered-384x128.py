@@ -14,7 +14,7 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='mmtpr.RelevanceFilteredDataset',
-        dataset=_base_.mals_train,
+        dataset=_base_.train_dataloader.dataset,
         scores='data/MALS/relevance_blip2.npz',
         max_rank=49))
 

@@ -11,20 +11,15 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-cuhk_train = _base_.cuhk_train
-cuhk_train.pipeline = _base_.plain_pipeline
-syn_cpr_val = _base_.syn_cpr_val
-syn_cpr_val.pipeline = _base_.plain_pipeline
-itcpr_test = _base_.itcpr_test
-itcpr_test.pipeline = _base_.plain_pipeline
-
 train_dataloader = dict(
     num_workers=2,
     dataset=dict(
         type='mmtpr.CachedFeatureDataset',
-        dataset=cuhk_train,
+        dataset=dict(_base_.cuhk_train, pipeline=_base_.plain_pipeline),
         encoder=_base_.encoder,
         cache='work_dirs/word4per_stage2_features/cuhk_train',
         num_workers=8))
-val_dataloader = dict(dataset=syn_cpr_val)
-test_dataloader = dict(dataset=itcpr_test)
+val_dataloader = dict(
+    dataset=dict(_base_.syn_cpr_val, pipeline=_base_.plain_pipeline))
+test_dataloader = dict(
+    dataset=dict(_base_.itcpr_test, pipeline=_base_.plain_pipeline))

@@ -3,17 +3,20 @@
 import inspect
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mmengine.config import Config
 from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
 
 import mmtpr
 from mmtpr.registry import DATASETS, LOOPS, METRICS, MODELS
+from mmtpr.testing import shrink_config, write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -160,15 +163,177 @@ def test_adapter_page_runs(tmp_path, monkeypatch):
     assert (tmp_path / 'adapter.pth').is_file()
 
 
-def test_readme_shows_the_two_commands_first():
+@pytest.fixture(scope='module')
+def first_steps(tmp_path_factory):
+    """A folder with all that the first code of the documentation names."""
+    folder = tmp_path_factory.mktemp('first_steps')
+    write_tiny_data(folder / 'data')
+    (folder / 'data/imgs/test').rename(folder / 'photos')
+    (folder / 'configs').mkdir()
+    cfg = shrink_config(ROOT / 'configs/irra_cuhk.py', folder / 'data')
+    with DefaultScope.overwrite_default_scope('mmtpr'):
+        model = MODELS.build(cfg.model)
+    torch.save(dict(state_dict=model.state_dict()), folder / 'irra.pth')
+    cfg.model.encoder.pretrained = str(folder / 'irra.pth')
+    cfg.dump(folder / 'configs/irra_cuhk.py')
+    return folder
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/get_started.md'])
+def test_first_python_finds_persons(page, first_steps, monkeypatch, capsys):
+    """It runs as it is written; only what it names is small."""
+    monkeypatch.chdir(first_steps)
+    shutil.rmtree('found', ignore_errors=True)
+    blocks = BLOCK.findall((ROOT / page).read_text(encoding='utf-8'))
+    code = next(code for kind, code in blocks if kind == 'python')
+    assert 'PersonRetrievalInferencer(' in code
+    names = {}
+    exec(compile(code, page, 'exec'), names)
+    (prediction,) = names['found']['predictions']
+    photos = {str(path) for path in Path('photos').iterdir()}
+    assert set(prediction['paths']) == photos
+    assert prediction['paths'][0] in capsys.readouterr().out
+    assert len(list(Path('found').glob('*.png'))) == 1
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/get_started.md'])
+def test_first_screen_is_the_task_of_a_user(page):
+    """Install, code, its picture, the configs, and then the demo."""
+    text = (ROOT / page).read_text(encoding='utf-8')
+    parts = [
+        'pip install -e',
+        'PersonRetrievalInferencer(',
+        'ranking.png',
+        '\n## Which config is which paper',
+        '\nmake demo ',
+        '\nmake test ',
+    ]
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_readme_names_the_demo_and_responsible_use():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
     blocks = [code for kind, code in BLOCK.findall(text) if kind == 'bash']
-    assert [line.split()[:2] for line in blocks[0].splitlines()] == [
+    (block,) = [code for code in blocks if 'make demo ' in code]
+    assert [line.split()[:2] for line in block.splitlines()] == [
         ['make', 'demo'],
         ['make', 'test'],
     ]
-    assert text.index('ranking.png') < text.index('make demo')
     assert 'Responsible use' in text.split('\n## What is in it')[0]
+
+
+def which_config(page: str) -> list[str]:
+    """Rows of the table that says which config is which paper."""
+    text = (ROOT / page).read_text(encoding='utf-8')
+    text = text.split('## Which config is which paper')[1].split('\n## ')[0]
+    return [line for line in text.splitlines() if line.startswith('| ')]
+
+
+def test_table_of_papers_is_the_same_on_both_pages():
+    assert which_config('README.md') == which_config('docs/get_started.md')
+
+
+def test_table_of_papers_names_every_short_config():
+    """``_icfg.py`` stands for a name like the one before it."""
+    named, last = set(), ''
+    for row in which_config('README.md')[2:]:
+        for name in re.findall(r'`([\w/]+\.py)`', row.split('|')[1]):
+            if name.startswith('_'):
+                name = last.rpartition('_')[0] + name
+            last = name
+            named.add(name)
+    assert all((ROOT / 'configs' / name).is_file() for name in named)
+    short = {path.name for path in (ROOT / 'configs').glob('*.py')}
+    assert short <= named
+
+
+LAYOUT = ROOT / 'docs/advanced/code_layout.md'
+
+
+def rows_of(page: Path) -> list[list[str]]:
+    """Cells of all tables of a page."""
+    lines = page.read_text(encoding='utf-8').splitlines()
+    rows = [line.strip('|').split('|') for line in lines if line[:2] == '| ']
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_layout_page_names_what_is_there():
+    text = LAYOUT.read_text(encoding='utf-8')
+    named = re.findall(r'`((?:mmtpr|tools|docs|tests|configs)/[\w/.]+)`', text)
+    assert len(named) > 60
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_layout_page_walks_through_functions_that_are_there():
+    checked = 0
+    for first, *_, last in rows_of(LAYOUT):
+        if not re.fullmatch(r'`[\w/]+\.py`', first):
+            continue
+        code = (ROOT / first.strip('`')).read_text(encoding='utf-8')
+        for name in re.findall(r'`(\w+)`', last):
+            if last.replace('`', '').replace(', ', '').isidentifier():
+                assert re.search(rf'^ *(def|class) {name}\b', code, re.M), (
+                    f'{name} is not in {first}'
+                )
+                checked += 1
+    assert checked > 50
+
+
+def test_layout_page_has_the_folders_in_the_order_of_imports():
+    rows = [row for row in rows_of(LAYOUT) if len(row) == 2]
+    names = [
+        Path(first.strip('`')).stem
+        for first, _ in rows
+        if first.startswith('`mmtpr/')
+    ]
+    layers = (ROOT / 'tests/test_package/test_layers.py').read_text()
+    (order,) = re.findall(r'LAYERS = \((.*?)\)', layers, re.DOTALL)
+    assert names == re.findall(r"'(\w+)'", order)
+
+
+def expanded(name: str) -> list[str]:
+    """``a.{b,c}`` -> ``a.b``, ``a.c``."""
+    start, _, rest = name.partition('{')
+    inner, _, end = rest.partition('}')
+    return [start + x + end for x in inner.split(',')] if rest else [name]
+
+
+def test_changelog_sends_modules_to_where_they_are():
+    page = ROOT / 'CHANGELOG.md'
+    text = page.read_text(encoding='utf-8').split('## [Unreleased]')[1]
+    assert '### Where modules have moved' in text.split('\n## ')[0]
+    rows = [row for row in rows_of(page) if row[0].startswith('`mmtpr.')]
+    assert len(rows) > 20
+    for former, now, *_ in rows:
+        before = expanded(former.split('`')[1])
+        after = expanded(now.split('`')[1])
+        assert len(after) in (1, len(before)), former
+        for name in after:
+            path = ROOT / name.replace('.', '/')
+            assert path.with_suffix('.py').is_file(), name
+
+
+def test_settings_page_names_keys_that_are_there():
+    """Keys are those of WoRA on CLIP, but for those of another adapter."""
+    rows = rows_of(ROOT / 'docs/user_guides/configs.md')
+    cells = [row[1] for row in rows if len(row) == 3]
+    keys = re.findall(r'`(\w+\.[\w.]+)`', ' '.join(cells))
+    assert len(keys) > 18
+    for key in keys:
+        name = 'lora' if 'adapter' in key else 'wora'
+        part = Config.fromfile(ROOT / f'configs/{name}_cuhk.py')
+        for step in key.split('.'):
+            part = part[int(step) if step.isdigit() else step]
+
+
+def test_settings_page_names_variables_that_are_there():
+    for row in rows_of(ROOT / 'docs/user_guides/configs.md'):
+        for path in re.findall(r'`(configs/[\w/]+\.py)`', row[-1]):
+            before = row[-1].split(f'`{path}`')[0].split('.py`')[-1]
+            code = (ROOT / path).read_text(encoding='utf-8')
+            for name in re.findall(r'`(\w+)`', before):
+                assert re.search(rf'\b{name}\b.*=', code), f'{name}, {path}'
 
 
 def test_api_pages_cover_every_subpackage():

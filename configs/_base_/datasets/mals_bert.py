@@ -11,17 +11,21 @@ _base_ = [
 normalisation = dict(
     mean=[112.6296, 106.6228, 108.0550], std=[78.7505, 75.8457, 76.7573])
 
-mals_train = _base_.mals_train
-mals_train.pipeline = _base_.pretrain_pipeline
-mals_train.pipeline[0].transforms[-1].fill = normalisation['mean'][::-1]
-cuhk_val = _base_.cuhk_val
-cuhk_val.pipeline = _base_.test_pipeline
-cuhk_test = _base_.cuhk_test
-cuhk_test.pipeline = _base_.test_pipeline
+train_images = dict(
+    type='mmtpr.ImageTransforms',
+    transforms=[
+        *_base_.augmented,
+        dict(_base_.erase, fill=normalisation['mean'][::-1]),
+    ])
+train_pipeline = [train_images, *_base_.pretrain_texts]
 
-train_dataloader = dict(batch_size=150, dataset=mals_train)
-val_dataloader = dict(dataset=cuhk_val)
-test_dataloader = dict(dataset=cuhk_test)
+train_dataloader = dict(
+    batch_size=150,
+    dataset=dict(_base_.mals_train, pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(_base_.cuhk_val, pipeline=_base_.test_pipeline))
+test_dataloader = dict(
+    dataset=dict(_base_.cuhk_test, pipeline=_base_.test_pipeline))
 
 attribute_loss = dict(
     type='mmtpr.AttributePromptLoss',

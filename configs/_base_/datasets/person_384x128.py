@@ -1,30 +1,30 @@
-# Pictures at 384 x 128 (height x width) and captions for CLIP's text tower.
+# Images at 384 x 128 (height x width) and captions for CLIP's text tower.
 # mmcv gives scales as (width, height).
 _base_ = ['./loaders.py']
+
+load = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(128, 384), keep_ratio=False),
+]
+tokenize = dict(type='mmtpr.TokenizeCaption', tokenizer='ViT-B-16')
 
 train_pipeline = [
     dict(
         type='mmtpr.ImageTransforms',
         transforms=[
-            dict(type='LoadImageFromFile'),
-            dict(type='Resize', scale=(128, 384), keep_ratio=False),
+            *load,
             dict(type='RandomFlip', prob=0.5),
             dict(type='mmtpr.PadCrop', padding=10),
             dict(type='mmtpr.RandomErasingMean', prob=0.5),
         ]),
-    dict(type='mmtpr.TokenizeCaption', tokenizer='ViT-B-16'),
+    tokenize,
     dict(type='mmtpr.MaskTokens', prob=0.15),
     dict(type='mmtpr.PackRetrievalInputs'),
 ]
 
 test_pipeline = [
-    dict(
-        type='mmtpr.ImageTransforms',
-        transforms=[
-            dict(type='LoadImageFromFile'),
-            dict(type='Resize', scale=(128, 384), keep_ratio=False),
-        ]),
-    dict(type='mmtpr.TokenizeCaption', tokenizer='ViT-B-16'),
+    dict(type='mmtpr.ImageTransforms', transforms=load),
+    tokenize,
     dict(type='mmtpr.PackRetrievalInputs'),
 ]
 

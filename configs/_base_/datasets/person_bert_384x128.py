@@ -1,7 +1,7 @@
-# Pictures at 384 x 128 (height x width) and 56 BERT tokens, as APTM trains.
-# mmcv gives scales as (width, height). The files of data sets on top have mean
-# and std of their pictures, and the mean as what erased rectangles are filled
-# with.
+# Images at 384 x 128 (height x width) and 56 BERT tokens, as APTM trains. mmcv
+# gives scales as (width, height). The files of datasets on top know the mean of
+# their images: they put the training pipelines together, and erased rectangles
+# are filled with this mean.
 _base_ = ['./loaders.py']
 
 vocab = 'bert-base-uncased'  # or the path of a vocab.txt
@@ -38,25 +38,18 @@ augment = dict(
             pad_val=128,
             magnitude_range=(0, 30)),
     ])
-train_images = dict(
-    type='mmtpr.ImageTransforms',
-    transforms=[
-        *load,
-        dict(type='RandomFlip', prob=0.5),
-        augment,
-        dict(type='mmtpr.RandomErasingMean', prob=0.6),
-    ])
+augmented = [*load, dict(type='RandomFlip', prob=0.5), augment]
+erase = dict(type='mmtpr.RandomErasingMean', prob=0.6)  # takes fill, BGR
 tokenize = dict(
     type='mmtpr.TokenizeBert', vocab=vocab, max_length=56, clean=False)
 # Words only; the release hides padding as well and so, of its ten, few words.
 hide = dict(type='mmtpr.MaskBertTokens', vocab=vocab, prob=0.25, max_masked=10)
 pack = dict(type='mmtpr.PackRetrievalInputs')
 
-pretrain_pipeline = [train_images, tokenize, hide, pack]
+pretrain_texts = [tokenize, hide, pack]
 # EDA: without a table of synonyms (synonyms='FILE.json'; the release asks
 # WordNet) words are swapped and left out, not replaced or inserted.
-train_pipeline = [
-    train_images,
+train_texts = [
     dict(type='mmtpr.CaptionEDA', target='eda_caption'),
     tokenize,
     dict(tokenize, source='eda_caption', target='eda_tokens'),

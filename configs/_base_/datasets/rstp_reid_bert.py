@@ -6,16 +6,18 @@ normalisation = dict(
     mean=[70.6926, 66.4678, 77.4322], std=[66.5434, 63.9562, 64.4979])
 
 clean = dict(type='mmtpr.CleanPersonCaption', strip_punctuation=True)
-train_pipeline = [clean, *_base_.train_pipeline]
-train_pipeline[1].transforms[-1].fill = normalisation['mean'][::-1]
+train_images = dict(
+    type='mmtpr.ImageTransforms',
+    transforms=[
+        *_base_.augmented,
+        dict(_base_.erase, fill=normalisation['mean'][::-1]),
+    ])
+train_pipeline = [clean, train_images, *_base_.train_texts]
 test_pipeline = [clean, *_base_.test_pipeline]
-rstp_train = _base_.rstp_train
-rstp_train.pipeline = train_pipeline
-rstp_val = _base_.rstp_val
-rstp_val.pipeline = test_pipeline
-rstp_test = _base_.rstp_test
-rstp_test.pipeline = test_pipeline
 
-train_dataloader = dict(dataset=rstp_train)
-val_dataloader = dict(dataset=rstp_val)
-test_dataloader = dict(dataset=rstp_test)
+train_dataloader = dict(
+    dataset=dict(_base_.rstp_train, pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(_base_.rstp_val, pipeline=test_pipeline))
+test_dataloader = dict(
+    dataset=dict(_base_.rstp_test, pipeline=test_pipeline))

@@ -1,0 +1,9 @@
+# CUHK-PEDES for CLIP: images at 384 x 128, captions for its text tower.
+_base_ = ['./cuhk_pedes.py', './person_384x128.py']
+
+train_dataloader = dict(
+    dataset=dict(_base_.cuhk_train, pipeline=_base_.train_pipeline))
+val_dataloader = dict(
+    dataset=dict(_base_.cuhk_val, pipeline=_base_.test_pipeline))
+test_dataloader = dict(
+    dataset=dict(_base_.cuhk_test, pipeline=_base_.test_pipeline))
