@@ -54,10 +54,10 @@ def build_head(head: dict | None, target: nn.Module) -> nn.Module | None:
     """
     if head is None:
         return None
-    head = MODELS.build({'raw_dim': target.raw_dim, **head})
-    if hasattr(head, 'check_tokens'):
-        head.check_tokens(getattr(target, 'num_tokens', None))
-    return head
+    built = MODELS.build({'raw_dim': target.raw_dim, **head})
+    if hasattr(built, 'check_tokens'):
+        built.check_tokens(getattr(target, 'num_tokens', None))
+    return built
 
 
 def check_trains(head, losses) -> None:

@@ -1,6 +1,7 @@
 """Composed person retrieval: a reference picture and a sentence."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +78,11 @@ class ComposedPersonRetriever(TextPersonRetriever):
     """
 
     training_only = ('losses.', 'head.')
+
+    # Built from configs: whatever offers what their base classes say.
+    query: Any
+    target: Any
+    head: Any
 
     def __init__(
         self,
@@ -228,7 +234,8 @@ class ComposedPersonRetriever(TextPersonRetriever):
         if 'text' in self.losses:
             text = self._frozen_feature(inputs, 'text', len(ids))
         prompts, scale = self.query.prompts(self.encoder, image), self.scale()
-        goals, ids = dict(text=text, vis=image), ids.to(image.device)
+        goals: dict[str, Any] = dict(text=text, vis=image)
+        ids = ids.to(image.device)
         return {
             f'loss_{name}': sum(
                 self._compare(loss, prompt, goals[name], ids, scale)

@@ -22,7 +22,7 @@ def uses_of(losses: Iterable[RetrievalLoss]) -> set[str]:
     Returns:
         set[str]: See :meth:`CrossEncoder.freeze_unused`.
     """
-    used = set()
+    used: set[str] = set()
     for loss in losses:
         used.update(getattr(loss, 'cross_heads', ()))
         used.update(['features'] if loss.trains_features else [])

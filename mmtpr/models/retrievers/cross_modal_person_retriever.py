@@ -96,7 +96,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         cure = 'A dual encoder is one for mmtpr.TextPersonRetriever.'
         check_encoder(self.encoder, CrossEncoder, cure)
 
-    def _set_temperature(self, temperature: None, learn: bool) -> None:
+    def _set_temperature(self, temperature: float | None, learn: bool) -> None:
         """Leave the temperature to the encoder, which has one."""
 
     @property
@@ -202,7 +202,10 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             with ``pairwise=False``.
         """
         if keys_values is None:
-            keys_values = self.image_keys_values(image_embeds)
+            # One of the two is given.
+            keys_values = self.image_keys_values(
+                image_embeds  # type: ignore[arg-type]
+            )
         if pairwise:
             fused = self.encoder.fuse(
                 *(text_embeds, text_mask, keys_values),

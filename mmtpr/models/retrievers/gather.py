@@ -8,6 +8,8 @@ from torch import Tensor
 
 from mmtpr.models.losses import RetrievalFeatures
 
+_Tensors = list[Tensor] | tuple[Tensor, ...]
+
 
 class _AllRows(torch.autograd.Function):
     """Rows of all processes; the gradient is that of the own rows.
@@ -48,7 +50,7 @@ def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
         return tensors
     # One exchange for all features and one for all ids: each has a latency.
     features = [t for t in tensors if t.is_floating_point()]
-    ids = [t for t in tensors if not t.is_floating_point()]
+    ids: _Tensors = [t for t in tensors if not t.is_floating_point()]
     if features:
         shapes = [t.shape[1:] for t in features]
         flat = [t.flatten(1).float() for t in features]  # (B, D1), ...
@@ -59,9 +61,9 @@ def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
         ]
     if ids:
         ids = torch.cat(all_gather(torch.stack(ids, dim=1))).unbind(dim=1)
-    features, ids = iter(features), iter(ids)
+    floats, integers = iter(features), iter(ids)
     return tuple(
-        next(features if t.is_floating_point() else ids) for t in tensors
+        next(floats if t.is_floating_point() else integers) for t in tensors
     )
 
 
@@ -78,7 +80,7 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
     if get_world_size() == 1:
         return features
     image_ids = features.image_ids
-    image, text, pids, *image_ids = gather_rows(
+    image, text, pids, *gathered_ids = gather_rows(
         features.image_feats,
         features.text_feats,
         features.pids,
@@ -89,7 +91,7 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
         image_feats=image,
         text_feats=text,
         pids=pids,
-        image_ids=image_ids[0] if image_ids else None,
+        image_ids=gathered_ids[0] if gathered_ids else None,
         pid_range=None,
         image_tokens=None,
         mlm_text_tokens=None,

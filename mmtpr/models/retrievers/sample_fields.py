@@ -1,11 +1,26 @@
 """Ids and attributes of samples, collected into tensors."""
 
 from collections.abc import Sequence
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
 from mmtpr.structures import RetrievalDataSample
+
+
+@overload
+def sample_ids(
+    samples: Sequence[RetrievalDataSample],
+    name: str,
+    required: Literal[True] = True,
+) -> Tensor: ...
+
+
+@overload
+def sample_ids(
+    samples: Sequence[RetrievalDataSample], name: str, required: bool
+) -> Tensor | None: ...
 
 
 def sample_ids(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,12 @@ class TextPersonRetriever(BaseModel):
     """
 
     #: Starts of keys that only training needs.
-    training_only = ('losses.',)
+    training_only: tuple[str, ...] = ('losses.',)
+
+    # An encoder by contract, or an adapter model around one.
+    encoder: Any
+    # nn.ModuleDict of RetrievalLoss, by name.
+    losses: Any
 
     def __init__(
         self,
@@ -141,10 +147,11 @@ class TextPersonRetriever(BaseModel):
         """
         if mode == 'tensor':
             return self._features(inputs)
+        # Only mode='tensor' goes without samples.
         if mode == 'loss':
-            return self.loss(inputs, data_samples)
+            return self.loss(inputs, data_samples)  # type: ignore[arg-type]
         if mode == 'predict':
-            return self.predict(inputs, data_samples)
+            return self.predict(inputs, data_samples)  # type: ignore[arg-type]
         raise RuntimeError(
             f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}."
         )
@@ -301,7 +308,7 @@ class TextPersonRetriever(BaseModel):
         return list(data_samples)
 
 
-def _build_loss(loss: dict | nn.Module, encoder: nn.Module) -> RetrievalLoss:
+def _build_loss(loss: dict | RetrievalLoss, encoder: Any) -> RetrievalLoss:
     """Build a loss; what it wants to know of the encoder is filled in."""
     if isinstance(loss, nn.Module):
         return loss

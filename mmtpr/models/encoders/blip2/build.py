@@ -166,7 +166,7 @@ def is_file_name(pretrained: str | PathLike) -> bool:
     return path.is_file() or path.suffix in _FILES
 
 
-def set_ln_vision(blip2: nn.Module, eps: float) -> None:
+def set_ln_vision(blip2: Any, eps: float) -> None:
     """Give the norm over the image tower an epsilon and precision of its own.
 
     Args:
@@ -181,7 +181,7 @@ def set_ln_vision(blip2: nn.Module, eps: float) -> None:
     blip2.vision_model.post_layernorm = new
 
 
-def from_hub(kind: type, name: str | PathLike, **options) -> Any:
+def from_hub(kind: Any, name: str | PathLike, **options) -> Any:
     """Call ``from_pretrained`` with one message where it fails.
 
     Args:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from os import PathLike
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +70,9 @@ class BLIP2Encoder(nn.Module):
 
     #: Token id of padding.
     pad_token_id = 0
+
+    # Blip2ForImageTextRetrieval of transformers.
+    blip2: Any
 
     def __init__(
         self,
@@ -265,7 +269,8 @@ class BLIP2Encoder(nn.Module):
         Returns:
             Tensor: Of shape (B, T, D), L2-normalised, float32.
         """
-        return self.encode_target(images)
+        # Without return_hidden it is tokens alone.
+        return self.encode_target(images)  # type: ignore[return-value]
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Embed captions. See :meth:`encode_text_only`.

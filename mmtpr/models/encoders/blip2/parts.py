@@ -1,6 +1,7 @@
 """Parts of BLIP-2: freezing, precision of the image tower, recomputation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ _DTYPES = ('float32', 'bfloat16', 'float16')
 
 
 def freeze_parts(
-    blip2: nn.Module, frozen: Sequence[str], vision_dtype: str = 'float32'
+    blip2: Any, frozen: Sequence[str], vision_dtype: str = 'float32'
 ) -> tuple[str, ...]:
     """Freeze parts, and hold the image tower in another precision.
 

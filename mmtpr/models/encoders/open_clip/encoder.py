@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from os import PathLike
+from typing import Any
 
 from open_clip.hf_model import HFTextEncoder
 from open_clip.modified_resnet import ModifiedResNet
@@ -69,6 +70,9 @@ class OpenCLIPEncoder(nn.Module):
         ...     pretrained='openai',
         ...     image_size=(384, 128))
     """
+
+    # CLIP, CustomTextCLIP or CoCa of open_clip.
+    clip: Any
 
     def __init__(
         self,
@@ -276,7 +280,8 @@ class OpenCLIPEncoder(nn.Module):
             tuple[Tensor | None, Tensor | None]: Un-normalised features of
             shape (B, D) and (K, D).
         """
-        return (
+        # Without return_tokens it is features alone.
+        return (  # type: ignore[return-value]
             None if images is None else self.encode_image(images),
             None if tokens is None else self.encode_text(tokens),
         )

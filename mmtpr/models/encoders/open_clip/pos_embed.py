@@ -1,6 +1,7 @@
 """Position embeddings for pictures of another size."""
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +91,7 @@ def resize_visual_pos_embed(
 
 
 def _given_grid(
-    visual: nn.Module, size: tuple[int, int] | None, wanted: tuple[int, int]
+    visual: Any, size: tuple[int, int] | None, wanted: tuple[int, int]
 ) -> tuple[int, int] | None:
     """Grid of pictures of a size, from that of the tower's own size."""
     if size is None:
@@ -105,8 +106,10 @@ def _vit_grid(visual: nn.Module) -> tuple[int, int] | None:
 
 
 def _resnet_grid(visual: nn.Module) -> tuple[int, int] | None:
-    if not isinstance(visual, ModifiedResNet):
-        return None
+    return _pool_grid(visual) if isinstance(visual, ModifiedResNet) else None
+
+
+def _pool_grid(visual: ModifiedResNet) -> tuple[int, int]:
     height, width = _pair(visual.image_size)
     return height // 32, width // 32
 
@@ -123,9 +126,11 @@ def set_resnet_size(visual: ModifiedResNet, size: tuple[int, int]) -> None:
     visual.image_size = size
     pool = visual.attnpool
     positions = pool.positional_embedding.detach()
-    resized = resize_positions(positions, _resnet_grid(visual))
+    resized = resize_positions(positions, _pool_grid(visual))
     pool.positional_embedding = nn.Parameter(resized)
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if isinstance(size, (tuple, list)):
+        return size[0], size[1]
+    return size, size

@@ -1,5 +1,7 @@
 """Pseudo words among the token embeddings of a text tower."""
 
+from typing import Any
+
 import torch
 from open_clip.hf_model import HFTextEncoder
 from torch import Tensor, nn
@@ -32,7 +34,7 @@ def token_embedding(clip: nn.Module) -> nn.Embedding:
     return embedding
 
 
-def end_positions(clip: nn.Module, tokens: Tensor) -> Tensor:
+def end_positions(clip: Any, tokens: Tensor) -> Tensor:
     """Find where captions end: at the end-of-text token.
 
     Towers that read the last position have no such token; there it is the
@@ -107,7 +109,7 @@ def place_words(
 
 
 def encode_with_words(
-    clip: nn.Module,
+    clip: Any,
     tokens: Tensor,
     words: Tensor,
     placeholder_id: int | None = None,
@@ -170,7 +172,7 @@ def _is_causal(text: nn.Module) -> bool:
 
 
 def _encode_causal(
-    text: nn.Module, tokens: Tensor, words: Tensor, start: Tensor, ends: Tensor
+    text: Any, tokens: Tensor, words: Tensor, start: Tensor, ends: Tensor
 ) -> Tensor:
     length = int(ends.max()) + 1
     dtype = text.transformer.get_cast_dtype()

@@ -1,5 +1,7 @@
 """Features of single patches and words from the towers of open_clip."""
 
+from typing import Any
+
 import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.modified_resnet import ModifiedResNet
@@ -8,7 +10,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
 
-def image_width(visual: nn.Module) -> int:
+def image_width(visual: Any) -> int:
     """Width of an image tower's tokens before any projection.
 
     Args:
@@ -39,7 +41,7 @@ def projects_tokens(visual: nn.Module) -> bool:
 
 
 def image_tokens(
-    visual: nn.Module, images: Tensor, project: bool
+    visual: Any, images: Tensor, project: bool
 ) -> tuple[Tensor, Tensor]:
     """Run an image tower and keep the tokens of its last layer.
 
@@ -97,7 +99,7 @@ def _vit_tokens(visual: VisionTransformer, images: Tensor) -> tuple:
     return output['image_features'], tokens
 
 
-def _intermediates(visual: nn.Module, images: Tensor) -> dict:
+def _intermediates(visual: Any, images: Tensor) -> dict:
     options = {'indices': 1, 'normalize_intermediates': True}
     if getattr(getattr(visual, 'trunk', None), 'num_prefix_tokens', 0):
         options['output_extra_tokens'] = True
@@ -105,7 +107,7 @@ def _intermediates(visual: nn.Module, images: Tensor) -> dict:
 
 
 def text_tokens(
-    clip: nn.Module, tokens: Tensor, project: bool
+    clip: Any, tokens: Tensor, project: bool
 ) -> tuple[Tensor, Tensor]:
     """Run the text tower and keep the tokens of its last layer.
 
@@ -146,7 +148,7 @@ def _hf_tokens(text: HFTextEncoder, tokens: Tensor, project: bool) -> tuple:
     return pooled, text.proj(words) if project else words
 
 
-def text_width(clip: nn.Module) -> int:
+def text_width(clip: Any) -> int:
     """Width of the text tower.
 
     Args:

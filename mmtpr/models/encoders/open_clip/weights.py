@@ -76,7 +76,7 @@ def find_weights(
             f'tag of model "{name or "(config)"}" (tags: '
             f'{", ".join(tags) or "none"}).'
         )
-    weights = read_weights(_download(model, pretrained, tag))
+    weights = read_weights(_download(str(model), str(pretrained), tag))
     weights.source = f'{name} {pretrained}'
     weights.quick_gelu |= bool(tag.get('quick_gelu'))
     return weights
@@ -163,7 +163,7 @@ def _strip_prefix(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load_clip_weights(
-    clip: nn.Module,
+    clip: Any,
     weights: ClipWeights,
     interpolation: str = 'bilinear',
     antialias: bool = False,

@@ -108,7 +108,7 @@ def build_swin(
 
 
 def init_swin(
-    swin: nn.Module, init_std: float = 0.02, position_std: float = 0.02
+    swin: Any, init_std: float = 0.02, position_std: float = 0.02
 ) -> None:
     """Draw random weights.
 
@@ -136,7 +136,7 @@ def init_swin(
 
 
 def run_swin(
-    vision: nn.Module, images: torch.Tensor, run: Callable[..., torch.Tensor]
+    vision: Any, images: torch.Tensor, run: Callable[..., torch.Tensor]
 ) -> torch.Tensor:
     """Encode pictures, with a say in how blocks are called.
 

@@ -97,7 +97,7 @@ def attention_bias(mask: Tensor, dtype: Any) -> Tensor:
     return (mask[:, None, None, :] == 0).to(dtype) * _HIDDEN
 
 
-def text_layer(layer: nn.Module, hidden: Tensor, bias: Tensor) -> Tensor:
+def text_layer(layer: Any, hidden: Tensor, bias: Tensor) -> Tensor:
     """Run a layer that sees only text.
 
     Args:
@@ -112,7 +112,7 @@ def text_layer(layer: nn.Module, hidden: Tensor, bias: Tensor) -> Tensor:
 
 
 def cross_layer(
-    layer: nn.Module,
+    layer: Any,
     hidden: Tensor,
     bias: Tensor,
     keys: Tensor,
@@ -135,7 +135,7 @@ def cross_layer(
 
 
 def read_picture(
-    layer: nn.Module, hidden: Tensor, keys: Tensor, values: Tensor
+    layer: Any, hidden: Tensor, keys: Tensor, values: Tensor
 ) -> Tensor:
     """Run what is left of a cross layer after its self-attention.
 
@@ -152,7 +152,7 @@ def read_picture(
 
 
 def first_cross_layer(
-    layer: nn.Module,
+    layer: Any,
     hidden: Tensor,
     bias: Tensor,
     keys: Tensor,

@@ -77,6 +77,10 @@ class SwinBertEncoder(nn.Module):
     #: Token id of padding.
     pad_token_id = 0
 
+    # Models of mmpretrain and transformers.
+    vision: Any
+    bert: Any
+
     def __init__(
         self,
         image: dict[str, Any] | None = None,
@@ -93,7 +97,7 @@ class SwinBertEncoder(nn.Module):
         super().__init__()
         if temperature <= 0:
             raise ValueError(f'temperature must be > 0, got {temperature}.')
-        self.image_size = tuple(image_size)
+        self.image_size = (*image_size,)
         self.fusion_layer = fusion_layer
         self.vision, self.windows = build_swin(image, self.image_size)
         self.image_token_width = self.vision.num_features[-1]
@@ -219,9 +223,9 @@ class SwinBertEncoder(nn.Module):
             KeysValues: Keys and values for each cross layer,
             of shape (M, heads, N, text_token_width / heads).
         """
+        layers: Any = self.cross_layers
         return [
-            layer.crossattention.keys_values(image_embeds)
-            for layer in self.cross_layers
+            layer.crossattention.keys_values(image_embeds) for layer in layers
         ]
 
     def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
@@ -238,7 +242,8 @@ class SwinBertEncoder(nn.Module):
             Tensor: For :meth:`fuse` with ``prepared``, (K, L, Wt).
         """
         bias = attention_bias(text_mask, text_embeds.dtype)
-        return self.cross_layers[0].attention(text_embeds, bias)[0]
+        first: Any = self.cross_layers[0]
+        return first.attention(text_embeds, bias)[0]
 
     def fuse(
         self,
@@ -325,7 +330,8 @@ class SwinBertEncoder(nn.Module):
         Returns:
             tuple[Tensor | None, Tensor | None]: Of shape (M, D) and (K, D).
         """
-        return (
+        # Without return_tokens it is features alone.
+        return (  # type: ignore[return-value]
             None if images is None else self.encode_image(images),
             None if tokens is None else self.encode_text(tokens),
         )
