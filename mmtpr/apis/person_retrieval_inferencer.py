@@ -17,6 +17,7 @@ from mmtpr.evaluation import topk_similarity
 from mmtpr.models.build import build_model
 from mmtpr.registry import INFERENCERS
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
+from mmtpr.utils.deprecation import renamed_argument
 from mmtpr.utils.fingerprint import scorer_fingerprint
 from mmtpr.visualization import RetrievalVisualizer
 
@@ -70,7 +71,7 @@ class PersonRetrievalInferencer(BaseInferencer):
     Examples:
         >>> inferencer = PersonRetrievalInferencer(
         ...     'configs/wora_cuhk.py', 'wora_cuhk.pth', gallery='photos/')
-        >>> found = inferencer('a woman in a red coat', topk=10)
+        >>> found = inferencer('a woman in a red coat', num_results=10)
         >>> found['predictions'][0]['paths']
         >>> inferencer = PersonRetrievalInferencer(
         ...     'configs/fafa_clip_syncpr_itcpr.py', 'fafa.pth', 'photos/')
@@ -78,7 +79,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         >>> inferencer(query, exclude_reference=True)
     """
 
-    forward_kwargs = {'topk', 'exclude_reference'}
+    forward_kwargs = {'num_results', 'topk', 'exclude_reference'}
     visualize_kwargs = {'show', 'wait_time', 'out_dir'}
 
     def __init__(
@@ -116,7 +117,8 @@ class PersonRetrievalInferencer(BaseInferencer):
             return_datasamples (bool): Must be False; a ranking is no data
                 sample.
             batch_size (int): Queries embedded at a time. Defaults to 64.
-            **kwargs: ``topk`` (int, pictures to name, defaults to 10),
+            **kwargs: ``num_results`` (int, images to name, defaults to
+                10),
                 ``exclude_reference`` (bool, whether a query's own picture is
                 left out), ``show`` (bool), ``wait_time`` (float, seconds),
                 ``out_dir`` (str, folder for one PNG a query).
@@ -140,24 +142,34 @@ class PersonRetrievalInferencer(BaseInferencer):
         return super().__call__(inputs, False, batch_size, **kwargs)
 
     def forward(
-        self, inputs: dict, topk: int = 10, exclude_reference: bool = False
+        self,
+        inputs: dict,
+        num_results: int = 10,
+        exclude_reference: bool = False,
+        topk: int | None = None,
     ) -> list[dict]:
         """Embed queries and rank.
 
         Args:
             inputs (dict): Collated samples.
-            topk (int): Pictures to name. Defaults to 10.
+            num_results (int): Images to name. Defaults to 10.
             exclude_reference (bool): Whether a query's own picture is left
                 out of its ranking. Defaults to False.
+            topk (int, optional): Former name of ``num_results``.
 
         Returns:
             list[dict]: One prediction a query.
 
         Raises:
-            ValueError: If ``topk`` is not positive.
+            ValueError: If ``num_results`` is not positive.
         """
-        if topk < 1:
-            raise ValueError(f'topk must be at least 1, got {topk}.')
+        num_results = renamed_argument(
+            type(self).__name__, 'topk', 'num_results', topk, num_results
+        )
+        if num_results < 1:
+            raise ValueError(
+                f'num_results must be at least 1, got {num_results}.'
+            )
         samples = super().forward(inputs)
         query = torch.stack([sample.features for sample in samples])
         scores = topk_similarity(
@@ -168,7 +180,7 @@ class PersonRetrievalInferencer(BaseInferencer):
             hide_references(scores, references, self.index.paths)
         report_cut(samples)
         return [
-            rank_paths(sample, row, self.index.paths, topk)
+            rank_paths(sample, row, self.index.paths, num_results)
             for sample, row in zip(samples, scores, strict=True)
         ]
 

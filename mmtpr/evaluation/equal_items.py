@@ -49,7 +49,9 @@ def _rows(items: Tensor | StackedItems, index: Tensor, size: int) -> Tensor:
     """The first numbers (M, size) of some items."""
     if isinstance(items, Tensor):
         return items.flatten(1)[index.to(items.device), :size]
-    return torch.stack([items.item(i).view(-1)[:size] for i in index.tolist()])
+    return torch.stack(
+        [items.item(i).reshape(-1)[:size] for i in index.tolist()]
+    )
 
 
 def _checksums(rows: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def runner_of(
 ):
     """A runner that only tests or validates."""
     name = f'mmtpr.Rerank{stage.capitalize()}Loop'
-    cfg = dict(type=name, topk=7, gallery_block=10, pair_batch=6)
+    cfg = dict(type=name, num_candidates=7, gallery_block=10, pair_batch=6)
     ours = dict(
         type='mmtpr.RerankedRetrievalMetric',
         save_ranking=str(folder / 'ranking.json'),

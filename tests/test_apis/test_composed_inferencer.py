@@ -75,7 +75,7 @@ def queries(place):
 
 
 def test_ranking_is_that_of_the_query_and_the_best_tokens(inferencer, queries):
-    found = inferencer(queries, topk=5)['predictions']
+    found = inferencer(queries, num_results=5)['predictions']
     assert inferencer.topk_tokens == 3
     index = inferencer.index
     assert index.features.shape == (22, 8, 32)
@@ -99,7 +99,7 @@ def test_the_picture_and_the_sentence_both_matter(inferencer, queries):
     crossed = dict(first, caption=second['caption'])
     moved = dict(first, img_path=second['img_path'])
     scores = [
-        inferencer(query, topk=99)['predictions'][0]['scores'][0]
+        inferencer(query, num_results=99)['predictions'][0]['scores'][0]
         for query in (first, crossed, moved)
     ]
     assert len(set(scores)) == 3
@@ -108,11 +108,11 @@ def test_the_picture_and_the_sentence_both_matter(inferencer, queries):
 def test_the_own_picture_may_be_left_out(inferencer, queries, monkeypatch):
     query = queries[0]
     folder, name = os.path.split(query['img_path'])
-    whole = inferencer(query, topk=99)['predictions'][0]
+    whole = inferencer(query, num_results=99)['predictions'][0]
     assert query['img_path'] in whole['paths']
     monkeypatch.chdir(folder)  # the same file by another name
     query = dict(query, img_path=name)
-    rest = inferencer(query, topk=99, exclude_reference=True)
+    rest = inferencer(query, num_results=99, exclude_reference=True)
     rest = rest['predictions'][0]
     assert len(rest['paths']) == 21
     assert rest['paths'] == [
@@ -121,7 +121,7 @@ def test_the_own_picture_may_be_left_out(inferencer, queries, monkeypatch):
 
 
 def test_the_reference_is_drawn(inferencer, queries, tmp_path):
-    one = inferencer(queries[0], topk=3, out_dir=tmp_path / 'a')
+    one = inferencer(queries[0], num_results=3, out_dir=tmp_path / 'a')
     (drawn,) = one['visualization']
     assert os.listdir(tmp_path / 'a') == ['000_now_in_a_red_top.png']
     with Image.open(tmp_path / 'a/000_now_in_a_red_top.png') as saved:
@@ -150,5 +150,5 @@ def test_messages(inferencer, queries, place):
         inferencer(dict(query, caption=' '))
     with pytest.raises(FileNotFoundError, match=r'absent\.jpg'):
         inferencer(dict(query, img_path='absent.jpg'))
-    with pytest.raises(ValueError, match='topk must be at least 1'):
-        inferencer(query, topk=0)
+    with pytest.raises(ValueError, match='num_results must be at least 1'):
+        inferencer(query, num_results=0)

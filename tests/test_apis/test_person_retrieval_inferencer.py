@@ -80,7 +80,7 @@ def features_of(inferencer, caption):
 
 
 def test_ranking(place, inferencer):
-    result = inferencer(QUERIES, topk=5)
+    result = inferencer(QUERIES, num_results=5)
     pictures = list_images(place / 'data/imgs')
     assert len(pictures) == 22
     assert result['visualization'] is None
@@ -97,15 +97,15 @@ def test_one_sentence_and_all_pictures(inferencer, monkeypatch, tmp_path):
     """A folder with the name of the sentence does not matter."""
     monkeypatch.chdir(tmp_path)
     os.mkdir(QUERIES[0])
-    one = inferencer(QUERIES[0], topk=99)['predictions']
+    one = inferencer(QUERIES[0], num_results=99)['predictions']
     assert len(one) == 1
     assert len(one[0]['paths']) == 22
-    both = inferencer(QUERIES, topk=99, batch_size=1)['predictions']
+    both = inferencer(QUERIES, num_results=99, batch_size=1)['predictions']
     assert both[0]['paths'] == one[0]['paths']
 
 
 def test_pictures_of_the_results(inferencer, tmp_path):
-    result = inferencer(QUERIES, topk=3, out_dir=tmp_path / 'out')
+    result = inferencer(QUERIES, num_results=3, out_dir=tmp_path / 'out')
     names = sorted(os.listdir(tmp_path / 'out'))
     assert names == [
         '000_a_man_in_a_red_top.png',
@@ -228,8 +228,8 @@ def test_messages(place, inferencer, tmp_path):
     for query in ('', '  ', 3):
         with pytest.raises(ValueError, match='A query is a sentence'):
             inferencer([QUERIES[0], query])
-    with pytest.raises(ValueError, match='topk must be at least 1'):
-        inferencer(QUERIES, topk=0)
+    with pytest.raises(ValueError, match='num_results must be at least 1'):
+        inferencer(QUERIES, num_results=0)
     with pytest.raises(ValueError, match=r'unknown argument.*colour'):
         inferencer(QUERIES, colour='red')
     with pytest.raises(ValueError, match='return_datasamples'):

@@ -40,7 +40,7 @@ def plain_scores(model, samples, topk):
 @pytest.mark.parametrize('stage', ['test', 'val'])
 @torch.no_grad()
 def test_numbers_against_one_query_at_a_time(tmp_path, stage):
-    runner = runner_of(tmp_path, stage, topk=7)
+    runner = runner_of(tmp_path, stage, num_candidates=7)
     found = getattr(runner, stage)()
     samples = runner.test_dataloader.dataset if stage == 'test' else None
     samples = samples or runner.val_dataloader.dataset
@@ -70,7 +70,7 @@ def test_swin_and_bert(tmp_path):
     model = dict(
         type='mmtpr.CrossModalPersonRetriever', encoder=tiny_swin_bert_cfg()
     )
-    runner = runner_of(tmp_path, 'test', topk=7, model=model)
+    runner = runner_of(tmp_path, 'test', num_candidates=7, model=model)
     found = runner.test()
     samples = runner.test_dataloader.dataset
     scores = plain_scores(runner.model, samples, 7)
@@ -82,7 +82,7 @@ def test_swin_and_bert(tmp_path):
 
 
 def test_no_candidates_beyond_the_gallery(tmp_path):
-    found = runner_of(tmp_path, 'test', topk=500).test()
+    found = runner_of(tmp_path, 'test', num_candidates=500).test()
     assert 0 < found['mAP'] < 100
 
 
@@ -102,8 +102,8 @@ def test_wrong_configs(tmp_path):
         runner_of(
             tmp_path, 'test', dict(type='mmtpr.PersonRetrievalMetric')
         ).test()
-    with pytest.raises(ValueError, match='topk must be at least 1'):
-        runner_of(tmp_path, 'test', topk=0).test()
+    with pytest.raises(ValueError, match='num_candidates must be at least 1'):
+        runner_of(tmp_path, 'test', num_candidates=0).test()
     with pytest.raises(ValueError, match='gallery_block must be at least 1'):
         runner_of(tmp_path, 'test', gallery_block=0).test()
     runner = runner_of(tmp_path, 'test')

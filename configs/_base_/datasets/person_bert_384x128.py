@@ -63,7 +63,7 @@ test_pipeline = [
 train_dataloader = dict(batch_size=120)  # on each of 8 GPUs
 
 # The best 128 by cosine are judged by the cross encoder.
-val_cfg = dict(type='mmtpr.RerankValLoop', topk=128)
-test_cfg = dict(type='mmtpr.RerankTestLoop', topk=128)
+val_cfg = dict(type='mmtpr.RerankValLoop', num_candidates=128)
+test_cfg = dict(type='mmtpr.RerankTestLoop', num_candidates=128)
 val_evaluator = dict(type='mmtpr.RerankedRetrievalMetric')
 test_evaluator = val_evaluator

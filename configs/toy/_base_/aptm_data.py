@@ -23,8 +23,8 @@ test_pipeline = [
     dict(type='mmtpr.ImageTransforms', transforms=[load]), tokenize, pack
 ]
 
-val_cfg = dict(type='mmtpr.RerankValLoop', topk=32)
-test_cfg = dict(type='mmtpr.RerankTestLoop', topk=32)
+val_cfg = dict(type='mmtpr.RerankValLoop', num_candidates=32)
+test_cfg = dict(type='mmtpr.RerankTestLoop', num_candidates=32)
 # The weight was chosen on val: cosines of a shared space learn faster than
 # the judge of pairs, and the published 0.002 would leave all to the judge.
 val_evaluator = dict(

@@ -67,9 +67,9 @@ class StrictLoadHook(Hook):
         allow_partial: bool = False,
         unknown: Sequence[str] | None = None,
     ) -> None:
-        if unknown is not None:
-            renamed_argument('StrictLoadHook', 'unknown', 'unexpected')
-            unexpected = unknown
+        unexpected = renamed_argument(
+            'StrictLoadHook', 'unknown', 'unexpected', unknown, unexpected
+        )
         for name, value in (('missing', missing), ('unexpected', unexpected)):
             if isinstance(value, str):
                 raise ValueError(

@@ -13,6 +13,7 @@ from mmtpr.evaluation.reranking.fused_scores import top_candidates
 from mmtpr.evaluation.reranking.pair_scorer import PairScorer
 from mmtpr.registry import LOOPS
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.utils.deprecation import renamed_argument
 
 from .candidates import ScatteredItems, TestSet, gather_test_set
 from .staged import StagedLoop, text_mask
@@ -27,11 +28,12 @@ class _RerankLoop(StagedLoop):
         evaluator (Evaluator | dict | list): With a
             :class:`RerankedRetrievalMetric`.
         fp16 (bool): Whether to run under autocast. Defaults to False.
-        topk (int): Candidates of each query. Defaults to 128.
+        num_candidates (int): Candidates of each query. Defaults to 128.
         query_block (int): See :class:`PairScorer`. Defaults to 8192.
         gallery_block (int): See :class:`PairScorer`. Defaults to 512.
         pair_batch (int): See :class:`PairScorer`. Defaults to 128.
         text_batch (int): See :class:`PairScorer`. Defaults to 256.
+        topk (int, optional): Former name of ``num_candidates``.
     """
 
     def __init__(
@@ -40,16 +42,22 @@ class _RerankLoop(StagedLoop):
         dataloader,
         evaluator,
         fp16: bool = False,
-        topk: int = 128,
+        num_candidates: int = 128,
         query_block: int = 8192,
         gallery_block: int = 512,
         pair_batch: int = 128,
         text_batch: int = 256,
+        topk: int | None = None,
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
-        if topk < 1:
-            raise ValueError(f'topk must be at least 1, got {topk}.')
-        self.topk = topk
+        num_candidates = renamed_argument(
+            type(self).__name__, 'topk', 'num_candidates', topk, num_candidates
+        )
+        if num_candidates < 1:
+            raise ValueError(
+                f'num_candidates must be at least 1, got {num_candidates}.'
+            )
+        self.num_candidates = num_candidates
         self.scorer = PairScorer(
             self.model, query_block, gallery_block, pair_batch, text_batch
         )
@@ -153,7 +161,7 @@ class _RerankLoop(StagedLoop):
 
         The batches of pairs follow from them, so all must have the same.
         """
-        index = top_candidates(known.query, known.gallery, self.topk)
+        index = top_candidates(known.query, known.gallery, self.num_candidates)
         broadcast(index)
         return index
 
@@ -187,7 +195,8 @@ class RerankTestLoop(_RerankLoop, TestLoop):
         evaluator (Evaluator | dict | list): With a
             :class:`RerankedRetrievalMetric`, which has the fusion rule.
         fp16 (bool): Whether to run under autocast. Defaults to False.
-        topk (int): Candidates of each query. Defaults to 128, as published.
+        num_candidates (int): Candidates of each query. Defaults to 128, as
+            published.
         query_block (int): Captions whose states are held on the device.
             Defaults to 8192.
         gallery_block (int): Pictures whose keys and values are held on the
@@ -196,7 +205,7 @@ class RerankTestLoop(_RerankLoop, TestLoop):
         text_batch (int): Captions encoded at a time. Defaults to 256.
 
     Examples:
-        >>> test_cfg = dict(type='mmtpr.RerankTestLoop', topk=128)
+        >>> test_cfg = dict(type='mmtpr.RerankTestLoop', num_candidates=128)
         >>> test_evaluator = dict(type='mmtpr.RerankedRetrievalMetric')
     """
 
@@ -213,7 +222,7 @@ class RerankValLoop(_RerankLoop, ValLoop):
         evaluator (Evaluator | dict | list): With a
             :class:`RerankedRetrievalMetric`.
         fp16 (bool): Whether to run under autocast. Defaults to False.
-        topk (int): Candidates of each query. Defaults to 128.
+        num_candidates (int): Candidates of each query. Defaults to 128.
         query_block (int): See :class:`PairScorer`. Defaults to 8192.
         gallery_block (int): See :class:`PairScorer`. Defaults to 512.
         pair_batch (int): See :class:`PairScorer`. Defaults to 128.

@@ -68,24 +68,27 @@ class Fusion:
 
 @torch.no_grad()
 def top_candidates(
-    query: Tensor, gallery: Tensor, topk: int = 128
+    query: Tensor, gallery: Tensor, num_candidates: int = 128
 ) -> torch.Tensor:
     """Find the items with the greatest cosine.
 
     Args:
         query (Tensor): Of shape (Q, D), normalised.
         gallery (Tensor): Of shape (G, D), normalised.
-        topk (int): Candidates of each query, cut to G. Defaults to 128.
+        num_candidates (int): Candidates of each query, cut to G. Defaults to
+            128.
 
     Returns:
         Tensor: Gallery indices, best first, of shape (Q, k), long.
 
     Raises:
-        ValueError: If ``topk`` is below 1 or shapes do not fit.
+        ValueError: If ``num_candidates`` is below 1 or shapes do not fit.
     """
-    if topk < 1:
-        raise ValueError(f'topk must be at least 1, got {topk}.')
-    size = min(topk, len(gallery))
+    if num_candidates < 1:
+        raise ValueError(
+            f'num_candidates must be at least 1, got {num_candidates}.'
+        )
+    size = min(num_candidates, len(gallery))
     parts = [
         scores.topk(size, dim=1).indices
         for _, scores in similarity_blocks(query, gallery)
