@@ -81,7 +81,7 @@ def base_weights(
 
 
 def is_head(key: str) -> bool:
-    """Whether a weight is of a loss, which only training needs.
+    """Tell a weight of a loss, which only training needs.
 
     Args:
         key (str): Name of the weight.
@@ -127,7 +127,7 @@ def _reads_file(init_cfg: Any) -> bool:
 
 
 def _of_file(missing: list[str], path: str | None) -> dict[str, Tensor]:
-    """What a checkpoint has of the missing weights."""
+    """Take the missing weights that a checkpoint has."""
     if not path:
         return {}
     if not Path(path).is_file():

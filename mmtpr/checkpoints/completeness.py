@@ -1,4 +1,4 @@
-"""Whether the weights of a model of mmtpr are all there, without the model."""
+"""Completeness of a model's weights, told from their names alone."""
 
 import re
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ _CROSS_MODAL = [
 
 
 def is_adapter(key: str) -> bool:
-    """Whether a tensor is an adapter's own.
+    """Tell a tensor of an adapter by its name.
 
     Args:
         key (str): Its name as in mmtpr.
@@ -90,7 +90,7 @@ def _plain(key: str) -> str | None:
 
 
 def _singles(names: set[str]) -> list[str]:
-    """What stands once in the models these names are of."""
+    """List what stands once in the models these names are of."""
     wanted = []
     if any(name.startswith('encoder.clip.') for name in names):
         vit = any('visual.transformer.' in name for name in names)
@@ -124,7 +124,7 @@ def _swin(names: set[str], prefix: str) -> list[str]:
 
 
 def _gaps(names: set[str]) -> list[str]:
-    """What a block would have if it were as the others of its stack."""
+    """List what a block lacks to be as the others of its stack."""
     stacks: dict[str, dict[int, set[str]]] = {}
     for name in names:
         match = _BLOCK.match(name)

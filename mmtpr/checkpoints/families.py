@@ -1,4 +1,4 @@
-"""Which model a checkpoint is of, told from its keys."""
+"""Families of checkpoints, told from their keys."""
 
 import re
 from collections.abc import Iterable

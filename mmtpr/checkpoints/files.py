@@ -131,7 +131,7 @@ def read_weight_file(
 
 
 def is_torchscript(path: str | os.PathLike) -> bool:
-    """Whether a file is a TorchScript archive, as OpenAI publishes.
+    """Tell a TorchScript archive, as OpenAI publishes them.
 
     Args:
         path (str | PathLike): The file.

@@ -68,7 +68,7 @@ def build_on_meta(cfg: Any) -> nn.Module:
 
 
 class _NotToldError(Exception):
-    """What a file decides is not told by config or checkpoint."""
+    """Neither config nor checkpoint tells what a file decides."""
 
 
 def without_weights(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the tools that convert checkpoints have in common."""
+"""Command line and checks of all tools that convert checkpoints."""
 
 import argparse
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Which parameters do not decay, whatever their learning rate."""
+"""Optimizer constructor that spares parameters from weight decay."""
 
 from collections.abc import Iterator
 

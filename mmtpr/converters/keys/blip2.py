@@ -103,7 +103,7 @@ class ConvertedBlip2:
 
 
 def is_lavis(state: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict has LAVIS' names.
+    """Tell a state dict with LAVIS' names.
 
     Args:
         state (Mapping[str, Tensor]): State dict without prefix.

@@ -75,7 +75,7 @@ def with_scale(
 
 
 def loss_names(state: Mapping[str, Tensor]) -> tuple[str, str]:
-    """What a retriever calls its losses of identity and of masked words.
+    """Names of a retriever's losses of identity and of masked words.
 
     Args:
         state (Mapping[str, Tensor]): State dict of a retriever.

@@ -149,7 +149,7 @@ class AdapterCheckpointHook(Hook):
             torch.save(file, handle)
 
     def _content(self, runner) -> str:
-        """What files hold; see the class."""
+        """Choose what files hold; see the class."""
         if self.content is not None:
             return self.content
         model = unwrap(runner.model)
@@ -158,7 +158,7 @@ class AdapterCheckpointHook(Hook):
         return 'adapter' if all(map(unused, more)) else 'trainable'
 
     def _state(self, runner) -> dict[str, torch.Tensor]:
-        """What to save, copied to the CPU; empty without adapters."""
+        """Copy what is saved to the CPU; empty without adapters."""
         # Here, because hooks are imported by projects without adapters too.
         from mmtpr.models.adapters import (
             adapter_state_dict,
@@ -176,7 +176,7 @@ class AdapterCheckpointHook(Hook):
 
 
 def _facts(model: nn.Module, state: Mapping) -> dict:
-    """What a file lacks of what trained, and what the model computes."""
+    """Note what a file lacks of what trained, and what the model computes."""
     unused = unused_keys(model)
     lacking = [
         key

@@ -1,4 +1,4 @@
-"""What the adapters do while they train."""
+"""Statistics of adapters while they train."""
 
 from typing import Any
 

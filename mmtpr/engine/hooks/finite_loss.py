@@ -103,7 +103,7 @@ def _trains(parameter: torch.nn.Parameter) -> bool:
 
 
 def _all_finite(values) -> bool:
-    """Whether all values are finite, with one wait for the device."""
+    """Tell whether all values are finite, with one wait for the device."""
     flags = [torch.as_tensor(v).detach().isfinite().all() for v in values]
     device = next((f.device for f in flags if f.device.type != 'cpu'), 'cpu')
     return bool(torch.stack([f.to(device) for f in flags]).all())

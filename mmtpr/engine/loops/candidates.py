@@ -1,4 +1,4 @@
-"""What the processes of a test know about queries and gallery, together."""
+"""Queries and gallery of a whole test set, gathered from all processes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

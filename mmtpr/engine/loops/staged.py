@@ -1,4 +1,4 @@
-"""What loops with an evaluation stage of their own share."""
+"""Base of loops with an evaluation stage of their own."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
