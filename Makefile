@@ -37,6 +37,7 @@ test: venv
 lint:
 	@bash scripts/make_venv.sh $(VENV) lint,openmmlab
 	$(VENV)/bin/pre-commit run --all-files --show-diff-on-failure
+	$(VENV)/bin/mypy
 
 docs:
 	@bash scripts/make_venv.sh $(VENV) docs,openmmlab

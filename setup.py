@@ -91,7 +91,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['mmtpr', 'mmtpr.*']),
-    package_data={'mmtpr': ['**/*.json', '**/*.txt', '**/*.yml']},
+    package_data={'mmtpr': ['py.typed', '**/*.json', '**/*.txt', '**/*.yml']},
     include_package_data=False,
     install_requires=read_requirements('runtime'),
     extras_require=read_extras(),

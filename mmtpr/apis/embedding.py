@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmtpr.models.embedder import Embedder
 
@@ -17,7 +18,7 @@ def embed_gallery(
     paths: Sequence[str],
     pipeline: Callable,
     collate: Callable,
-    model: nn.Module,
+    model: Any,
     batch_size: int = 64,
     num_workers: int = 0,
 ) -> GalleryIndex:

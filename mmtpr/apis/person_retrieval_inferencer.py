@@ -248,7 +248,8 @@ class PersonRetrievalInferencer(BaseInferencer):
         self, cfg: Config, weights: str | None, device: str
     ) -> nn.Module:
         if not cfg:
-            cfg.update(config_in_checkpoint(weights)._cfg_dict)
+            path: Any = weights  # given where there is no config
+            cfg.update(config_in_checkpoint(path)._cfg_dict)
         model = build_model(cfg, weights, device, self._allow_partial)
         model.cfg = cfg
         return model

@@ -73,7 +73,7 @@ def hide_references(
         references (Sequence[str | None]): Picture of each query.
         paths (Sequence[str]): Pictures of the gallery.
     """
-    places = {}
+    places: dict[str, list[int]] = {}
     for place, path in enumerate(paths):
         places.setdefault(os.path.realpath(path), []).append(place)
     for row, reference in enumerate(references):

@@ -72,7 +72,8 @@ def check_whole(keys: Iterable[str], where: str) -> None:
     Raises:
         ValueError: If something is missing.
     """
-    names = {_plain(key) for key in keys} - {None}
+    plain = map(_plain, keys)
+    names = {name for name in plain if name is not None}
     missing = sorted({*_singles(names), *_gaps(names)} - names)
     if missing:
         raise ValueError(

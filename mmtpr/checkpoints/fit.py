@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -87,13 +88,11 @@ class Fit:
         pairs = dict(
             missing=missing, unexpected=unexpected, mismatched=mismatched
         )
-        return replace(
-            self,
-            **{
-                name: tuple(_without(getattr(self, name), names))
-                for name, names in pairs.items()
-            },
-        )
+        rest: dict[str, Any] = {
+            name: tuple(_without(getattr(self, name), names))
+            for name, names in pairs.items()
+        }
+        return replace(self, **rest)
 
     def counts(self) -> str:
         """Count the differences.

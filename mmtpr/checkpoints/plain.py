@@ -69,7 +69,8 @@ def _plain(value: Any, where: str) -> Any:
 
 def _plain_leaf(value: Any) -> Any:
     """Strip subclasses of the builtin types (an ``IntEnum``, say)."""
-    for kind in (str, bytes, bool, int, float, complex):
+    kinds: tuple[Any, ...] = (str, bytes, bool, int, float, complex)
+    for kind in kinds:
         if isinstance(value, kind):
             return value if type(value) is kind else kind(value)
     return value

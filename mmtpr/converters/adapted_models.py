@@ -172,7 +172,7 @@ def probe(model: nn.Module, seed: int = 0) -> dict[str, Tensor]:
         dict[str, Tensor]: Features by ``'image'`` and ``'text'``, as float32;
         empty for a model of another kind.
     """
-    encoder = getattr(model, 'encoder', model)
+    encoder: Any = getattr(model, 'encoder', model)
     known = ('image_size', 'vocab_size', 'context_length')
     if not all(hasattr(encoder, name) for name in known):
         return {}

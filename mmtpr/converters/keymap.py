@@ -152,7 +152,8 @@ class KeyMap:
         Raises:
             ValueError: If a key is known to no rule, or two become one.
         """
-        result, unknown, origin = Converted(), [], {}
+        result, unknown = Converted(), []
+        origin: dict[str, str] = {}
         for key, value in state.items():
             if reason := self._why_ignored(key, ignore):
                 result.ignored[key] = reason

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -43,16 +44,16 @@ class ComposedDataset(BaseDataset):
         missing_images: str | None = None,
         **kwargs,
     ) -> None:
-        choices = {'missing_images': missing_images, **choices}
-        for name, choice in choices.items():
+        every: dict[str, Any] = {'missing_images': missing_images, **choices}
+        for name, choice in every.items():
             none = ', or None' if name == 'missing_images' else ''
             if choice not in ('error', 'skip') and (choice or not none):
                 raise ValueError(
                     f'{name}={choice!r} of {type(self).__name__} must be '
                     f"'error' or 'skip'{none}."
                 )
-        self.choices = choices
-        self.load_report: dict[str, list] = {name: [] for name in choices}
+        self.choices = every
+        self.load_report: dict[str, list] = {name: [] for name in every}
         super().__init__(
             data_prefix={'img_path': '', **(data_prefix or {})}, **kwargs
         )

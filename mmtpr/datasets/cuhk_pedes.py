@@ -64,7 +64,7 @@ class CUHKPEDES(TextPersonDataset):
         counts = PUBLISHED['CUHK-PEDES']
         if self.split_pids != tuple(c.pids for c in counts.values()):
             return
-        found = {name: set() for name in counts}
+        found: dict[str, set[str]] = {name: set() for name in counts}
         for record in records:
             found[record.split].add(record.path)
         sizes = [len(paths) for paths in found.values()]

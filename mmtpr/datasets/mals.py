@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from mmtpr.registry import DATASETS
 
@@ -46,6 +47,7 @@ class MALS(TextPersonDataset):
 
     METAINFO = dict(dataset_name='MALS')
     layouts = ('aptm',)
+    ann_file: Any
 
     def __init__(
         self,
@@ -53,8 +55,9 @@ class MALS(TextPersonDataset):
         data_prefix: dict | None = None,
         **kwargs,
     ) -> None:
+        entries: Any = ann_file  # the base class knows one file
         super().__init__(
-            ann_file=ann_file,
+            ann_file=entries,
             data_prefix={'img_path': '', **(data_prefix or {})},
             **kwargs,
         )

@@ -129,7 +129,7 @@ class PA100K(BaseDataset):
             for index, (name, labels) in enumerate(self._read())
         ]
 
-    def _read(self) -> list[tuple[str, list[int]]]:
+    def _read(self) -> list[tuple[str, Sequence[int]]]:
         """Name and labels of each picture."""
         if str(self.ann_file).endswith('.mat'):
             names, labels = self._read_mat()
@@ -146,7 +146,7 @@ class PA100K(BaseDataset):
                 )
         return list(zip(names, labels, strict=True))
 
-    def _read_mat(self) -> tuple[list[str], list[list[int]]]:
+    def _read_mat(self) -> tuple[list[str], list[Sequence[int]]]:
         path = str(self.ann_file)
         if not os.path.isfile(path):
             raise FileNotFoundError(

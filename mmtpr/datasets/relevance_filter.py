@@ -71,7 +71,7 @@ class RelevanceFilteredDataset:
                 'docs/user_guides/filtering.md.'
             )
         check_rules(max_rank, keep_ratio, min_score)
-        self.rules = dict(
+        self.rules: dict[str, Any] = dict(
             max_rank=max_rank, keep_ratio=keep_ratio, min_score=min_score
         )
         self.dataset = _build(dataset)

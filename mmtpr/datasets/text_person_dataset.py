@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -109,7 +110,9 @@ class TextPersonDataset(FrugalDataset):
         pairs = self.form == 'pairs'
         self.relabel_pids = pairs if relabel_pids is None else relabel_pids
         self.pid_offset, self.val_pids = pid_offset, val_pids
-        self.load_report = dict(broken_images={}, empty_captions=[])
+        self.load_report: dict[str, Any] = dict(
+            broken_images={}, empty_captions=[]
+        )
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
@@ -131,7 +134,7 @@ class TextPersonDataset(FrugalDataset):
                 f'"{self.split}", first of the picture "{lost[0]}"'
             )
         self.check_image_root(records[0].path)
-        image_ids = {}
+        image_ids: dict[str, int] = {}
         for record in records:
             image_ids.setdefault(record.path, len(image_ids))
         records = self._number_pids(self._drop_broken(records))
@@ -259,11 +262,11 @@ class TextPersonDataset(FrugalDataset):
 
     def _number_pids(self, records: list[PersonRecord]) -> list[PersonRecord]:
         """Make identities integers, 0..C-1 where asked."""
-        pids = {record.pid: None for record in records}
+        pids: dict[Any, None] = {record.pid: None for record in records}
         named = any(isinstance(p, str) for p in pids)
         if self.relabel_pids or named:
-            pids = pids if named else sorted(pids)
-            number = {p: i + self.pid_offset for i, p in enumerate(pids)}
+            order = list(pids) if named else sorted(pids)
+            number = {p: i + self.pid_offset for i, p in enumerate(order)}
         elif self.pid_offset:
             number = {p: p + self.pid_offset for p in pids}
         else:

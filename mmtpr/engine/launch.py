@@ -210,7 +210,7 @@ def require_fit(cfg: Config, **options: bool) -> None:
     """
     hooks = list(cfg.get('custom_hooks') or [])
     for hook in hooks:
-        kind = hook.get('type') if isinstance(hook, dict) else ''
+        kind: Any = hook.get('type') if isinstance(hook, dict) else ''
         kind = kind if isinstance(kind, str) else kind.__name__
         if kind.rpartition('.')[2] == 'StrictLoadHook':
             hook.update(options)

@@ -4,6 +4,7 @@ import os
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
@@ -43,7 +44,8 @@ def _read(path: Path) -> str:
 
 
 def _number(path: Path) -> int:
-    return int(_NUMBERED.fullmatch(path.name).group(2))
+    match: Any = _NUMBERED.fullmatch(path.name)
+    return int(match.group(2))
 
 
 def _complete(path: Path) -> bool:

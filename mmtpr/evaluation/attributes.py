@@ -36,20 +36,20 @@ def decide_by_prompts(scores: Array) -> Tensor:
     Raises:
         ValueError: If the shape is another one or a score is NaN.
     """
-    scores = torch.as_tensor(scores)
-    if scores.dim() == 2 and scores.shape[1] % 2 == 0:
-        scores = scores.unflatten(1, (-1, 2))
-    if scores.dim() != 3 or scores.shape[2] != 2:
+    table = torch.as_tensor(scores)
+    if table.dim() == 2 and table.shape[1] % 2 == 0:
+        table = table.unflatten(1, (-1, 2))
+    if table.dim() != 3 or table.shape[2] != 2:
         raise ValueError(
             'Expected a score of a negative and of a positive prompt for each '
-            f'attribute, (N, A, 2), got {tuple(scores.shape)}.'
+            f'attribute, (N, A, 2), got {tuple(table.shape)}.'
         )
-    if scores.isnan().any():
+    if table.isnan().any():
         raise ValueError(
             'Some scores of prompts are NaN. Look at the checkpoint, or at '
             'the precision it runs in.'
         )
-    return scores[..., 1] > scores[..., 0]
+    return table[..., 1] > table[..., 0]
 
 
 def attribute_metrics(predicted: Array, labels: Array) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Items of a gallery that are equal to the bit."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,7 @@ def equal_items(items: Tensor | StackedItems) -> EqualItems | None:
         the equal ones, each of shape (P, ); None if all differ.
     """
     candidates = torch.arange(len(items))
+    first: Any = None
     # As a rule nothing is left to compare as a whole.
     width = items.shape[1:].numel()
     for size in (min(_HEAD, width), width):

@@ -13,6 +13,7 @@ still tie, all of them get the scores of the first.
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -83,7 +84,8 @@ def similarity_blocks(
     Raises:
         ValueError: If shapes do not fit or k is not in 1..T.
     """
-    tokens = tokens[:, None] if tokens.dim() == 2 else tokens
+    if isinstance(tokens, torch.Tensor) and tokens.dim() == 2:
+        tokens = tokens[:, None]
     _check(query, tokens, topk_tokens)
     size = chunk_size or _default_chunk(len(tokens))
     if size < 1:
@@ -151,7 +153,7 @@ def _new_buffers(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One tile's gallery (T, items, D) and queries (256, D)."""
     _, num_tokens, dim = tokens.shape
-    kind = dict(dtype=torch.float32, device=tokens.device)
+    kind: dict[str, Any] = dict(dtype=torch.float32, device=tokens.device)
     left = torch.zeros(num_tokens, items, dim, **kind)
     return left, torch.zeros(_TILE_QUERIES, dim, **kind)
 

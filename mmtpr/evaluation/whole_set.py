@@ -1,7 +1,7 @@
 """The samples of all processes as one test set, in its order."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar('T')
 
@@ -37,7 +37,7 @@ def number_samples(
             'needs all of them: drop_last=False and a sampler that covers '
             'the test set.'
         )
-    known = {value for own in sample_idx for value in own}
+    known: set[Any] = {value for own in sample_idx for value in own}
     if None not in known and len(known) == size:
         number = {value: i for i, value in enumerate(sorted(known))}
         return [[number[value] for value in own] for own in sample_idx]

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -106,7 +107,7 @@ def read_captions(path: str | os.PathLike) -> list[str]:
     return captions
 
 
-def _captions(record: object, index: int, path: Path) -> list[str]:
+def _captions(record: Any, index: int, path: Path) -> list[str]:
     if isinstance(record, dict):
         record = record.get('captions', record.get('caption'))
     texts = record if isinstance(record, list) else [record]

@@ -83,7 +83,7 @@ class RetrieverScorer:
                 f'{" and no ".join(missing)}. Use a retriever such as '
                 'mmtpr.TextPersonRetriever.'
             )
-        self.model = model.eval()
+        self.model: Any = model.eval()
         self.pipeline = pipeline
         self.batch_size = batch_size
         self.num_workers = num_workers

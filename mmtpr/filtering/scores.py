@@ -115,7 +115,7 @@ def write_arrays(path: str | os.PathLike, **arrays: np.ndarray) -> None:
         **arrays (np.ndarray): Arrays by name, none of dtype object.
     """
     with atomic_write(path) as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(

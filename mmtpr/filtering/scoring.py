@@ -56,7 +56,7 @@ def score_pairs(
         store.create()
     barrier()
     # One process looks, lest others see shards that were finished meanwhile.
-    box = [store.pending() if get_rank() == 0 else None]
+    box: list[Any] = [store.pending() if get_rank() == 0 else None]
     broadcast_object_list(box)
     pending = box[0]
     done = len(store) - len(pending)

@@ -7,6 +7,7 @@ again, one by one, in double precision.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -216,7 +217,8 @@ def _set_precision(values: list[str] | None) -> list[str]:
     Returns:
         list[str]: What it was.
     """
-    backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    root: Any = torch.backends
+    backends = (root.cuda.matmul, root.mkldnn.matmul)
     if not all(hasattr(backend, 'fp32_precision') for backend in backends):
         # End of life: torch 2.9, where the switch of each backend came.
         before = [torch.get_float32_matmul_precision()]

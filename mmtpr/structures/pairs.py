@@ -160,7 +160,7 @@ def _first_key(
     )
 
 
-def _text(info: dict, key: str, index: int, dataset: Any) -> str:
+def _text(info: dict, key: str | None, index: int, dataset: Any) -> str:
     value = info.get(key)
     if isinstance(value, str):
         return value

@@ -78,7 +78,9 @@ class CaptionWriter:
         self.mentioned = self._plan(identity)
         while len(self.mentioned) < minimum:
             self.mentioned = self._plan(identity)
-        self._items = [x for x in ('hat', 'bag') if x in self.mentioned]
+        self._items: list[str] = [
+            x for x in ('hat', 'bag') if x in self.mentioned
+        ]
         for item in self._items:
             if self._chance(0.1):  # 'a red bag': the kind stays open
                 self.mentioned.remove(item)

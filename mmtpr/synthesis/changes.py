@@ -1,6 +1,7 @@
 """Changes of clothes, hats and bags, and sentences that tell them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -115,7 +116,10 @@ def change_outfit(
     changes = [_plan(identity, list(ITEMS)[i], rng) for i in sorted(chosen)]
     for change in changes:
         if change.kind == 'remove':
-            gone = {change.item: 'none', f'{change.item}_colour': ''}
+            gone: dict[str, Any] = {
+                change.item: 'none',
+                f'{change.item}_colour': '',
+            }
             identity = replace(identity, **gone)
         else:
             identity = change_attributes(identity, list(change.names), rng)

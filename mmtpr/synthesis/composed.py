@@ -166,7 +166,9 @@ def itcpr_layout(
         tuple[list[dict], list[dict], list[Shot]]: Records of the queries, of
         the gallery, and the pictures they need, the latter below ``imgs/``.
     """
-    queries, gallery, shots = [], [], []
+    queries: list[dict] = []
+    gallery: list[dict] = []
+    shots: list[Shot] = []
 
     def show(shot: Shot, person_id: int, instance_id: int = -1) -> None:
         gallery.append(_item(shot, person_id, instance_id))

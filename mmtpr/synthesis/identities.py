@@ -243,7 +243,8 @@ def distinctly_dressed(pool: list[Identity], count: int) -> list[Identity]:
     Returns:
         list[Identity]: The first of the pool that fit, in its order.
     """
-    first, rest = {}, []
+    first: dict[tuple, Identity] = {}
+    rest = []
     for person in pool:
         clothes = (person.top_colour, person.bottom, person.bottom_colour)
         if first.setdefault(clothes, person) is not person:

@@ -1,6 +1,7 @@
 """A cross-modal model that runs in milliseconds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,9 @@ class TinyCrossModel(BaseModel):
             to (3, 2).
         embed_dim (int): Width of the features. Defaults to 16.
     """
+
+    text_layers: Any
+    cross_layers: Any
 
     def __init__(
         self,
@@ -118,7 +122,7 @@ class TinyCrossModel(BaseModel):
         self,
         text_embeds: Tensor,
         text_mask: Tensor,
-        image_embeds: Tensor | None = None,
+        image_embeds: Any = None,
         keys_values: Sequence[tuple] | None = None,
         prepared: bool = False,
     ) -> Tensor:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mmengine.fileio import LocalBackend, register_backend
 
+fcntl: Any
 try:
     import fcntl
 except ImportError:  # a system without such locks

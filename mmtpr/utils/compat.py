@@ -95,7 +95,7 @@ def format_configs_once() -> None:
             format_code.cache[key] = result
         return format_code.cache[key]
 
-    format_code.cache = {}
+    format_code.cache = {}  # type: ignore[attr-defined]
     config.FormatCode = format_code
 
 

@@ -47,7 +47,8 @@ def weights_fingerprint(module: torch.nn.Module) -> str:
         value = value.detach().cpu().contiguous()
         digest.update(f'{name}:{value.dtype}:{tuple(value.shape)};'.encode())
         if value.numel():
-            digest.update(value.reshape(-1).view(torch.uint8).numpy())
+            content: Any = value.reshape(-1).view(torch.uint8).numpy()
+            digest.update(content)
     return digest.hexdigest()
 
 

@@ -16,7 +16,7 @@ DENIED = 'permission denied'
 
 #: Errors of a path. All others are of the machine (too many open files, no
 #: memory, a disk that fails) and say nothing about the image.
-_BY_ERRNO = {
+_BY_ERRNO: dict[int | None, str] = {
     errno.ENOENT: MISSING,
     errno.ENOTDIR: MISSING,
     errno.ENAMETOOLONG: MISSING,

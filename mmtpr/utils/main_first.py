@@ -46,7 +46,7 @@ def _share(work: Callable[[], Any], group: Any) -> Any:
             raise
         dist.broadcast_object_list([None, result], 0, group)
         return result
-    answer = [None, None]
+    answer: list[Any] = [None, None]
     dist.broadcast_object_list(answer, 0, group)
     failure, result = answer
     if failure is not None:

@@ -1,5 +1,7 @@
 """Models without what wraps them."""
 
+from typing import Any
+
 from mmengine.model import is_model_wrapper
 from torch import nn
 
@@ -13,10 +15,11 @@ def unwrap(model: nn.Module) -> nn.Module:
     Returns:
         nn.Module: The innermost model.
     """
+    inner: Any = model
     while True:
-        if is_model_wrapper(model):
-            model = model.module
-        elif hasattr(model, '_orig_mod'):
-            model = model._orig_mod
+        if is_model_wrapper(inner):
+            inner = inner.module
+        elif hasattr(inner, '_orig_mod'):
+            inner = inner._orig_mod
         else:
-            return model
+            return inner

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -13,6 +14,9 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from mmtpr.utils import atomic_write
 from mmtpr.utils.images import image_problem
+
+# What Pillow draws with, with or without FreeType.
+_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 _INK = (31, 35, 40)
 _FAINT = (101, 109, 118)
@@ -185,7 +189,8 @@ def _draw_cell(
     width, height = layout.cell
     pen = ImageDraw.Draw(canvas)
     colours = {True: layout.right, False: layout.wrong}
-    colour = colours.get(item.get('correct'), layout.unknown)
+    correct: Any = item.get('correct')
+    colour = colours.get(correct, layout.unknown)
     box = (left, top, left + width - 1, top + height - 1)
     pen.rectangle(box, fill=_PAPER, outline=colour, width=layout.frame)
     small = _font(round(0.8 * layout.font_size))
@@ -242,7 +247,7 @@ def _fit(picture: Image.Image, width: int, height: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def wrap(text: str, font: ImageFont.ImageFont, width: int) -> list[str]:
+def wrap(text: str, font: _Font, width: int) -> list[str]:
     """Break a sentence into lines.
 
     Args:
@@ -253,7 +258,7 @@ def wrap(text: str, font: ImageFont.ImageFont, width: int) -> list[str]:
     Returns:
         list[str]: The lines; a word that is too long is broken.
     """
-    lines = []
+    lines: list[str] = []
     for word in text.split():
         longer = f'{lines[-1]} {word}' if lines else word
         if lines and font.getlength(longer) <= width:
@@ -263,7 +268,7 @@ def wrap(text: str, font: ImageFont.ImageFont, width: int) -> list[str]:
     return lines
 
 
-def _break(word: str, font: ImageFont.ImageFont, width: int) -> list[str]:
+def _break(word: str, font: _Font, width: int) -> list[str]:
     pieces = ['']
     for letter in word:
         if pieces[-1] and font.getlength(pieces[-1] + letter) > width:
@@ -273,7 +278,7 @@ def _break(word: str, font: ImageFont.ImageFont, width: int) -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.ImageFont:
+def _font(size: int) -> _Font:
     """DejaVu Sans, which matplotlib brings along everywhere."""
     from matplotlib import get_data_path
 

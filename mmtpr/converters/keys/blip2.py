@@ -168,11 +168,15 @@ def export_lavis(
     Raises:
         ValueError: If a key is known to no rule.
     """
-    biases = {k: v for k, v in encoder.items() if _QKV_BIAS.fullmatch(k)}
+    biases = {
+        k: (match[1], v)
+        for k, v in encoder.items()
+        if (match := _QKV_BIAS.fullmatch(k))
+    }
     rest = {k: v for k, v in encoder.items() if k not in biases}
     done = LAVIS_MAP.inverse()({**rest, **(mfr or {})}, ignore)
-    for key, value in biases.items():
-        block = f'visual_encoder.blocks.{_QKV_BIAS.fullmatch(key)[1]}.attn.'
+    for number, value in biases.values():
+        block = f'visual_encoder.blocks.{number}.attn.'
         q, _, v = value.float().chunk(3)
         done.state |= {
             f'{block}q_bias': q.clone(),

@@ -78,7 +78,7 @@ def export_stage2(
         ValueError: If there is no such TINet or a key is unknown.
     """
     tinets: dict[int, dict[str, Tensor]] = {}
-    others = {}
+    others: dict[str, Tensor] = {}
     for key, value in state.items():
         match = _OURS.fullmatch(key)
         where = tinets.setdefault(int(match[1]), {}) if match else others

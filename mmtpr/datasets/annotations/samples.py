@@ -45,7 +45,8 @@ def queries_and_gallery(
     Returns:
         list[dict]: The queries, then the gallery without repetitions.
     """
-    queries, gallery = [], {}
+    queries: list[dict] = []
+    gallery: dict[tuple, dict] = {}
     for record in records:
         facts = dict(pid=record.pid, image_id=image_ids[record.path])
         queries.extend(

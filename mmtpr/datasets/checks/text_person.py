@@ -48,7 +48,8 @@ def datasets_of_config(
         and the types of the other data sets found, less those of
         :func:`composed_of_config`.
     """
-    built, others = {}, []
+    built: dict[tuple, TextPersonDataset] = {}
+    others = []
     for _, kind, node in leaf_datasets(cfg):
         if kind is None or not issubclass(kind, TextPersonDataset):
             if kind is None or not issubclass(kind, COMPOSED):
@@ -87,7 +88,7 @@ def check_split(
         dataset.check_image_root(records[0].path)
         paths = (dataset.image_path(r.path) for r in records)
         bad = find_bad_images(paths, num_workers)
-    findings = dict(
+    findings: dict[str, list] = dict(
         missing_images=[p for p, why in bad.items() if why == MISSING],
         unreadable_images=[
             f'{path}: {why}' for path, why in bad.items() if why != MISSING

@@ -99,7 +99,7 @@ class CachedFeatureDataset:
         if isinstance(dataset, dict):
             dataset = DATASETS.build(dataset)
         self.dataset = dataset
-        self.encoder = encoder
+        self.encoder: dict | nn.Module | None = encoder
         self.cache = str(cache)
         self.pipeline = self._pipeline(pipeline)
         self.views, self.dtype = views, dtype

@@ -30,7 +30,7 @@ class PairEncoder:
 
     def __init__(
         self,
-        encoder: dict | nn.Module,
+        encoder: Any,
         data_preprocessor: dict | None = None,
         device: str | None = None,
     ) -> None:
@@ -42,7 +42,7 @@ class PairEncoder:
         }
         has_gpu = torch.cuda.is_available()
         self.device = device or ('cuda' if has_gpu else 'cpu')
-        self.encoder = encoder.eval()
+        self.encoder: Any = encoder.eval()
         self.preprocessor = MODELS.build(preprocessor)
 
     def fingerprint(self) -> str:
@@ -135,7 +135,8 @@ def encode_pairs(
             for batch in embedder(entries):
                 if batch.broken:
                     raise unreadable_error(entries, batch.broken)
-                rows[batch.indices] = batch.feats.numpy()
+                feats: Any = batch.feats
+                rows[batch.indices] = feats.numpy()
                 if part == 'text':
                     cut += sum(map(_is_cut, batch.samples))
         meta['cut_captions'] = cut  # written with the rest on the way out
@@ -156,7 +157,8 @@ class _Entries(Sequence):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, place: int) -> dict:
+    # By number alone: slices are not asked for.
+    def __getitem__(self, place: int) -> dict:  # type: ignore[override]
         index = int(self.indices[place])
         if self.kind == 'image':
             return self.pairs.image_entry(index)

@@ -201,7 +201,7 @@ class CacheWriter:
     def _write(self) -> Iterator[dict[str, np.ndarray]]:
         with atomic_folder(self.folder, FILES, check_place) as temporary:
             np.save(temporary / 'picture.npy', self.picture)
-            arrays = {
+            arrays: dict[str, Any] = {
                 name: np.lib.format.open_memmap(
                     temporary / f'{name}.npy', 'w+', self.dtype, shape
                 )

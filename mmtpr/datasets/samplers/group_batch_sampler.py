@@ -1,6 +1,7 @@
 """Batches in which triplets of one id meet, but not too many of them."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -126,15 +127,15 @@ class GroupBatchSampler(Sampler):
         order = np.arange(len(self._groups))
         if self.shuffle:
             order = rng.permutation(order)
-        row, total, wanted = [], 0, count * self._width
+        drawn_groups, total, wanted = [], 0, count * self._width
         for i in order:
             group = self._groups[i]
             drawn = rng.permutation(group) if self.shuffle else group
-            row.append(drawn[:most])
-            total += len(row[-1])
+            drawn_groups.append(drawn[:most])
+            total += len(drawn_groups[-1])
             if total >= wanted:
                 break
-        row = np.concatenate(row)[:wanted]
+        row = np.concatenate(drawn_groups)[:wanted]
         rounds, start = [], 0
         for taken in range(0, self._width, self.max_per_id):
             size = min(self.max_per_id, self._width - taken)
@@ -145,7 +146,7 @@ class GroupBatchSampler(Sampler):
         return batches[rng.permutation(count)] if self.shuffle else batches
 
 
-def _dataset_of(sampler: Sampler) -> Sized:
+def _dataset_of(sampler: Sampler) -> Any:
     dataset = getattr(sampler, 'dataset', None)
     if not hasattr(dataset, 'get_data_info'):
         raise ValueError(
@@ -156,16 +157,16 @@ def _dataset_of(sampler: Sampler) -> Sized:
     return dataset
 
 
-def _group(dataset: Sized, id_key: str) -> list[np.ndarray]:
+def _group(dataset: Any, id_key: str) -> list[np.ndarray]:
     """Sample indices of each id."""
     try:
-        ids = [dataset.get_data_info(i)[id_key] for i in range(len(dataset))]
+        found = [dataset.get_data_info(i)[id_key] for i in range(len(dataset))]
     except KeyError:
         raise ValueError(
             f'GroupBatchSampler needs entries with the key "{id_key}"; those '
             f'of {type(dataset).__name__} have none.'
         ) from None
-    ids = np.asarray(ids, dtype=np.int64)
+    ids = np.asarray(found, dtype=np.int64)
     order = np.argsort(ids, kind='stable')
     starts = np.flatnonzero(np.diff(ids[order])) + 1
     return np.split(order, starts)

@@ -123,8 +123,8 @@ class IdentitySampler(Sampler):
         turn. As no identity has more groups than there are batches, it meets
         each batch at most once.
         """
-        order = range(len(self._groups))
-        order = rng.permutation(len(order)) if self.shuffle else order
+        number = len(self._groups)
+        order = rng.permutation(number) if self.shuffle else range(number)
         width = self.num_pids * self.world_size
         wanted = self.num_batches * width
         groups: list[np.ndarray] = []
@@ -165,13 +165,13 @@ def _indices_by_pid(dataset: Sized) -> list[np.ndarray]:
             f'{type(dataset).__name__}.'
         )
     try:
-        pids = [get_data_info(i)['pid'] for i in range(len(dataset))]
+        found = [get_data_info(i)['pid'] for i in range(len(dataset))]
     except KeyError:
         raise ValueError(
             'IdentitySampler needs samples with the key "pid"; those of '
             f'{type(dataset).__name__} have none.'
         ) from None
-    pids = np.array(pids, dtype=np.int64)
+    pids = np.array(found, dtype=np.int64)
     order = np.argsort(pids, kind='stable')
     starts = np.flatnonzero(np.diff(pids[order])) + 1
     return np.split(order, starts)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -62,7 +63,8 @@ class CaptionEDA(BaseTransform):
             )
         if isinstance(synonyms, (str, os.PathLike)):
             synonyms = read_json(synonyms, 'table of synonyms')
-        self.synonyms = dict(synonyms or {})
+        table: Any = synonyms or {}
+        self.synonyms: dict[str, list[str]] = dict(table)
         if not self.synonyms:
             operations = [o for o in operations if o in ('swap', 'delete')]
         if not operations:

@@ -1,6 +1,7 @@
 """Transforms for samples that may have no picture."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mmcv.transforms import BaseTransform
 
@@ -67,7 +68,7 @@ class ImageTransforms(BaseTransform):
         path = results.get(self.mapping.get('img_path', 'img_path'))
         if path is None:
             return results
-        inner = dict(results)
+        inner: Any = dict(results)
         for name, outer in self.mapping.items():
             inner.pop(name, None)
             if outer in results:

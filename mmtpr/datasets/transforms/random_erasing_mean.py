@@ -53,8 +53,8 @@ class RandomErasingMean(BaseTransform):
         if not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f'aspect must be a range > 0, got {aspect}.')
         self.prob = prob
-        self.area = tuple(area)
-        self.aspect = tuple(aspect)
+        self.area = (area[0], area[1])
+        self.aspect = (aspect[0], aspect[1])
         self.fill = tuple(fill)
         self.max_tries = max_tries
 

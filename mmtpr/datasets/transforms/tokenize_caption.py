@@ -1,5 +1,7 @@
 """Captions to token ids."""
 
+from typing import Any
+
 import torch
 from mmcv.transforms import BaseTransform
 from torch import Tensor
@@ -52,10 +54,11 @@ class TokenizeCaption(BaseTransform):
         source: str = 'caption',
         target: str = 'tokens',
     ) -> None:
-        self.tokenizer = build_tokenizer(tokenizer, context_length)
+        built: Any = build_tokenizer(tokenizer, context_length)
+        self.tokenizer = built
         self.name = tokenizer
-        self.context_length = self.tokenizer.context_length
-        self.padding = self.tokenizer([''])[0, -1]
+        self.context_length = built.context_length
+        self.padding = built([''])[0, -1]
         self.source = source
         self.target = target
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from ..annotations.records import PersonRecord
 from .outfits import OPTIONAL_SLOTS, SLOTS, Outfit, Thing, read_outfit
@@ -90,7 +91,7 @@ def draw_changes(
     for number, look in enumerate(looks):
         keys = [*_rests(look, max_changes, same_person)]
         keys = [key for key in keys if key in buckets]
-        found = {}  # ordered, which a set is not
+        found: dict[int, None] = {}  # ordered, which a set is not
         for (_, slots, _), other in _candidates(keys, buckets, per_look, rng):
             same = look.pid == looks[other].pid
             if same == same_person and _differ(look, looks[other], slots):
@@ -158,7 +159,7 @@ def tell_change(old: Outfit, new: Outfit, rng: random.Random) -> str:
     return f'{text[0].upper()}{text[1:]}.'
 
 
-def _tell(old: Thing | None, new: Thing | None, rng: random.Random) -> str:
+def _tell(old: Thing | None, new: Any, rng: random.Random) -> str:
     if old is None:
         return rng.choice(_GAINS).format(new=new.phrase)
     if new is None:
@@ -252,10 +253,11 @@ def derive_queries(
     rng = random.Random(seed)
     records = list(records)
     looks = find_looks(records)
-    owners = defaultdict(int)
+    owners: defaultdict[Outfit, int] = defaultdict(int)
     for look in looks:
         owners[look.outfit] += 1
-    queries, asked = [], {}
+    queries: list[dict] = []
+    asked: dict[str, int] = {}
     for a, others in draw_changes(
         looks,
         per_look,

@@ -108,7 +108,8 @@ def read_outfit(captions: Iterable[str]) -> Outfit:
     Returns:
         Outfit: Empty places where nothing is said.
     """
-    person, things = '', {}
+    person = ''
+    things: dict[str, Thing] = {}
     for caption in captions:
         text = caption.lower()
         words = [_SPELLINGS.get(w, w) for w in _WORD.findall(text)]

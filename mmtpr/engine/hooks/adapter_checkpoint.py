@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
@@ -183,7 +184,7 @@ def _facts(model: nn.Module, state: Mapping) -> dict:
         for key in sorted(trained_keys(model) - state.keys())
         if not unused(key)
     ]
-    facts = {FACTS: function_facts(model)}
+    facts: dict[str, Any] = {FACTS: function_facts(model)}
     if lacking:
         facts[LACKS] = dict(count=len(lacking), keys=lacking)
     return facts

@@ -33,6 +33,9 @@ class AtomicCheckpointHook(CheckpointHook):
         ...     save_best='mAP', rule='greater', max_keep_ckpts=2))
     """
 
+    backend_args: dict | None
+    file_backend: Any
+
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._outdated: list[str] | None = None

@@ -170,7 +170,7 @@ def _reseed_sampler(runner, seed: int) -> None:
     if 'seed' in (loader_cfg.get('sampler') or {}):
         return
     loader = runner.train_loop.dataloader
-    inner = getattr(loader.batch_sampler, 'sampler', None)
+    inner: Any = getattr(loader.batch_sampler, 'sampler', None)
     for sampler in (loader.sampler, inner):
         if getattr(sampler, 'seed', None) is not None:
             sampler.seed = seed
@@ -178,7 +178,7 @@ def _reseed_sampler(runner, seed: int) -> None:
 
 def _seed_workers(loader: DataLoader, seed: int) -> None:
     """Put :func:`seed_worker` before the user's ``worker_init_fn``."""
-    then = loader.worker_init_fn
+    then: Any = loader.worker_init_fn
     function = getattr(then, 'func', then)
     if function is seed_worker:
         then = then.keywords.get('then')

@@ -6,7 +6,7 @@ import torch
 from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
 
-from mmtpr.evaluation.reranking.pair_scorer import PairScorer
+from mmtpr.evaluation.reranking.pair_scorer import HeldTexts, PairScorer
 from mmtpr.registry import LOOPS, TRANSFORMS
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.text.vocabulary_check import check_vocabulary
@@ -38,7 +38,10 @@ class _AttributeLoop(StagedLoop):
         fp16: bool = False,
         pair_batch: int = 256,
     ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
+        # Of mmengine's loop, which the subclass mixes in.
+        super().__init__(  # type: ignore[call-arg]
+            runner, dataloader, evaluator, fp16
+        )
         _check(prompts, self.dataloader.dataset)
         self.prompts = [tuple(pair) for pair in prompts]
         if isinstance(tokenizer, dict):
@@ -48,7 +51,7 @@ class _AttributeLoop(StagedLoop):
         limit = getattr(self.model, 'vocab_size', None)
         check_vocabulary(self._texts['tokens'], limit)
         self.scorer = PairScorer(self.model, pair_batch=pair_batch)
-        self._held = None
+        self._held: list[HeldTexts] | None = None
 
     def run(self) -> dict[str, float]:
         """Evaluate; the prompts are encoded once, by the weights of now.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.dist import (
@@ -112,6 +113,8 @@ class ScatteredItems:
         first = next(iter(own.values()), None)
         form = None if first is None else (first.shape, first.dtype)
         forms = [x for x in all_gather_object(form) if x is not None]
+        self.shape: torch.Size
+        self.dtype: Any
         self.shape, self.dtype = forms[0] if forms else (torch.Size(), None)
 
     def __len__(self) -> int:

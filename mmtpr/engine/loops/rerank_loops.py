@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmengine.dist import all_reduce, broadcast, get_dist_info
 from mmengine.logging import print_log
@@ -49,7 +50,10 @@ class _RerankLoop(StagedLoop):
         text_batch: int = 256,
         topk: int | None = None,
     ) -> None:
-        super().__init__(runner, dataloader, evaluator, fp16)
+        # Of mmengine's loop, which the subclass mixes in.
+        super().__init__(  # type: ignore[call-arg]
+            runner, dataloader, evaluator, fp16
+        )
         num_candidates = renamed_argument(
             type(self).__name__, 'topk', 'num_candidates', topk, num_candidates
         )
@@ -109,8 +113,8 @@ class _RerankLoop(StagedLoop):
         start = len(self._samples)
         if 'image' in inputs:
             features, embeds = self.model.encode_image(inputs['image'])
-            values = (features.float().cpu(), embeds.cpu())
-            for i, *own in _rows(inputs['image_index'], *values):
+            pair = (features.float().cpu(), embeds.cpu())
+            for i, *own in _rows(inputs['image_index'], *pair):
                 if samples[i].role != 'query':
                     samples[i].features = own[0][None]
                     self._images[start + i] = own[1]
@@ -133,7 +137,7 @@ class _RerankLoop(StagedLoop):
         begin = time.perf_counter()
         known = self._gather()
         index = self._candidates(known)
-        gallery = ScatteredItems(self._images, known.gallery_owners)
+        gallery: Any = ScatteredItems(self._images, known.gallery_owners)
         scores = self.scorer(
             gallery,
             known.tokens,

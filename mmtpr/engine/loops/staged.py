@@ -21,9 +21,14 @@ class StagedLoop(ABC):
 
     #: ``'val'`` or ``'test'``, which hooks are called.
     stage: str
+    # Of mmengine's loop, which the subclass mixes in.
+    runner: Any
+    dataloader: Any
+    evaluator: Any
+    fp16: bool
 
     @property
-    def model(self) -> nn.Module:
+    def model(self) -> Any:
         """The model without a wrapper of distributed training."""
         return unwrap(self.runner.model)
 

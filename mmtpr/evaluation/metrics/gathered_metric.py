@@ -56,7 +56,9 @@ class GatheredMetric(BaseMetric):
         parts = collect_results(
             [self.results], get_world_size(), self.collect_device, **where
         )
-        outcome = [self._outcome(parts, size) if is_main_process() else None]
+        outcome: list[Any] = [
+            self._outcome(parts, size) if is_main_process() else None
+        ]
         broadcast_object_list(outcome)
         self.results.clear()
         if isinstance(outcome[0], Exception):

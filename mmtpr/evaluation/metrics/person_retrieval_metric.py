@@ -124,7 +124,7 @@ class PersonRetrievalMetric(GatheredMetric):
                 query and gallery.
         """
         for sample in data_samples:
-            role = sample.get('role')
+            role: Any = sample.get('role')
             _one_of('role of a sample', role, ('query', 'gallery'))
             if sample.get(self.match_key) is None:
                 raise ValueError(
@@ -196,11 +196,13 @@ class PersonRetrievalMetric(GatheredMetric):
         _report_cut(queries)
         metrics = ranking.metrics(self.topk)
         if self.save_ranking:
-            self._save(queries, gallery, ranking, lists, metrics)
+            path = self.save_ranking
+            self._save(path, queries, gallery, ranking, lists, metrics)
         return metrics
 
     def _save(
         self,
+        path: str,
         queries: list[dict],
         gallery: list[dict],
         ranking: Ranking,
@@ -210,12 +212,8 @@ class PersonRetrievalMetric(GatheredMetric):
         header = dict(
             match_key=self.match_key, ties=self.ties, metrics=metrics
         )
-        write_ranking(
-            self.save_ranking, queries, gallery, ranking, lists, header
-        )
-        print_log(
-            f'Ranked lists are in "{self.save_ranking}".', logger='current'
-        )
+        write_ranking(path, queries, gallery, ranking, lists, header)
+        print_log(f'Ranked lists are in "{path}".', logger='current')
 
 
 def _report_cut(queries: list[dict]) -> None:
@@ -262,7 +260,7 @@ def _of_role(results: list[dict], role: str) -> list[dict]:
     return items
 
 
-def _stack(items: list[dict], role: str) -> torch.Tensor | StackedItems:
+def _stack(items: list[dict], role: str) -> Any:
     shapes = {tuple(item['features'].shape) for item in items}
     if len(shapes) > 1:
         raise ValueError(

@@ -25,7 +25,7 @@ def same_image_pairs(queries: list[dict], gallery: list[dict]) -> Pairs:
     Returns:
         tuple[Tensor, Tensor]: Query and gallery indices, each (P, ), long.
     """
-    places = {}
+    places: dict[str, list[int]] = {}
     for col, item in enumerate(gallery):
         if item['img_path']:
             path = os.path.normpath(item['img_path'])

@@ -143,7 +143,7 @@ class RerankedRetrievalMetric(GatheredMetric):
         return {**after, **{f'cosine/{k}': v for k, v in before.items()}}
 
     def _save(self, queries, gallery, ranking, lists, metrics) -> None:
-        path = self._saved.save_ranking
+        path: Any = self._saved.save_ranking
         header = dict(
             match_key=self._cosine.match_key,
             ties=self._cosine.ties,

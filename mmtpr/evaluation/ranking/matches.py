@@ -62,13 +62,15 @@ def check_missing(
     return missing
 
 
-def to_ids(ids: Array, name: str, device: str = 'cpu') -> torch.Tensor:
+def to_ids(
+    ids: Array, name: str, device: str | torch.device = 'cpu'
+) -> torch.Tensor:
     """Make a long vector of ids.
 
     Args:
         ids (Tensor | ndarray | Sequence[int]): The ids.
         name (str): What they are called, for the message.
-        device (str): Where the result lives. Defaults to ``'cpu'``.
+        device (str | device): Where the result lives. Defaults to ``'cpu'``.
 
     Returns:
         Tensor: Of shape (N, ), long.

@@ -222,7 +222,7 @@ class AdaptedMultiheadAttention(nn.Module):
             nn.MultiheadAttention: A layer with the original state-dict keys.
             This one must not be used on.
         """
-        linears = {
+        linears: dict[str, Any] = {
             name: without_adapter(m, merged)
             for name, m in self.named_children()
         }

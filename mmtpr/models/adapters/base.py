@@ -96,7 +96,9 @@ class AdapterLinear(nn.Module, ABC):
         self.linear = linear.requires_grad_(False)
         self._backup: Tensor | None = None
         weight = linear.weight
-        options = dict(device=weight.device, dtype=norm_dtype(weight))
+        options: dict[str, Any] = dict(
+            device=weight.device, dtype=norm_dtype(weight)
+        )
         a = torch.randn(rank, linear.in_features, **options)
         self.lora_A = nn.Parameter(a * rank**-0.5)
         b = torch.zeros(linear.out_features, rank, **options)
@@ -221,7 +223,7 @@ class AdapterLinear(nn.Module, ABC):
     @torch.no_grad()
     def unmerge(self) -> None:
         """Put the frozen weight back, bit for bit."""
-        if self.merged:
+        if self._backup is not None:
             self.linear.weight.copy_(self._backup)
             self._backup = None
             self.refresh()

@@ -37,7 +37,7 @@ class DoRALinear(AdapterLinear):
             0.0.
     """
 
-    trained = ('lora_A', 'lora_B', 'magnitude')
+    trained: tuple[str, ...] = ('lora_A', 'lora_B', 'magnitude')
 
     def __init__(
         self,
@@ -105,7 +105,8 @@ class DoRALinear(AdapterLinear):
 
     def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
         scale = self.scale()
-        down, up = self.lora_A, self.alpha * self.lora_B
+        down: Tensor = self.lora_A
+        up = self.alpha * self.lora_B
         if self.norm_dim == 'in':
             down = down * scale
         else:

@@ -54,5 +54,5 @@ def freeze_except_adapters(
     for module in model.modules():
         if isinstance(module, AdapterLinear):
             for key in module.trained:
-                module._parameters[key].requires_grad_(True)
+                getattr(module, key).requires_grad_(True)
     return [n for n, p in model.named_parameters() if p.requires_grad]

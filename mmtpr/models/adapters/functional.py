@@ -6,6 +6,8 @@ where the frozen weight is cast to the compute type, as autocast does for any
 linear layer; the cast is not kept for the backward pass.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -113,7 +115,7 @@ class AdaptedLinearFunction(Function):
             grad_x, grad_gain = _backward_base(
                 ctx, grad, x, weight, gain, base
             )
-            if need_x and x_low is None:
+            if grad_x is not None and need_x and x_low is None:
                 grad_x.addmm_(grad_low, down)
             grad_x_low = grad_low @ down if need_low else None  # (T, in)
             grad_bias = grad.sum(0) if need_bias else None  # (out,)
@@ -141,7 +143,7 @@ def _backward_base(
     x: Tensor,
     weight: Tensor,
     gain: Tensor | None,
-    base: Tensor | None,
+    base: Any,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the frozen path: input (T, in), gain (n,)."""
     need_x, need_gain = ctx.needs_input_grad[0], ctx.needs_input_grad[6]

@@ -56,9 +56,11 @@ def adaptable_layers(model: nn.Module) -> dict[str, nn.Module]:
     for name, child in model._modules.items():
         if isinstance(child, AdapterLinear | nn.Linear):
             found[name] = child
+        elif child is None:
+            continue
         elif _is_fused(child):
             found.update({f'{name}.{p}': child for p in PROJECTIONS})
-        elif child is not None:
+        else:
             below = adaptable_layers(child)
             found.update({f'{name}.{k}': v for k, v in below.items()})
     return found
@@ -163,6 +165,7 @@ def set_submodule(model: nn.Module, name: str, module: nn.Module) -> None:
 def _split_attention(model: nn.Module, chosen: dict[str, _Plan]) -> None:
     """Replace the fused attentions that have a chosen projection."""
     layers = adaptable_layers(model)
+    fused: dict[str, Any]
     fused = {n.rpartition('.')[0]: layers[n] for n in chosen}
     fused = {n: m for n, m in fused.items() if n and _is_fused(m)}
     built: dict[int, nn.Module] = {}
@@ -224,7 +227,7 @@ def inject_adapters(
     _split_attention(model, chosen)
     built: dict[int, AdapterLinear] = {}
     for name, plan in chosen.items():
-        linear = model.get_submodule(name)
+        linear: Any = model.get_submodule(name)
         if id(linear) not in built and not isinstance(linear, AdapterLinear):
             built[id(linear)] = plan.adapter(linear, **plan.options)
         set_submodule(model, name, built.get(id(linear), linear))

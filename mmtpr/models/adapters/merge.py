@@ -73,6 +73,7 @@ def _plain(
     if id(module) in done:
         return done[id(module)]
     key = id(module)
+    plain: Any
     if isinstance(module, AdapterLinear):
         plain = without_adapter(module, merged)
     elif isinstance(module, AdaptedMultiheadAttention):
@@ -83,7 +84,7 @@ def _plain(
                 module._modules[name] = _plain(child, done, merged)
         _drop_load_check(module)
         is_wrapper = getattr(type(module), 'wraps_adapted_module', False)
-        plain: Any = module.module if is_wrapper else module
+        plain = module.module if is_wrapper else module
     done[key] = plain
     return plain
 

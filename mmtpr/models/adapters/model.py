@@ -18,7 +18,7 @@ from .merge import merge_adapters, unmerge_adapters
 from .state import adapter_state_dict, named_adapters
 
 
-def _build(module: dict | nn.Module) -> nn.Module:
+def _build(module: Any) -> nn.Module:
     """Build a module and put its pretrained weights in."""
     if not isinstance(module, nn.Module):
         check_mmpretrain_types(module)

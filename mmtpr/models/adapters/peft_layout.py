@@ -135,7 +135,11 @@ def _attention(
     of zeros fill the smaller rank up.
     """
     parts = dict(attention.named_children())
-    adapted = {n: parts[n] for n in PROJECTIONS if _is_adapter(parts[n])}
+    adapted = {
+        n: part
+        for n in PROJECTIONS
+        if isinstance(part := parts[n], AdapterLinear)
+    }
     _check_attention(name, attention, adapted, twice)
     inputs = [n for n in 'qkv' if n in adapted]
     out = adapted.get('out_proj')
@@ -187,10 +191,6 @@ def _check_attention(
             'the export is: out_proj_twice=True (--out-proj twice) for such '
             'a version, False (once) for one without the fault.'
         )
-
-
-def _is_adapter(module: nn.Module) -> bool:
-    return isinstance(module, AdapterLinear)
 
 
 def _scaled(

@@ -1,5 +1,7 @@
 """Head of FAFA."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -90,7 +92,7 @@ class FAFAHead(BaseModule):
         self.mfr_weight = mfr_weight
         self._set_temperature(temperature, learn_temperature)
         self.noise = MODELS.build(noise) if isinstance(noise, dict) else noise
-        self.reasoning = None
+        self.reasoning: Any = None
         if mfr_weight:
             if raw_dim is None:
                 raise ValueError(

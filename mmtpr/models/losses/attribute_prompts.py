@@ -1,6 +1,7 @@
 """Attributes as sentences: contrast, matching and hidden words."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +63,9 @@ class AttributePromptLoss(CrossModalLoss):
     cross_heads = ('match', 'words')
     encoder_args = {'vocab_size': 'vocab_size'}
 
+    tokens: Tensor
+    mask: Tensor
+
     def __init__(
         self,
         prompts: Sequence[Sequence[str]],
@@ -99,7 +103,7 @@ class AttributePromptLoss(CrossModalLoss):
         for name, value in (('tokens', tokens), ('mask', mask)):
             self.register_buffer(name, value[:, :longest], persistent=False)
 
-    def loss(
+    def loss(  # type: ignore[override]
         self, features: CrossModalFeatures, encoder: CrossEncoder
     ) -> Tensor:
         """See :meth:`CrossModalLoss.loss`.
@@ -107,8 +111,7 @@ class AttributePromptLoss(CrossModalLoss):
         Raises:
             ValueError: If the batch has no attributes, or another number.
         """
-        self._check(features.attributes)
-        labels = features.attributes
+        labels = self._check(features.attributes)
         feats, embeds = encoder.encode_text(
             self.tokens, self.mask, return_tokens=True
         )  # (2A, D), (2A, L, Wt)
@@ -122,15 +125,16 @@ class AttributePromptLoss(CrossModalLoss):
             + self.hidden_words(features, encoder, fits)
         ) / 3
 
-    def _check(self, labels: Tensor | None) -> None:
+    def _check(self, labels: Tensor | None) -> Tensor:
         found = None if labels is None else labels.shape[1]
-        if found != self.num_attributes:
+        if labels is None or found != self.num_attributes:
             raise ValueError(
                 f'AttributePromptLoss has prompts for {self.num_attributes} '
                 f'attributes, the samples of this batch have '
                 f'{found or "none"}: they need a key "attributes" (the '
                 '"label" of MALS) of that length.'
             )
+        return labels
 
     def contrast(self, features: CrossModalFeatures, feats: Tensor) -> Tensor:
         """IAC: choose between the two sentences of each attribute.
@@ -147,7 +151,8 @@ class AttributePromptLoss(CrossModalLoss):
             text = F.normalize(upcast(feats), dim=1)
             logits = features.scale * image @ text.t()  # (B, 2A)
             logits = logits.unflatten(1, (-1, 2))  # (B, A, 2)
-        return self._entropy(logits, features.attributes)
+        labels: Any = features.attributes
+        return self._entropy(logits, labels)
 
     def matching(
         self,

@@ -52,9 +52,10 @@ class CrossModalFeatures(RetrievalFeatures):
         attributes (Tensor, optional): 0, 1 or -1 (unknown), of shape (B, A).
     """
 
-    text_embeds: Tensor | None = None
-    text_mask: Tensor | None = None
-    keys_values: KeysValues | None = None
+    # Always given, but a field after others with defaults must have one.
+    text_embeds: Tensor = None  # type: ignore[assignment]
+    text_mask: Tensor = None  # type: ignore[assignment]
+    keys_values: KeysValues = None  # type: ignore[assignment]
     mlm_tokens: Tensor | None = None
     attributes: Tensor | None = None
 

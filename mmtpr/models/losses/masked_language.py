@@ -1,6 +1,7 @@
 """Masked words, predicted from the other words and the picture."""
 
 from collections import OrderedDict
+from typing import Any
 
 import torch.nn.functional as F
 from open_clip.transformer import QuickGELU, Transformer
@@ -92,8 +93,9 @@ class MLMLoss(RetrievalLoss):
         for block in blocks:
             nn.init.normal_(block.mlp.c_fc.weight, std=fc_std)
             nn.init.normal_(block.mlp.c_proj.weight, std=proj_std)
-        nn.init.normal_(self.mlm_head.dense.weight, std=fc_std)
-        nn.init.normal_(self.mlm_head.fc.weight, std=proj_std)
+        head: Any = self.mlm_head
+        nn.init.normal_(head.dense.weight, std=fc_std)
+        nn.init.normal_(head.fc.weight, std=proj_std)
 
     def fuse(self, text_tokens: Tensor, image_tokens: Tensor) -> Tensor:
         """Let text tokens look at the image.
@@ -126,7 +128,9 @@ class MLMLoss(RetrievalLoss):
                 "'mmtpr.MaskTokens') after 'mmtpr.TokenizeCaption' in the "
                 'training pipeline.'
             )
-        fused = self.fuse(features.mlm_text_tokens, features.image_tokens)
+        text: Any = features.mlm_text_tokens
+        image: Any = features.image_tokens
+        fused = self.fuse(text, image)
         masked = features.mlm_labels != _IGNORE  # (B, L), H of them masked
         logits = self.mlm_head(fused[masked])  # (H, vocab_size)
         labels = features.mlm_labels[masked]  # (H,)

@@ -1,5 +1,7 @@
 """Losses of a cross encoder: matching of pairs, hidden words."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -150,7 +152,7 @@ class ITMLoss(CrossModalLoss):
         self.positives = check_positives(positives)
         self.label_smoothing = label_smoothing
 
-    def loss(
+    def loss(  # type: ignore[override]
         self, features: CrossModalFeatures, encoder: CrossEncoder
     ) -> Tensor:
         """See :meth:`CrossModalLoss.loss`."""
@@ -194,7 +196,7 @@ class CrossModalMLMLoss(CrossModalLoss):
     trains_features = False
     trains_scale = False
 
-    def loss(
+    def loss(  # type: ignore[override]
         self, features: CrossModalFeatures, encoder: CrossEncoder
     ) -> Tensor:
         """See :meth:`CrossModalLoss.loss`.
@@ -208,9 +210,10 @@ class CrossModalMLMLoss(CrossModalLoss):
                 "dict(type='mmtpr.MaskBertTokens') after "
                 "'mmtpr.TokenizeBert' in the training pipeline."
             )
+        tokens: Any = features.mlm_tokens
         return hidden_word_loss(
             encoder,
-            features.mlm_tokens,
+            tokens,
             features.mlm_labels,
             features.text_mask,
             features.keys_values,

@@ -1,6 +1,7 @@
 """Sentences put together from token ids."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +82,8 @@ class PromptTemplate(nn.Module):
     def _check_placeholder(self, ids: Tensor, placeholder: str | None) -> None:
         if placeholder is None:
             return
-        times = int((ids == self.placeholder_id).sum())
+        same: Any = ids == self.placeholder_id
+        times = int(same.sum())
         if times != 1:
             raise ValueError(
                 f'The template "{self.template}" must have the placeholder '

@@ -140,7 +140,7 @@ def fuse_features(parts: Sequence[Tensor]) -> Tensor:
     """
     if len(parts) == 1:
         return parts[0]
-    total = sum(F.normalize(part.float(), dim=-1) for part in parts)
+    total: Any = sum(F.normalize(part.float(), dim=-1) for part in parts)
     return F.normalize(total, dim=-1)
 
 

@@ -1,7 +1,10 @@
 """Things that people carry and put on their heads."""
 
+from typing import Any
+
 import numpy as np
 
+from ..identities import Identity
 from .canvas import Canvas
 
 
@@ -11,6 +14,14 @@ class Accessories:
     It uses the figure's ``who``, ``pose``, ``hat`` and ``bag`` (colours),
     ``shoulder`` and ``hips`` (half widths) and ``hand`` (where it is).
     """
+
+    who: Identity
+    pose: Any
+    hat: np.ndarray
+    bag: np.ndarray
+    shoulder: float
+    hips: float
+    hand: tuple[float, float]
 
     def draw_hat(self, canvas: Canvas, x: float) -> None:
         """Draw the hat.

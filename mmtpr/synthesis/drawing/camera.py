@@ -41,7 +41,7 @@ def photograph(
     """
     height, width = image.shape[:2]
     spread = 1 / quality
-    picture = image.astype(np.float32)
+    picture: np.ndarray = image.astype(np.float32)
     unit = height / 128
     kind = rng.random()
     if kind < 0.6 * spread:

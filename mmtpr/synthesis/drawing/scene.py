@@ -25,7 +25,7 @@ def background(
         ndarray: RGB picture, (H, W, 3), uint8.
     """
     height, width = shape
-    image = np.empty((height, width, 3), np.float32)
+    image: np.ndarray = np.empty((height, width, 3), np.float32)
     line = int(horizon * height)
     park = rng.random() < 0.3
     wall = _muted(rng, 130, 190)
@@ -96,7 +96,7 @@ def ground_shadow(image: np.ndarray, canvas: Canvas, strength: float) -> None:
         canvas (Canvas): Where the person stands.
         strength (float): 0 for none, 1 for black.
     """
-    layer = np.zeros(image.shape[:2], np.uint8)
+    layer: np.ndarray = np.zeros(image.shape[:2], np.uint8)
     x, y = canvas.pixel(0.01, 0.985)
     axes = (int(0.16 * canvas.height), max(1, int(0.02 * canvas.height)))
     cv2.ellipse(layer, (int(x), int(y)), axes, 0, 0, 360, 255, -1)
