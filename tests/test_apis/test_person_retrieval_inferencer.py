@@ -238,7 +238,7 @@ def test_messages(place, inferencer, tmp_path):
         build(place, 'nowhere')
     with pytest.raises(ValueError, match='holds no pictures'):
         build(place, str(tmp_path))
-    torch.save(dict(state_dict={}), tmp_path / 'bare.pth')
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bare.pth')
     with pytest.raises(ValueError, match='holds no config'):
         PersonRetrievalInferencer(
             weights=str(tmp_path / 'bare.pth'),
