@@ -10,16 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from mmengine.fileio import LocalBackend, register_backend
-
 fcntl: Any
 try:
     import fcntl
 except ImportError:  # a system without such locks
     fcntl = None
 
-#: Name for ``backend_args=dict(backend=...)``.
-ATOMIC_BACKEND = 'mmtpr.atomic'
 _LOCK = 'lock'
 _OLD = '.old'
 #: Seconds without a change after which a folder without lock is given up.
@@ -195,35 +191,6 @@ def _remove(folder: Path, names: Collection[str]) -> None:
         folder.rmdir()
 
 
-class AtomicLocalBackend(LocalBackend):
-    """Local files, written beside their place and then moved onto it.
-
-    A process killed while it writes leaves the former file as it was.
-    """
-
-    def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes.
-
-        Args:
-            obj (bytes): The content.
-            filepath (str | Path): The file; missing folders are made.
-        """
-        with atomic_write(filepath, 'wb') as file:
-            file.write(obj)
-
-    def put_text(
-        self, obj: str, filepath: str | Path, encoding: str = 'utf-8'
-    ) -> None:
-        """Write text.
-
-        Args:
-            obj (str): The content.
-            filepath (str | Path): The file; missing folders are made.
-            encoding (str): Defaults to ``'utf-8'``.
-        """
-        self.put(obj.encode(encoding), filepath)
-
-
 def remove_leftovers(folder: str | os.PathLike, suffix: str = '.pth') -> int:
     """Remove what killed processes left half-written.
 
@@ -239,6 +206,3 @@ def remove_leftovers(folder: str | os.PathLike, suffix: str = '.pth') -> int:
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
-
-
-register_backend(ATOMIC_BACKEND, AtomicLocalBackend, force=True)

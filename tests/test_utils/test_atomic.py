@@ -6,11 +6,8 @@ from contextlib import suppress
 import pytest
 from mmengine.fileio import get_file_backend
 
-from mmtpr.utils.atomic import (
-    ATOMIC_BACKEND,
-    atomic_folder,
-    remove_leftovers,
-)
+from mmtpr.utils.atomic import atomic_folder, remove_leftovers
+from mmtpr.utils.atomic_backend import ATOMIC_BACKEND
 
 
 def test_put_and_leftovers(tmp_path, monkeypatch):

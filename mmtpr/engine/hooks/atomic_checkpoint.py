@@ -9,7 +9,8 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
 
 from mmtpr.registry import HOOKS
-from mmtpr.utils.atomic import ATOMIC_BACKEND, remove_leftovers
+from mmtpr.utils.atomic import remove_leftovers
+from mmtpr.utils.atomic_backend import ATOMIC_BACKEND
 
 
 @HOOKS.register_module()
