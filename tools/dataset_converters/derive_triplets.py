@@ -24,7 +24,8 @@ from mmtpr.datasets.triplet_derivation.derive import (
     derive_queries,
     derive_triplets,
 )
-from mmtpr.utils import atomic_write, launch
+from mmtpr.engine import launch
+from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 
 

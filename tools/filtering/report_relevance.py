@@ -13,11 +13,12 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 import mmtpr  # noqa: F401
+from mmtpr.engine import launch
 from mmtpr.filtering import load_scores, report, setup
 from mmtpr.filtering.pictures import plot_histograms, plot_pairs
 from mmtpr.filtering.scores import RelevanceScores
 from mmtpr.structures.pairs import Pairs, dataset_name
-from mmtpr.utils import atomic_write, launch
+from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 
 ROOT = Path(__file__).resolve().parents[2]
