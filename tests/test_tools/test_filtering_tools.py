@@ -199,7 +199,7 @@ def test_a_checkpoint_of_another_model(place, tool, tmp_path):
     args = arguments(place, tmp_path / 's.npz')
     args[1] = str(tmp_path / 'other.pth')
     with pytest.raises(
-        SystemExit, match=r'lacks 1 weights, e.g. encoder.clip.text_proj'
+        SystemExit, match=r'1 missing key .encoder.clip.text_projection'
     ):
         tool('score_relevance', args)
 
