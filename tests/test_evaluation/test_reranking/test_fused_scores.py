@@ -54,7 +54,7 @@ def test_candidates_are_the_best_by_cosine(data):
     assert torch.equal(index, cosine.topk(6).indices)
     every = top_candidates(query, gallery, 100)
     assert every.sort().values.tolist() == [list(range(31))] * 23
-    with pytest.raises(ValueError, match='topk must be at least 1'):
+    with pytest.raises(ValueError, match='num_candidates must be at least 1'):
         top_candidates(query, gallery, 0)
 
 
