@@ -36,7 +36,7 @@ def test_reranking_is_chosen_on_val_and_reported():
         cfg = Config.fromfile(path)
         assert cfg.val_dataloader.dataset.split == 'val'
         assert cfg.test_dataloader.dataset.split == 'test'
-        assert cfg.val_cfg.topk == cfg.test_cfg.topk
+        assert cfg.val_cfg.num_candidates == cfg.test_cfg.num_candidates
         assert cfg.val_evaluator == cfg.test_evaluator
         assert cfg.test_evaluator.type == 'mmtpr.RerankedRetrievalMetric'
 
