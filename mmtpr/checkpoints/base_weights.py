@@ -12,7 +12,7 @@ from .completeness import is_adapter
 from .read import read_checkpoint
 
 #: Setting of an encoder -> names it brings weights for, within the encoder.
-_SETTINGS = {
+WEIGHT_SETTINGS = {
     'pretrained': r'.*',
     'image_pretrained': r'vision\..*',
     'text_pretrained': r'bert\.(?!.*crossattention).*',
@@ -108,8 +108,8 @@ def brought_by(node: Any, path: str = '') -> Iterator[re.Pattern]:
     if not isinstance(node, dict):
         return
     for key, value in node.items():
-        if key in _SETTINGS and value:
-            yield re.compile(prefix + _SETTINGS[key])
+        if key in WEIGHT_SETTINGS and value:
+            yield re.compile(prefix + WEIGHT_SETTINGS[key])
         elif key == 'init_cfg':
             values = value if isinstance(value, (list, tuple)) else [value]
             if any(map(_reads_file, values)):

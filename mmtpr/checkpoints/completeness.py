@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 
-_ADAPTER = re.compile(r'(.+)\.(lora_A|lora_B|magnitude|alpha|beta)')
+#: Names of an adapter's tensors within its layer.
+ADAPTER_LEAVES = ('lora_A', 'lora_B', 'magnitude', 'alpha', 'beta')
+_ADAPTER = re.compile(rf'(.+)\.({"|".join(ADAPTER_LEAVES)})')
 _PAIR = ('weight', 'bias')
 _WRAPPED = re.compile(r'^(encoder\.)module\.')
 _BLOCK = re.compile(r'(?P<stack>.+\.(?:blocks|resblocks|layer))\.(?P<i>\d+)\.')

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmtpr.utils.errors import LaunchError
 
 from .base_weights import brought_by, is_head
+from .completeness import ADAPTER_LEAVES
 from .families import identify
 from .fit import Fit, count_keys
 
@@ -22,7 +23,6 @@ TRAINING_ONLY = 'training_only'
 #: In the meta of a checkpoint: what it lacks of what was trained with it.
 LACKS = 'lacks'
 
-_LEAVES = ('lora_A', 'lora_B', 'magnitude', 'alpha', 'beta')
 _ALLOW = 'tell it to go on with the weights of the config (--allow-partial)'
 
 
@@ -171,7 +171,11 @@ def adapter_keys(keys: Iterable[str]) -> set[str]:
     keys = list(keys)
     owners = {k.rpartition('.')[0] for k in keys if k.endswith('.lora_A')}
     parts = ((key, key.rpartition('.')) for key in keys)
-    return {k for k, (o, _, leaf) in parts if o in owners and leaf in _LEAVES}
+    return {
+        k
+        for k, (o, _, leaf) in parts
+        if o in owners and leaf in ADAPTER_LEAVES
+    }
 
 
 def lacking_trained(

@@ -53,10 +53,7 @@ def read_checkpoint(path: str | os.PathLike, *parts: str) -> Checkpoint:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or holds no weights.
     """
-    content = read_weight_file(path)
-    entry = _entry_of(content, parts)
-    if entry is None:
-        raise ValueError(_no_weights(path, content))
+    content, entry = _read_entry(path, parts)
     state = content if entry == '' else content.get(entry, {})
     found = {
         name: unwrapped(content[name])
@@ -92,16 +89,24 @@ def read_for_runner(
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or holds no weights.
     """
-    content = read_weight_file(path, map_location)
-    entry = _entry_of(content, ())
-    if entry is None:
-        raise ValueError(_no_weights(path, content))
+    content, entry = _read_entry(path, (), map_location)
     if entry == '':
         content = {'state_dict': content}
     elif entry != 'state_dict':
         content = {**content, 'state_dict': content[entry]}
     content['state_dict'] = unwrapped(content['state_dict'])
     return content
+
+
+def _read_entry(
+    path: str | os.PathLike, parts: tuple[str, ...], map_location: str = 'cpu'
+) -> tuple[Any, str]:
+    """Content of a file, and the entry that holds the weights."""
+    content = read_weight_file(path, map_location)
+    entry = _entry_of(content, parts)
+    if entry is None:
+        raise ValueError(_no_weights(path, content))
+    return content, entry
 
 
 def _no_weights(path: str | os.PathLike, content: Any) -> str:

@@ -10,14 +10,11 @@ from torch import nn
 from mmtpr.registry import MODELS
 from mmtpr.utils.errors import LaunchError
 
-from .base_weights import brought_by
+from .base_weights import WEIGHT_SETTINGS, brought_by
 from .coverage import unused_keys
 from .fit import Fit
 from .function_facts import FACTS, plain_path
 from .read import Checkpoint
-
-#: Settings that name files of weights.
-WEIGHT_SETTINGS = ('pretrained', 'image_pretrained', 'text_pretrained')
 
 
 def spare_pretrained(cfg: Any, found: Checkpoint) -> Any:

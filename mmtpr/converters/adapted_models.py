@@ -110,9 +110,9 @@ def load_adapted(
     model = MODELS.build(spare_pretrained(cfg.model, found))
     if hasattr(model, 'init_weights'):
         model.init_weights()
-    Fit.of(found.state, model.state_dict()).without(
-        missing=lambda key: True
-    ).raise_for(checkpoint, kind_clause(found.state, model.state_dict()))
+    own = model.state_dict()
+    fit = Fit.of(found.state, own).without(missing=own)
+    fit.raise_for(checkpoint, kind_clause(found.state, own))
     differing_facts(found.meta, model, checkpoint)
     missing = model.load_state_dict(found.state, strict=False).missing_keys
     base = base_weights(model, found.state, cfg, load_from)

@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmtpr.checkpoints.completeness import ADAPTER_LEAVES
 from mmtpr.checkpoints.coverage import trained_keys
 from mmtpr.utils.unwrap import unwrap
 
 from .attention import AdaptedMultiheadAttention
 from .base import AdapterLinear
-
-_LEAVES = frozenset(('lora_A', 'lora_B', 'magnitude', 'alpha', 'beta'))
 
 
 def named_adapters(model: nn.Module) -> Iterator[tuple[str, AdapterLinear]]:
@@ -169,7 +168,7 @@ def _orphans(
     found = []
     for key in keys - expected:
         owner, _, leaf = key.rpartition('.')
-        if leaf in _LEAVES and owner in owners:
+        if leaf in ADAPTER_LEAVES and owner in owners:
             found.append(key)
     if found:
         own = {prefix + k for k, _ in module.named_parameters()}
