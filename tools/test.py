@@ -11,11 +11,9 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 
 import mmtpr  # noqa: F401
-from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.engine import launch
-from mmtpr.models.build import read
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.outputs import (
+from mmtpr.utils.options import (
     add_allow_partial,
     add_overwrite,
     check_output,
@@ -76,15 +74,9 @@ def prepare(args: argparse.Namespace) -> Config:
     settle_out(args)
     cfg = launch.load_config(args.config, args.cfg_options, ROOT)
     launch.set_work_dir(cfg, args.work_dir, args.config)
-    is_local = '://' not in args.checkpoint
-    if is_local and not Path(args.checkpoint).is_file():
-        raise LaunchError(f'No checkpoint "{args.checkpoint}".')
     if not cfg.get('test_dataloader'):
         raise LaunchError(f'"{args.config}" has no test_dataloader.')
-    cfg.load_from, cfg.resume = args.checkpoint, False
-    if is_local:
-        cfg.model = spare_pretrained(cfg.model, read(args.checkpoint))
-    launch.require_fit(cfg, test_only=True, allow_partial=args.allow_partial)
+    launch.use_checkpoint(cfg, args.checkpoint, args.allow_partial)
     if args.amp:
         launch.enable_test_amp(cfg)
     launch.tidy(cfg)

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from mmtpr.utils.errors import LaunchError
+
 from .files import read_weight_file
 
 #: Where the weights usually are, the first one found is taken.
@@ -71,6 +73,24 @@ def read_checkpoint(path: str | os.PathLike, *parts: str) -> Checkpoint:
     meta = content.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     return Checkpoint(str(path), unwrapped(state), found, beside, meta)
+
+
+def read_named(path: str) -> Checkpoint:
+    """Read a checkpoint of a command line.
+
+    Args:
+        path (str): The file.
+
+    Returns:
+        Checkpoint: Its content.
+
+    Raises:
+        LaunchError: If it is absent, damaged or no checkpoint.
+    """
+    try:
+        return read_checkpoint(path)
+    except (ValueError, FileNotFoundError) as error:
+        raise LaunchError(str(error)) from error
 
 
 def read_for_runner(

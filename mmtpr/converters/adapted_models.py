@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from mmtpr.checkpoints.files import load_weights
 from mmtpr.checkpoints.function_facts import differing_facts
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
-from mmtpr.utils.outputs import add_allow_partial
+from mmtpr.utils.options import add_allow_partial, add_config_options
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -45,14 +45,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='take the averaged weights of an EMAHook',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. '
-        'model.encoder.module.pretrained=None',
-    )
+    add_config_options(parser, example='model.encoder.module.pretrained=None')
 
 
 def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ from mmtpr.checkpoints.fit import Fit
 from mmtpr.checkpoints.spared_files import build_on_meta, without_weights
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.outputs import add_overwrite, check_output
+from mmtpr.utils.options import add_config_options, add_overwrite, check_output
 
 
 @dataclass
@@ -90,13 +90,7 @@ def conversion_parser(
         '--config',
         help='config of mmtpr; its model must have the same names and shapes',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_config_options(parser)
     return parser
 
 

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmtpr.checkpoints.read import read_for_runner
+from mmtpr.checkpoints.read import read_for_runner, read_named
+from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.utils.errors import LaunchError, NonFiniteLossError
+from mmtpr.utils.options import add_config_options
 
 __all__ = [
     'add_common_arguments',
@@ -32,11 +34,13 @@ __all__ = [
     'enable_test_amp',
     'end_processes',
     'load_config',
+    'require_checkpoint',
     'require_fit',
     'set_work_dir',
     'short_errors',
     'start_processes',
     'tidy',
+    'use_checkpoint',
 ]
 
 _STANDARD_HOOKS = (
@@ -56,13 +60,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         parser (ArgumentParser): The parser.
     """
     parser.add_argument('--work-dir', help='folder for logs and results')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. '
-        'train_dataloader.batch_size=32 or key="[a,b]"',
+    add_config_options(
+        parser, example='train_dataloader.batch_size=32 or key="[a,b]"'
     )
     parser.add_argument(
         '--launcher',
@@ -196,6 +195,41 @@ def enable_auto_scale_lr(cfg: Config) -> None:
             'in the config: the batch size its learning rate is meant for.'
         )
     cfg.auto_scale_lr.enable = True
+
+
+def require_checkpoint(checkpoint: str) -> None:
+    """Stop where a local checkpoint does not exist.
+
+    Args:
+        checkpoint (str): Path or address of the checkpoint.
+
+    Raises:
+        LaunchError: If there is no such file.
+    """
+    if '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise LaunchError(f'No checkpoint "{checkpoint}".')
+
+
+def use_checkpoint(
+    cfg: Config, checkpoint: str, allow_partial: bool = False
+) -> None:
+    """Let a config be tested with a checkpoint that fits, or stop.
+
+    Args:
+        cfg (Config): Changed in place: what to load, no file of weights that
+            a full checkpoint makes needless, and the check of its keys.
+        checkpoint (str): Path or address of the checkpoint.
+        allow_partial (bool): Whether one that lacks trained weights will do.
+            Defaults to False.
+
+    Raises:
+        LaunchError: If there is no such file, or it is no checkpoint.
+    """
+    require_checkpoint(checkpoint)
+    if '://' not in checkpoint:
+        cfg.model = spare_pretrained(cfg.model, read_named(checkpoint))
+    cfg.load_from, cfg.resume = checkpoint, False
+    require_fit(cfg, test_only=True, allow_partial=allow_partial)
 
 
 def require_fit(cfg: Config, **options: bool) -> None:

@@ -8,10 +8,11 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from torch import nn
 
-from mmtpr.checkpoints import Checkpoint, read_checkpoint
+from mmtpr.checkpoints import Checkpoint
 from mmtpr.checkpoints.coverage import Coverage, untrained_random
 from mmtpr.checkpoints.fit import count_keys
 from mmtpr.checkpoints.function_facts import differing_facts
+from mmtpr.checkpoints.read import read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
 from mmtpr.utils.errors import LaunchError
@@ -51,28 +52,10 @@ def build_model(
         model = _build(cfg.model)
         _refuse_random(model, cfg.model)
     else:
-        found = read(checkpoint)
+        found = read_named(checkpoint)
         model = _build(spare_pretrained(cfg.model, found))
         load_for_use(model, found, cfg.model, allow_partial)
     return model.to(device).eval()
-
-
-def read(path: str) -> Checkpoint:
-    """Read a checkpoint of a command line.
-
-    Args:
-        path (str): The file.
-
-    Returns:
-        Checkpoint: Its content.
-
-    Raises:
-        LaunchError: If it is absent, damaged or no checkpoint.
-    """
-    try:
-        return read_checkpoint(path)
-    except (ValueError, FileNotFoundError) as error:
-        raise LaunchError(str(error)) from error
 
 
 def load_for_use(

@@ -151,6 +151,14 @@ def test_from_a_checkpoint(tool, tmp_path, capsys):
     ]
     assert colours.count(layout.right) == 2
     assert colours.count(layout.wrong) == 4
+    # As in a test: a checkpoint with gaps stops, nothing is drawn.
+    state.pop('encoder.clip.text_projection')
+    torch.save(dict(state_dict=state), tmp_path / 'gap.pth')
+    gap = (tmp_path / 'config.py', tmp_path / 'gap.pth')
+    work = ('--work-dir', tmp_path / 'work')
+    with pytest.raises(SystemExit, match=r'1 missing key .encoder.clip.text_p'):
+        tool(*gap, '--out', tmp_path / 'gap.png', *work)
+    assert not (tmp_path / 'gap.png').exists()
 
 
 def test_reference_pictures_stand_in_front(tool, tmp_path):

@@ -4,9 +4,8 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmtpr.engine import launch
+from mmtpr.utils.options import add_config_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,9 +14,7 @@ def main() -> None:
     """Print the config."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='path of the config')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
-    )
+    add_config_options(parser)
     args = parser.parse_args()
     with launch.short_errors():
         cfg = launch.load_config(args.config, args.cfg_options, ROOT)

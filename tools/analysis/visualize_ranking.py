@@ -13,11 +13,12 @@ import random
 import tempfile
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmtpr.engine import launch
 from mmtpr.evaluation import read_ranking
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.options import add_allow_partial, add_config_options
 from mmtpr.visualization import draw_rankings, save_png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,13 +58,8 @@ def parse_args() -> argparse.Namespace:
         '--image-root', help='folder that relative paths of pictures start at'
     )
     parser.add_argument('--work-dir', help='folder for the logs of the test')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_allow_partial(parser)
+    add_config_options(parser)
     args = parser.parse_args()
     if bool(args.ranking) == bool(args.config and args.checkpoint):
         parser.error('give CONFIG and CKPT, or --ranking FILE')
@@ -74,11 +70,11 @@ def parse_args() -> argparse.Namespace:
 
 def make_ranking(args: argparse.Namespace) -> dict:
     """Test the checkpoint and read the ranked lists."""
-    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
-        raise LaunchError(f'No checkpoint "{args.checkpoint}".')
+    launch.require_checkpoint(args.checkpoint)
     cfg = launch.load_config(args.config, args.cfg_options, ROOT)
     launch.set_work_dir(cfg, args.work_dir, args.config)
-    cfg.load_from, cfg.resume, cfg.launcher = args.checkpoint, False, 'none'
+    launch.use_checkpoint(cfg, args.checkpoint, args.allow_partial)
+    cfg.launcher = 'none'
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder, 'ranking.json'))
         metric = find_metric(cfg)

@@ -15,7 +15,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmtpr.datasets.checks import (
     check_config,
@@ -24,6 +24,7 @@ from mmtpr.datasets.checks import (
     findings_of,
 )
 from mmtpr.utils import atomic_write
+from mmtpr.utils.options import add_config_options
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -69,12 +70,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='with --strict, let counts differ from the published ones',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='changes of the config, key=value',
-    )
+    add_config_options(parser)
     return parser.parse_args(argv)
 
 

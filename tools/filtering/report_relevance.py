@@ -9,7 +9,6 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 import mmtpr  # noqa: F401
@@ -20,6 +19,7 @@ from mmtpr.filtering.scores import RelevanceScores
 from mmtpr.structures.pairs import Pairs, dataset_name
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.options import add_config_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     add('--out', default='relevance_report', help='folder to write to')
     add('--image-key', help='key of the image path in an entry')
     add('--caption-key', help='key of the caption in an entry')
-    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE')
+    add_config_options(parser)
     return parser.parse_args()
 
 

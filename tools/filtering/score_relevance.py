@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import get_dist_info, init_dist
 from mmengine.logging import MMLogger
@@ -30,7 +30,7 @@ from mmtpr.models.build import build_model
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.fingerprint import scorer_fingerprint
-from mmtpr.utils.outputs import add_allow_partial
+from mmtpr.utils.options import add_allow_partial, add_config_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,17 +93,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
-    for name, what in (
-        ('--cfg-options', 'CONFIG'),
-        ('--bank-cfg-options', 'the config given as --bank'),
-    ):
-        parser.add_argument(
-            name,
-            nargs='+',
-            action=DictAction,
-            metavar='KEY=VALUE',
-            help=f'override settings of {what}',
-        )
+    add_config_options(parser, what='CONFIG')
+    add_config_options(
+        parser, '--bank-cfg-options', 'the config given as --bank'
+    )
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

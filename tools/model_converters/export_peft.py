@@ -26,7 +26,7 @@ from mmtpr.converters.adapted_models import (
 )
 from mmtpr.models.adapters import peft_adapter, remove_adapters
 from mmtpr.utils import atomic_write
-from mmtpr.utils.outputs import add_overwrite, check_output
+from mmtpr.utils.options import add_overwrite, check_output
 
 PEFT_WEIGHTS, PEFT_CONFIG = 'adapter_model.safetensors', 'adapter_config.json'
 

@@ -16,7 +16,7 @@ import torch
 from mmtpr.checkpoints import read_checkpoint
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.outputs import add_overwrite, check_output
+from mmtpr.utils.options import add_overwrite, check_output
 
 TINET = re.compile(r'query\.tinets\.(\d+)\.(.+)')
 

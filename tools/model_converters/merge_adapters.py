@@ -33,7 +33,7 @@ from mmtpr.converters.adapted_models import (
 )
 from mmtpr.models.adapters import merge_adapters, named_adapters
 from mmtpr.utils import atomic_write
-from mmtpr.utils.outputs import add_overwrite, check_output
+from mmtpr.utils.options import add_overwrite, check_output
 
 
 def parse_args() -> argparse.Namespace:

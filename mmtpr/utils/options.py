@@ -1,11 +1,37 @@
-"""Files that tools write: nothing that is there is replaced unasked."""
+"""Options that tools share, and the check of the files that they write."""
 
 import argparse
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmengine.config import DictAction
+
 from .errors import LaunchError
+
+
+def add_config_options(
+    parser: argparse.ArgumentParser,
+    name: str = '--cfg-options',
+    what: str = 'the config',
+    example: str = '',
+) -> None:
+    """Add the option to override settings of a config.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+        name (str): Name of the option. Defaults to ``'--cfg-options'``.
+        what (str): Whose settings. Defaults to ``'the config'``.
+        example (str): What one may look like. Defaults to ''.
+    """
+    parser.add_argument(
+        name,
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help=f'override settings of {what}'
+        + (f', e.g. {example}' if example else ''),
+    )
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
