@@ -156,7 +156,8 @@ def test_from_a_checkpoint(tool, tmp_path, capsys):
     torch.save(dict(state_dict=state), tmp_path / 'gap.pth')
     gap = (tmp_path / 'config.py', tmp_path / 'gap.pth')
     work = ('--work-dir', tmp_path / 'work')
-    with pytest.raises(SystemExit, match=r'1 missing key .encoder.clip.text_p'):
+    text = r'1 missing key .encoder.clip.text_projection'
+    with pytest.raises(SystemExit, match=text):
         tool(*gap, '--out', tmp_path / 'gap.png', *work)
     assert not (tmp_path / 'gap.png').exists()
 

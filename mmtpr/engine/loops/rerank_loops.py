@@ -4,7 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mmengine.dist import all_reduce, broadcast, get_dist_info
+import torch
+from mmengine.dist import (
+    all_reduce,
+    broadcast,
+    get_dist_info,
+    is_main_process,
+)
 from mmengine.logging import print_log
 from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
@@ -161,11 +167,14 @@ class _RerankLoop(StagedLoop):
         self.evaluator.process(data_samples=self._samples, data_batch=None)
 
     def _candidates(self, known: TestSet) -> Tensor:
-        """Candidates of all queries, (Q, k), as the first process has them.
+        """Candidates of all queries, (Q, k), found by the first process.
 
         The batches of pairs follow from them, so all must have the same.
         """
-        index = top_candidates(known.query, known.gallery, self.num_candidates)
+        size = min(self.num_candidates, len(known.gallery))
+        index = torch.empty(len(known.query), size, dtype=torch.long)
+        if is_main_process():
+            index = top_candidates(known.query, known.gallery, size)
         broadcast(index)
         return index
 
