@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from mmtpr.utils.io import PAGE, POINTER, foreign_content
+
 #: What torch.load ends with where a file is damaged.
 _UNREADABLE = (
     *(pickle.UnpicklingError, RuntimeError, EOFError, LookupError),
@@ -81,11 +83,12 @@ def damaged(path: str | os.PathLike, error: Exception) -> str:
         str: The message.
     """
     with open(path, 'rb') as file:
-        start = file.read(256).lstrip().lower()
+        start = file.read(256)
     size = os.path.getsize(path)
-    if start.startswith(b'version https://git-lfs'):
+    foreign = foreign_content(start)
+    if foreign == POINTER:
         what = 'it is a pointer of git-lfs; "git lfs pull" gets the file'
-    elif start.startswith((b'<!doctype', b'<html', b'<?xml')):
+    elif foreign == PAGE or start.lstrip().lower().startswith(b'<?xml'):
         what = 'it is a web page; the download went wrong'
     elif isinstance(error, RuntimeError) and 'weights_only' not in str(error):
         what = (str(error).strip().splitlines() or ['no reason given'])[0]

@@ -9,6 +9,8 @@ import mmcv
 from mmengine import fileio
 from PIL import Image
 
+from .io import foreign_content
+
 MISSING = 'missing'
 FOLDER = 'a folder'
 LOOP = 'a loop of links'
@@ -25,8 +27,6 @@ _BY_ERRNO: dict[int | None, str] = {
     errno.EACCES: DENIED,
     errno.EPERM: DENIED,
 }
-_POINTER = b'version https://git-lfs'
-_PAGE = (b'<!doctype', b'<html')
 
 
 def image_problem(path: str | os.PathLike) -> str:
@@ -88,10 +88,8 @@ def _of_path(error: OSError) -> str:
 def _content_problem(content: bytes) -> str:
     if not content:
         return 'empty'
-    if content.startswith(_POINTER):
-        return 'a git-lfs pointer'
-    if content[:256].lstrip().lower().startswith(_PAGE):
-        return 'a web page'
+    if foreign := foreign_content(content):
+        return foreign
     whole = _decodes_whole(content)
     try:
         decoded = mmcv.imfrombytes(content)

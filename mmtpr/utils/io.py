@@ -4,6 +4,24 @@ import json
 import os
 from typing import Any
 
+#: What stands where a download went wrong, see :func:`foreign_content`.
+POINTER, PAGE = 'a git-lfs pointer', 'a web page'
+
+
+def foreign_content(content: bytes) -> str:
+    """Tell what is often found in place of a file of data.
+
+    Args:
+        content (bytes): The file, or its first 256 bytes.
+
+    Returns:
+        str: :data:`POINTER`, :data:`PAGE`, or '' for anything else.
+    """
+    start = content[:256].lstrip().lower()
+    if start.startswith(b'version https://git-lfs'):
+        return POINTER
+    return PAGE if start.startswith((b'<!doctype', b'<html')) else ''
+
 
 def read_json(
     path: str | os.PathLike, what: str = 'json file', guide: str = ''
