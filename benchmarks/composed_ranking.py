@@ -1,8 +1,8 @@
 """Composed evaluation at the size of ITCPR, against a product for each pair.
 
-2,202 queries of one vector against 20,510 pictures of 32 vectors, 256-d,
+2,202 queries of one vector against 20,510 images of 32 vectors, 256-d,
 random. ``mmtpr`` is the metric as a test loop calls it: ``process`` for every
-sample, then ``evaluate``, with ranking and the rows of picture, text and sum.
+sample, then ``evaluate``, with ranking and the rows of image, text and sum.
 The other forms only fill the tensor of similarities, for some of the queries,
 and average the best 6: ``matmul`` broadcasts as the released code does,
 ``bmm`` takes one query at a time. They are compared by the time for a pair.

@@ -1,7 +1,7 @@
 """An epoch of Word4Per's second stage: encoding every time, and from a cache.
 
-Trains a TINet over a frozen CLIP of random weights on random pictures with
-captions, once with the pictures and captions as they are and once with
+Trains a TINet over a frozen CLIP of random weights on random images with
+captions, once with the images and captions as they are and once with
 ``CachedFeatureDataset``, in one process. Prints a Markdown table.
 
     python benchmarks/feature_cache.py [--model ViT-B-16] [--pairs 128]
@@ -26,12 +26,12 @@ WORDS = ('red', 'blue', 'green', 'coat', 'shirt', 'skirt', 'bag', 'shoes')
 
 
 def write_pairs(root, number, size):
-    """Pictures of noise with two captions each, in CUHK-PEDES' layout."""
+    """Images of noise with two captions each, in CUHK-PEDES' layout."""
     rng = np.random.default_rng(0)
     records = []
     for i in range(number // 2):
-        picture = rng.integers(0, 255, (*size, 3)).astype(np.uint8)
-        mmcv.imwrite(picture, f'{root}/imgs/{i}.jpg')
+        image = rng.integers(0, 255, (*size, 3)).astype(np.uint8)
+        mmcv.imwrite(image, f'{root}/imgs/{i}.jpg')
         captions = [' '.join(rng.choice(WORDS, 25)) for _ in range(2)]
         records.append(
             dict(id=i, split='train', file_path=f'{i}.jpg', captions=captions)

@@ -3,11 +3,11 @@
 The plain form is that of the releases: for each query its text states are
 repeated for every candidate, padding included, and all layers of the cross
 encoder run for all tokens and read the candidates' tokens anew. Both forms
-start from the tokens of the pictures and the ids of the captions. Prints a
+start from the tokens of the images and the ids of the captions. Prints a
 Markdown table; times are the best and the median of interleaved rounds in one
 process; the greatest difference of the scores is checked.
 
-The model is APTM's (six text layers and six cross layers of BERT, 49 picture
+The model is APTM's (six text layers and six cross layers of BERT, 49 image
 tokens, 56 text tokens), narrower; it needs the extra [blip2]. Captions are
 about as long as those of CUHK-PEDES (23.5 words on average, its paper says),
 or all of full length, so that nothing is gained by leaving out padding.
@@ -30,7 +30,7 @@ CASES = {'usual lengths': (30, 9), 'full length': (TEXT_LENGTH, 0)}
 
 
 def make_data(case, args):
-    """Picture tokens, ids and masks of captions, candidates."""
+    """Image tokens, ids and masks of captions, candidates."""
     generator = torch.Generator().manual_seed(0)
     width = args.width * 4 // 3
     tokens = GRID[0] * GRID[1] + 1

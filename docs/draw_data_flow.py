@@ -1,4 +1,4 @@
-"""Draw ``docs/_static/data_flow.png``, the picture of code_layout.md.
+"""Draw ``docs/_static/data_flow.png``, the image of code_layout.md.
 
 python docs/draw_data_flow.py
 """
@@ -37,7 +37,7 @@ BOXES = {
     'metrics': (14.2, 4.6, 'evaluation', 'test: R@k, mAP, mINP', CODE),
     'apis': (14.2, 3.3, 'apis', 'use: a ranking', CODE),
     'engine': (14.2, 7.2, 'engine', 'hooks, loops, checkpoints', CODE),
-    'draw': (14.2, 2.0, 'visualization', 'pictures of rankings', CODE),
+    'draw': (14.2, 2.0, 'visualization', 'images of rankings', CODE),
     'synthesis': (1.4, 5.9, 'synthesis', 'persons by a program', CODE),
     'text': (7.8, 5.9, 'text', 'tokenizers', CODE),
     'filtering': (4.6, 3.3, 'filtering', 'a score of each pair', CODE),

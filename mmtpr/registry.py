@@ -26,7 +26,7 @@ from mmengine.registry import Registry
 MODELS = Registry(
     'model', parent=MMENGINE_MODELS, scope='mmtpr', locations=['mmtpr.models']
 )
-#: Data sets and data set wrappers.
+#: Datasets and dataset wrappers.
 DATASETS = Registry(
     'dataset',
     parent=MMENGINE_DATASETS,

@@ -18,8 +18,8 @@ from demo_steps import (
     Step,
     best_checkpoint,
     find,
+    image_step,
     parse_args,
-    picture_step,
     run_demo,
     times,
     trained_parameters,
@@ -32,7 +32,7 @@ OUT = Path('work_dirs/demo')
 PRETRAIN = 'configs/toy/pretrain_toy.py'
 FILTERED = 'configs/toy/pretrain_toy_filtered.py'
 TUNED = 'configs/wora_toy.py'
-#: Size and number of pictures that two CPU cores manage in minutes.
+#: Size and number of images that two CPU cores manage in minutes.
 TOY_SIZE = '--size 64 32 --train 4000 --pretrain 20000'
 KINDS = dict(
     another="another person's caption",
@@ -66,7 +66,7 @@ def stages(seed: int) -> list[Step]:
         ),
         Step(
             'score',
-            'Score how well each picture and caption of that set fit',
+            'Score how well each image and caption of that set fit',
             f'tools/filtering/score_relevance.py {PRETRAIN} {noisy} '
             f'--bank {TUNED} --bank-size 3000 --out {scores} --overwrite '
             '--num-workers 0 --batch-size 256',
@@ -112,7 +112,7 @@ def last_steps() -> list[Step]:
             '--cfg-options '
             f'test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        picture_step(OUT, 'Draw ranked lists'),
+        image_step(OUT, 'Draw ranked lists'),
     ]
 
 

@@ -2,7 +2,7 @@
 """From the encoder of tools/demo.py to composed person retrieval.
 
 Trains two TINets (Word4Per) and the light FAFA on data that it draws itself,
-tests them beside picture alone, text alone and their sum, and prints each
+tests them beside image alone, text alone and their sum, and prints each
 command before it runs. What tools/demo.py left is used; what is missing of it
 is made first:
 
@@ -19,8 +19,8 @@ from demo_steps import (
     ROOT,
     Step,
     best_checkpoint,
+    image_step,
     parse_args,
-    picture_step,
     run_demo,
     times,
 )
@@ -30,7 +30,7 @@ from mmtpr.utils import read_json
 OUT = Path('work_dirs/demo_composed')
 TEXT, VIS = 'configs/toy/word4per_toy.py', 'configs/toy/word4per_vis_toy.py'
 FUSED, FAFA = 'configs/toy/word4per_fuse_toy.py', 'configs/toy/fafa_toy.py'
-#: Size and number of pictures that two CPU cores manage in minutes.
+#: Size and number of images that two CPU cores manage in minutes.
 COMPOSED_SIZE = '--size 64 32 --train 3000 --val 80 --test 220'
 #: What the stages of tools/demo.py leave, and who names it in the configs.
 PRODUCTS = dict(
@@ -100,7 +100,7 @@ def training_steps(seed: int) -> list[Step]:
         ),
         Step(
             'tinet_vis',
-            'Train a TINet whose word means what pictures show',
+            'Train a TINet whose word means what images show',
             f'tools/train.py {VIS}',
         ),
         Step(
@@ -131,7 +131,7 @@ def testing_steps() -> list[Step]:
         ),
         Step(
             'test_word4per',
-            'Test the TINets, beside picture and text alone',
+            'Test the TINets, beside image and text alone',
             f'tools/test.py {FUSED} {OUT}/fused.pth --overwrite '
             f'--out {OUT}/word4per.json',
         ),
@@ -141,7 +141,7 @@ def testing_steps() -> list[Step]:
             f'tools/test.py {FAFA} {best} --overwrite --out {OUT}/fafa.json '
             f'--cfg-options test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        picture_step(OUT, 'Draw references, sentences and what FAFA finds'),
+        image_step(OUT, 'Draw references, sentences and what FAFA finds'),
     ]
 
 

@@ -110,7 +110,7 @@ def shorten(line: str) -> str:
     return line[:100]
 
 
-def picture_step(out: Path, title: str) -> Step:
+def image_step(out: Path, title: str) -> Step:
     """Draw the ranking that a test saved.
 
     Args:
@@ -121,7 +121,7 @@ def picture_step(out: Path, title: str) -> Step:
         Step: The command.
     """
     return Step(
-        'picture',
+        'image',
         title,
         f'tools/analysis/visualize_ranking.py '
         f'--ranking {out}/ranking.json --out {out}/ranking.png',

@@ -1,6 +1,6 @@
 # Pre-training on MALS, filtered against captions of CUHK-PEDES. The release
 # keeps ranks 1 to 49 of 10,000 where the paper says "top 50"; this follows the
-# release. Every MALS picture is a person of its own, so there is no ID loss.
+# release. Every MALS image is a person of its own, so there is no ID loss.
 _base_ = [
     '../_base_/datasets/mals.py',
     '../_base_/datasets/cuhk_pedes_clip.py',

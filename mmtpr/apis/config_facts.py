@@ -43,7 +43,7 @@ def config_in_checkpoint(weights: str) -> Config:
 
 
 def evaluator_tokens(cfg: Any) -> int:
-    """Find how many of a picture's cosines the evaluator averages.
+    """Find how many of an image's cosines the evaluator averages.
 
     Args:
         cfg (Config): The config.

@@ -1,4 +1,4 @@
-"""Embeddings of a folder of pictures, kept on disk."""
+"""Embeddings of a folder of images, kept on disk."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -12,19 +12,19 @@ from mmtpr.checkpoints.files import load_weights
 from mmtpr.utils import atomic_write
 from mmtpr.utils.fingerprint import text_fingerprint
 
-#: Endings of the files that count as pictures in a folder.
+#: Endings of the files that count as images in a folder.
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 _KIND = 'mmtpr gallery index 1'
 
 
 @dataclass
 class GalleryIndex:
-    """Pictures and their embeddings.
+    """Images and their embeddings.
 
     Args:
-        paths (list[str]): Of the N pictures.
+        paths (list[str]): Of the N images.
         features (Tensor): L2-normalised, of shape (N, T, D), float32.
-        broken (dict[str, str]): Path -> reason, of pictures left out.
+        broken (dict[str, str]): Path -> reason, of images left out.
     """
 
     paths: list[str]
@@ -53,7 +53,7 @@ class GalleryIndex:
     def load(
         cls, file: str | os.PathLike, owner: dict[str, str]
     ) -> tuple['GalleryIndex | None', list[str]]:
-        """Read an index if it is of the same model and the same pictures.
+        """Read an index if it is of the same model and the same images.
 
         Args:
             file (str | PathLike): The file; it need not exist.
@@ -117,18 +117,18 @@ def cached_index(
 
 
 def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
-    """List the pictures of a gallery.
+    """List the images of a gallery.
 
     Args:
         gallery (str | PathLike | Sequence[str]): A folder, searched with its
-            subfolders, or paths of pictures.
+            subfolders, or paths of images.
 
     Returns:
         list[str]: Paths; those of a folder are sorted.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If there are no pictures.
+        ValueError: If there are no images.
     """
     if not isinstance(gallery, str | os.PathLike):
         paths = [os.fspath(path) for path in gallery]
@@ -141,11 +141,11 @@ def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
     else:
         raise FileNotFoundError(
             f'The gallery "{gallery}" is not a folder. Give a folder of '
-            'pictures or a list of their paths.'
+            'images or a list of their paths.'
         )
     if not paths:
         raise ValueError(
-            f'The gallery {gallery!r} holds no pictures. In a folder, files '
+            f'The gallery {gallery!r} holds no images. In a folder, files '
             f'ending in {", ".join(EXTENSIONS)} count.'
         )
     return paths

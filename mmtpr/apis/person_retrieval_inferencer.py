@@ -1,4 +1,4 @@
-"""Find persons in a folder of pictures, by a sentence or with a photo."""
+"""Find persons in a folder of images, by a sentence or with a photo."""
 
 import os
 import re
@@ -35,13 +35,13 @@ from .results import rank_paths, report_cut, to_draw
 
 @INFERENCERS.register_module()
 class PersonRetrievalInferencer(BaseInferencer):
-    """Rank the pictures of a gallery for queries.
+    """Rank the images of a gallery for queries.
 
     A query is a sentence; of a :class:`ComposedPersonRetriever` it is a
-    reference picture with a sentence that says what is to be different,
+    reference image with a sentence that says what is to be different,
     ``dict(img_path='photo.jpg', caption='now in a red jacket')``.
 
-    The gallery is embedded once, when the inferencer is made. Pictures that
+    The gallery is embedded once, when the inferencer is made. Images that
     cannot be read are named in the log, left out and kept in
     ``inferencer.index.broken``.
 
@@ -52,13 +52,13 @@ class PersonRetrievalInferencer(BaseInferencer):
         weights (str, optional): Checkpoint: full, or of the adapters or the
             trainable weights only. Defaults to None, what the model loads by
             itself.
-        gallery (str | Sequence[str]): Folder of pictures, or their paths.
+        gallery (str | Sequence[str]): Folder of images, or their paths.
         cache (str, optional): File that keeps the embeddings of the gallery.
             They are used again as long as model, weights, transforms and
-            pictures are the same, and made anew otherwise. Defaults to None.
-        batch_size (int): Pictures embedded at a time. Defaults to 64.
-        num_workers (int): Processes that read pictures. Defaults to 0.
-        topk_tokens (int, optional): How many of a picture's T cosines are
+            images are the same, and made anew otherwise. Defaults to None.
+        batch_size (int): Images embedded at a time. Defaults to 64.
+        num_workers (int): Processes that read images. Defaults to 0.
+        topk_tokens (int, optional): How many of an image's T cosines are
             averaged. Defaults to None: what the config's evaluator says, else
             1.
         device (str, optional): Defaults to None, the best there is.
@@ -119,7 +119,7 @@ class PersonRetrievalInferencer(BaseInferencer):
             batch_size (int): Queries embedded at a time. Defaults to 64.
             **kwargs: ``num_results`` (int, images to name, defaults to
                 10),
-                ``exclude_reference`` (bool, whether a query's own picture is
+                ``exclude_reference`` (bool, whether a query's own image is
                 left out), ``show`` (bool), ``wait_time`` (float, seconds),
                 ``out_dir`` (str, folder for one PNG a query).
 
@@ -130,7 +130,7 @@ class PersonRetrievalInferencer(BaseInferencer):
             asked for, else None.
 
         Raises:
-            FileNotFoundError: If a reference picture is absent.
+            FileNotFoundError: If a reference image is absent.
             ValueError: If a query is not of the model's form, a sentence is
                 empty or an argument unknown.
         """
@@ -153,7 +153,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         Args:
             inputs (dict): Collated samples.
             num_results (int): Images to name. Defaults to 10.
-            exclude_reference (bool): Whether a query's own picture is left
+            exclude_reference (bool): Whether a query's own image is left
                 out of its ranking. Defaults to False.
             topk (int, optional): Former name of ``num_results``.
 
@@ -203,7 +203,7 @@ class PersonRetrievalInferencer(BaseInferencer):
             out_dir (str | PathLike, optional): Folder for PNGs.
 
         Returns:
-            list[ndarray] | None: RGB pictures, if any were asked for.
+            list[ndarray] | None: RGB images, if any were asked for.
         """
         if not show and out_dir is None:
             return None
@@ -233,7 +233,7 @@ class PersonRetrievalInferencer(BaseInferencer):
 
         Args:
             preds (list[dict]): Predictions.
-            visualization (list[ndarray] | None): Pictures.
+            visualization (list[ndarray] | None): Images.
             return_datasamples (bool): Not used.
 
         Returns:

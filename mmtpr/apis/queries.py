@@ -18,7 +18,7 @@ def list_queries(inputs: Query | Sequence[Query], composed: bool) -> list:
 
     Args:
         inputs (str | dict | Sequence): One query or several.
-        composed (bool): Whether the model takes a picture with a sentence,
+        composed (bool): Whether the model takes an image with a sentence,
             or sentences alone.
 
     Returns:
@@ -34,7 +34,7 @@ def list_queries(inputs: Query | Sequence[Query], composed: bool) -> list:
 def _checked(query: Query, composed: bool) -> Query:
     if isinstance(query, dict) != composed:
         takes = (
-            f'a reference picture with a sentence, {_FORM}'
+            f'a reference image with a sentence, {_FORM}'
             if composed
             else 'sentences alone'
         )
@@ -66,12 +66,12 @@ def sample_of(query: Query) -> dict:
 def hide_references(
     scores: Tensor, references: Sequence[str | None], paths: Sequence[str]
 ) -> None:
-    """Give the gallery item that is the query's own picture no score.
+    """Give the gallery item that is the query's own image no score.
 
     Args:
         scores (Tensor): Of shape (Q, N), changed in place: -inf.
-        references (Sequence[str | None]): Picture of each query.
-        paths (Sequence[str]): Pictures of the gallery.
+        references (Sequence[str | None]): Image of each query.
+        paths (Sequence[str]): Images of the gallery.
     """
     places: dict[str, list[int]] = {}
     for place, path in enumerate(paths):

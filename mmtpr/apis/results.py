@@ -16,17 +16,17 @@ def rank_paths(
     paths: Sequence[str],
     topk: int,
 ) -> dict[str, Any]:
-    """Name the best pictures for a query.
+    """Name the best images for a query.
 
     Args:
         sample (RetrievalDataSample): The query.
-        scores (Tensor): Of shape (N, ); -inf leaves a picture out.
-        paths (Sequence[str]): The N pictures.
-        topk (int): Pictures to name at most.
+        scores (Tensor): Of shape (N, ); -inf leaves an image out.
+        paths (Sequence[str]): The N images.
+        topk (int): Images to name at most.
 
     Returns:
         dict: ``query``, ``paths`` and ``scores``, best first, and
-        ``reference`` where the query has a picture.
+        ``reference`` where the query has an image.
     """
     best = scores.topk(min(topk, int(scores.isfinite().sum())))
     found = dict(

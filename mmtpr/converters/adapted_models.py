@@ -155,7 +155,7 @@ def without_heads(
 
 @torch.no_grad()
 def probe(model: nn.Module, seed: int = 0) -> dict[str, Tensor]:
-    """Features of random pictures and captions.
+    """Features of random images and captions.
 
     Args:
         model (nn.Module): A retriever or an encoder of mmtpr.

@@ -17,7 +17,7 @@ from .annotations.records import read_records
 
 
 class ComposedDataset(BaseDataset):
-    """Records of pictures and sentences, checked, with what was left out.
+    """Records of images and sentences, checked, with what was left out.
 
     ``load_report`` names by argument what was left out while loading, and
     ``choices`` holds the ``'error'`` or ``'skip'`` of each.
@@ -26,7 +26,7 @@ class ComposedDataset(BaseDataset):
         choices (dict[str, str]): Value of each argument that is ``'error'``
             or ``'skip'``; ``broken_images`` and ``empty_captions`` at least.
         missing_images (str, optional): ``'error'`` or ``'skip'`` looks while
-            loading whether every picture exists, without opening any, and
+            loading whether every image exists, without opening any, and
             stops or leaves records out and counts. None does not look.
             Defaults to None.
         data_prefix (dict, optional): Image folder, relative to the data
@@ -59,7 +59,7 @@ class ComposedDataset(BaseDataset):
         )
 
     def image_path(self, path: str) -> str:
-        """Path of a picture.
+        """Path of an image.
 
         Args:
             path (str): As the annotations have it.
@@ -104,34 +104,34 @@ class ComposedDataset(BaseDataset):
     def drop_broken(
         self, records: list[dict], keys: Sequence[str]
     ) -> list[dict]:
-        """Leave out records with a picture that is missing or broken.
+        """Leave out records with an image that is missing or broken.
 
         Args:
             records (list[dict]): The records.
-            keys (Sequence[str]): Keys of a record's pictures.
+            keys (Sequence[str]): Keys of a record's images.
 
         Returns:
             list[dict]: All of them unless ``missing_images`` or
             ``broken_images`` is ``'skip'``.
 
         Raises:
-            FileNotFoundError: If ``missing_images`` is ``'error'`` and a
-                picture does not exist.
+            FileNotFoundError: If ``missing_images`` is ``'error'`` and an
+                image does not exist.
         """
         if self.choices['missing_images']:
             missing = find_missing_images(self._paths(records, keys))
             if missing and self.choices['missing_images'] == 'error':
                 raise FileNotFoundError(
-                    f'{len(missing)} pictures of {type(self).__name__} do '
+                    f'{len(missing)} images of {type(self).__name__} do '
                     f'not exist, first "{missing[0]}". Check data_root and '
                     'data_prefix, or set missing_images="skip". See '
                     f'{COMPOSED_GUIDE}.'
                 )
-            self.report('missing_images', missing, 'missing pictures')
+            self.report('missing_images', missing, 'missing images')
             records = self._without(records, keys, missing)
         if self.choices['broken_images'] == 'skip':
             bad = find_bad_images(self._paths(records, keys))
-            self.report('broken_images', [*bad], 'broken pictures')
+            self.report('broken_images', [*bad], 'broken images')
             records = self._without(records, keys, bad)
         return records
 
@@ -166,7 +166,7 @@ class ComposedDataset(BaseDataset):
         reasons = ', '.join(k for k, v in self.load_report.items() if v)
         raise ValueError(
             f'No {what} of "{path}" is left: all were dropped for missing '
-            f'captions, targets or pictures ({reasons}). See '
+            f'captions, targets or images ({reasons}). See '
             f'{COMPOSED_GUIDE}.'
         )
 

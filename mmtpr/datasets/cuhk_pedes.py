@@ -12,7 +12,7 @@ from .text_person_dataset import TextPersonDataset
 
 @DATASETS.register_module()
 class CUHKPEDES(TextPersonDataset):
-    """CUHK-PEDES (Li et al., CVPR 2017): 13,003 persons, 2 captions a picture.
+    """CUHK-PEDES (Li et al., CVPR 2017): 13,003 persons, 2 captions an image.
 
     Three layouts of the annotations are read:
 
@@ -28,7 +28,7 @@ class CUHKPEDES(TextPersonDataset):
 
     ``caption_all.json`` names no splits; the published ones are consecutive
     in the identities of ``reid_raw.json``, 1..11003, ..12003, ..13003. A
-    warning says so where the numbers of pictures are not those published,
+    warning says so where the numbers of images are not those published,
     which means that a file numbers its identities otherwise. ``image_id`` of
     the processed files is the identity.
 
@@ -72,6 +72,6 @@ class CUHKPEDES(TextPersonDataset):
         if sizes != published:
             self._warn(
                 f'the splits by identity of "{self.source}" have {sizes} '
-                f'pictures, published are {published}; use reid_raw.json, '
+                f'images, published are {published}; use reid_raw.json, '
                 'which names the splits'
             )

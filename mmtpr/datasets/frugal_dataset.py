@@ -8,7 +8,7 @@ from mmengine.dataset import BaseDataset
 
 
 class FrugalDataset(BaseDataset):
-    """A data set of mmengine that takes half the time and memory to load.
+    """A dataset of mmengine that takes half the time and memory to load.
 
     Args:
         **kwargs: Of :class:`mmengine.dataset.BaseDataset`.

@@ -7,7 +7,7 @@ from .text_person_dataset import TextPersonDataset
 
 @DATASETS.register_module()
 class ICFGPEDES(TextPersonDataset):
-    """ICFG-PEDES (Ding et al., 2021): 4,102 persons, one caption a picture.
+    """ICFG-PEDES (Ding et al., 2021): 4,102 persons, one caption an image.
 
     .. code-block:: none
 
@@ -16,7 +16,7 @@ class ICFGPEDES(TextPersonDataset):
                            "processed_tokens": [...]}, ...]
 
     It has no val split. Checkpoints are not to be chosen on test, so set
-    training identities aside with ``val_pids`` in both data sets:
+    training identities aside with ``val_pids`` in both datasets:
 
     .. code-block:: python
 

@@ -13,7 +13,7 @@ _KEYS = dict(file_path=str, instance_id=int)
 
 @DATASETS.register_module()
 class ITCPR(ComposedDataset):
-    """ITCPR (arXiv 2311.16515): a reference picture and a sentence.
+    """ITCPR (arXiv 2311.16515): a reference image and a sentence.
 
     Two json files, in the data root or in ``datasets`` below it:
 
@@ -25,13 +25,13 @@ class ITCPR(ComposedDataset):
         gallery.json  the same keys less the caption
 
     Samples are the queries, ``dict(role='query', img_path, caption,
-    instance_id, pid, image_id)`` with the reference picture as ``img_path``,
+    instance_id, pid, image_id)`` with the reference image as ``img_path``,
     then the gallery, ``dict(role='gallery', img_path, instance_id, pid,
     image_id)``. What matches is decided by ``instance_id``; -1 marks
     distractors and matches nothing. ``pid`` (``person_id``) is unique only
-    within each of the source sets. Reference pictures stay in the gallery
-    (see ``exclude_same_image`` of :class:`PersonRetrievalMetric`), and a
-    picture listed twice is two gallery items. TG-CPR has the same files.
+    within each of the source sets. Reference images stay in the gallery
+    (see ``exclude_same_image`` of :class:`PersonRetrievalMetric`), and an
+    image listed twice is two gallery items. TG-CPR has the same files.
 
     ``load_report`` counts repeated gallery paths, queries without target
     and what was left out.
@@ -42,7 +42,7 @@ class ITCPR(ComposedDataset):
         gallery_file (str): Defaults to ``'gallery.json'``.
         data_prefix (dict, optional): Image folder, relative to
             ``data_root``. Defaults to the data root.
-        broken_images (str): ``'skip'`` decodes every picture while loading,
+        broken_images (str): ``'skip'`` decodes every image while loading,
             and drops and counts queries and gallery items without one;
             ``'error'`` leaves it to the pipeline to name the first one met.
             Defaults to ``'error'``.
@@ -52,7 +52,7 @@ class ITCPR(ComposedDataset):
             item has: ``'error'`` or ``'skip'`` and count. Defaults to
             ``'error'``.
         missing_images (str, optional): ``'error'`` or ``'skip'`` looks while
-            loading whether every picture exists, without opening any, and
+            loading whether every image exists, without opening any, and
             stops or drops and counts queries and gallery items. Defaults to
             None.
         **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.

@@ -32,7 +32,7 @@ class MALS(TextPersonDataset):
               "image_id": "c_g_a_0_0", "label": [1, 0, ..., -1]}, ...]
         ...
 
-    Every picture is an identity of its own (``image_id``). The attributes
+    Every image is an identity of its own (``image_id``). The attributes
     are kept as ``attributes`` (list[int]; -1 is unknown). Samples are kept
     pickled, about 300 bytes each.
 

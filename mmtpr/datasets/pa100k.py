@@ -48,7 +48,7 @@ PA100K_ATTRIBUTES = (
 
 @DATASETS.register_module()
 class PA100K(BaseDataset):
-    """PA-100K (Liu et al., ICCV 2017): 80,000 / 10,000 / 10,000 pictures.
+    """PA-100K (Liu et al., ICCV 2017): 80,000 / 10,000 / 10,000 images.
 
     The annotations are those of the owners or the json files of APTM, one a
     split:
@@ -67,7 +67,7 @@ class PA100K(BaseDataset):
     Args:
         ann_file (str): ``.mat`` or ``.json``, relative to ``data_root``.
             Defaults to ``'annotation.mat'``.
-        data_root (str): Folder of the data set. Defaults to ''.
+        data_root (str): Folder of the dataset. Defaults to ''.
         data_prefix (dict, optional): Image folder, relative to
             ``data_root``. Defaults to ``dict(img_path='release_data')``.
         split (str): ``'train'``, ``'val'`` or ``'test'``; a json file is one
@@ -130,7 +130,7 @@ class PA100K(BaseDataset):
         ]
 
     def _read(self) -> list[tuple[str, Sequence[int]]]:
-        """Name and labels of each picture."""
+        """Name and labels of each image."""
         if str(self.ann_file).endswith('.mat'):
             names, labels = self._read_mat()
         else:
@@ -183,10 +183,10 @@ def _load_mat(path: str, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _text(cell: Any) -> str:
-    """Name of a picture."""
+    """Name of an image."""
     if not isinstance(cell, str) or not cell:
         raise ValueError(
-            f'The names of PA-100K pictures must be text, found {cell!r}. '
+            f'The names of PA-100K images must be text, found {cell!r}. '
             f'See {_GUIDE}.'
         )
     return str(cell)
@@ -200,7 +200,7 @@ def _from_json(path: str) -> tuple[list[str], list[Sequence[int]]]:
         if absent or not isinstance(record['label'], list):
             raise ValueError(
                 f'Record {index} of "{path}" has no list of attribute labels '
-                f'with a picture (keys "image" and "label"); it has '
+                f'with an image (keys "image" and "label"); it has '
                 f'{", ".join(sorted(map(str, keys))) or "no keys"}. '
                 f'See {_GUIDE}.'
             )

@@ -1,4 +1,4 @@
-"""Data set wrapper that keeps the pairs a rule on relevance scores allows."""
+"""Dataset wrapper that keeps the pairs a rule on relevance scores allows."""
 
 import copy
 import logging
@@ -19,15 +19,15 @@ from mmtpr.structures.pairs import dataset_fingerprint, dataset_name
 class RelevanceFilteredDataset:
     """Keep the image-caption pairs that a scorer found relevant.
 
-    Wraps any data set whose entries have an image and a caption, in any
+    Wraps any dataset whose entries have an image and a caption, in any
     OpenMMLab config. Nothing on disk is changed: the scores are read, checked
     to belong to the wrapped data, and the rule is applied to the list.
 
     Like mmengine's wrappers it offers no ``get_subset``, which would be
-    ambiguous; use ``indices`` of the wrapped data set, and score that subset.
+    ambiguous; use ``indices`` of the wrapped dataset, and score that subset.
 
     Args:
-        dataset (dict | BaseDataset): The data set to filter.
+        dataset (dict | BaseDataset): The dataset to filter.
         scores (str | RelevanceScores): Score file, written by
             ``tools/filtering/score_relevance.py``, or its content.
         max_rank (int, optional): Keep pairs of at most this rank.
@@ -85,11 +85,11 @@ class RelevanceFilteredDataset:
 
     @property
     def metainfo(self) -> dict:
-        """Meta information of the wrapped data set, a copy."""
+        """Meta information of the wrapped dataset, a copy."""
         return copy.deepcopy(self._metainfo)
 
     def full_init(self) -> None:
-        """Load the wrapped data set, check the scores and apply the rule.
+        """Load the wrapped dataset, check the scores and apply the rule.
 
         Raises:
             FileNotFoundError: If there is no score file.
@@ -118,13 +118,13 @@ class RelevanceFilteredDataset:
             idx (int): Index among the pairs kept.
 
         Returns:
-            dict: The entry of the wrapped data set.
+            dict: The entry of the wrapped dataset.
         """
         return self.dataset.get_data_info(int(self._kept[idx]))
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Get the categories of an entry, where the wrapped data set can.
+        """Get the categories of an entry, where the wrapped dataset can.
 
         Args:
             idx (int): Index among the pairs kept.
@@ -161,7 +161,7 @@ class RelevanceFilteredDataset:
         raise NotImplementedError(
             'RelevanceFilteredDataset does not support get_subset_ and '
             'get_subset: it would be unclear which data the scores belong '
-            'to. Use `indices` of the wrapped data set and score that subset.'
+            'to. Use `indices` of the wrapped dataset and score that subset.'
         )
 
     def get_subset(self, indices: list[int] | int) -> NoReturn:
@@ -190,7 +190,7 @@ class RelevanceFilteredDataset:
             f'The relevance scores {self._source} belong to other data: they '
             f'were made from {theirs.get("name", "unknown data")} with '
             f'{len(scores)} pairs (fingerprint '
-            f'{theirs["fingerprint"][:12]}), but the data set here is '
+            f'{theirs["fingerprint"][:12]}), but the dataset here is '
             f'{dataset_name(self.dataset)} with {length} pairs{here}. Score '
             'these data with tools/filtering/score_relevance.py, or name '
             'the score file that belongs to them.'
@@ -236,7 +236,7 @@ def _build(dataset: Any) -> Any:
     if missing:
         raise TypeError(
             'RelevanceFilteredDataset wraps the config or an instance of a '
-            f'data set in the manner of mmengine, got {type(dataset)} '
+            f'dataset in the manner of mmengine, got {type(dataset)} '
             f'without {", ".join(missing)}.'
         )
     return dataset

@@ -7,7 +7,7 @@ from .text_person_dataset import TextPersonDataset
 
 @DATASETS.register_module()
 class RSTPReid(TextPersonDataset):
-    """RSTPReid (Zhu et al., MM 2021): 4,101 persons, 5 pictures of each.
+    """RSTPReid (Zhu et al., MM 2021): 4,101 persons, 5 images of each.
 
     .. code-block:: none
 

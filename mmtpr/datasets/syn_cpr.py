@@ -7,8 +7,8 @@ from mmtpr.registry import DATASETS
 from .annotations.composed_records import COMPOSED_GUIDE
 from .composed_base import ComposedDataset
 
-#: Keys of a triplet's pictures.
-PICTURES = dict(reference_image_path=str, target_image_path=str)
+#: Keys of a triplet's images.
+IMAGE_KEYS = dict(reference_image_path=str, target_image_path=str)
 
 
 @DATASETS.register_module()
@@ -31,7 +31,7 @@ class SynCPR(ComposedDataset):
     queries, ``dict(role='query', img_path=reference, caption, instance_id,
     pid, image_id)``, then the gallery, ``dict(role='gallery', img_path,
     instance_id, pid, image_id)``, of every target and every reference, each
-    picture once. Right is what shows the outfit: all targets of the query's
+    image once. Right is what shows the outfit: all targets of the query's
     group, and of groups that share a target with it. References that are no
     target are distractors, ``instance_id=-1``.
 
@@ -44,14 +44,14 @@ class SynCPR(ComposedDataset):
         val_ids (int): Group ids set aside as val, drawn by ``val_seed``.
             Give the same numbers to both splits. Defaults to 0.
         val_seed (int): Defaults to 0.
-        broken_images (str): ``'skip'`` decodes every picture while loading,
+        broken_images (str): ``'skip'`` decodes every image while loading,
             and drops and counts triplets without one; ``'error'`` leaves it
             to the pipeline to name the first one met. Defaults to
             ``'error'``.
         empty_captions (str): ``'error'`` or ``'skip'`` and count. Defaults
             to ``'error'``.
         missing_images (str, optional): ``'error'`` or ``'skip'`` looks while
-            loading whether every picture exists, without opening any, and
+            loading whether every image exists, without opening any, and
             stops or drops and counts triplets. Defaults to None.
         **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
 
@@ -96,7 +96,7 @@ class SynCPR(ComposedDataset):
             list[dict]: As they are in the file.
         """
         return self.read_checked(
-            self.ann_file, {**PICTURES, 'cpr_id': int}, ('edit_caption',)
+            self.ann_file, {**IMAGE_KEYS, 'cpr_id': int}, ('edit_caption',)
         )
 
     def load_data_list(self) -> list[dict]:
@@ -107,7 +107,7 @@ class SynCPR(ComposedDataset):
         """
         records = self.load_records()
         self.check_some_left(records, 'triplet', self.ann_file)
-        records = self.drop_broken(self._take_split(records), [*PICTURES])
+        records = self.drop_broken(self._take_split(records), [*IMAGE_KEYS])
         what = f'triplet of the split "{self.split}"'
         self.check_some_left(records, what, self.ann_file)
         ids = sorted({record['cpr_id'] for record in records})
@@ -147,7 +147,7 @@ class SynCPR(ComposedDataset):
     def _queries_and_gallery(
         self, records: list[dict], number: dict[int, int]
     ) -> list[dict]:
-        """A query of each triplet, and a gallery item of each picture."""
+        """A query of each triplet, and a gallery item of each image."""
         pairs = [
             (r['target_image_path'], number[r['cpr_id']]) for r in records
         ]

@@ -31,12 +31,12 @@ _CHOICES = {
 class TextPersonDataset(FrugalDataset):
     """Captioned pedestrians: pairs to train on, queries and gallery to test.
 
-    In the form ``'pairs'`` a sample is one picture with one of its captions:
+    In the form ``'pairs'`` a sample is one image with one of its captions:
     ``dict(role='train', img_path, caption, pid, image_id)``. In the form
     ``'retrieval'`` the captions come first as
-    ``dict(role='query', caption, pid, image_id)``, then the pictures as
+    ``dict(role='query', caption, pid, image_id)``, then the images as
     ``dict(role='gallery', img_path, pid, image_id)``. ``image_id`` numbers
-    the pictures of the split; a query has that of the picture it was written
+    the images of the split; a query has that of the image it was written
     for.
 
     ``metainfo`` says ``dataset_name``, ``split``, ``num_pids``,
@@ -45,7 +45,7 @@ class TextPersonDataset(FrugalDataset):
 
     Args:
         ann_file (str): Annotation file, relative to ``data_root``.
-        data_root (str): Folder of the data set. Defaults to ''.
+        data_root (str): Folder of the dataset. Defaults to ''.
         data_prefix (dict): Image folder, relative to ``data_root``. Defaults
             to ``dict(img_path='imgs')``.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
@@ -56,12 +56,12 @@ class TextPersonDataset(FrugalDataset):
             evaluate on training persons.
         relabel_pids (bool, optional): Whether identities become 0..C-1, as
             an identity loss needs. Defaults to True for pairs.
-        pid_offset (int): Added to all identities, to keep data sets that are
+        pid_offset (int): Added to all identities, to keep datasets that are
             joined apart. Defaults to 0.
         val_pids (int): Training identities set aside as val, for files
             without val split. Give the same number to the train and the val
-            data set. Defaults to 0.
-        broken_images (str): ``'skip'`` decodes every picture while loading,
+            dataset. Defaults to 0.
+        broken_images (str): ``'skip'`` decodes every image while loading,
             and drops and counts the bad ones; ``'error'`` leaves it to the
             pipeline to name the first one met. Defaults to ``'error'``.
         empty_captions (str): ``'error'`` or ``'skip'`` and count. Defaults
@@ -131,7 +131,7 @@ class TextPersonDataset(FrugalDataset):
         if lost := self.load_report['empty_captions']:
             self._warn(
                 f'skipped {len(lost)} missing or empty captions of the split '
-                f'"{self.split}", first of the picture "{lost[0]}"'
+                f'"{self.split}", first of the image "{lost[0]}"'
             )
         self.check_image_root(records[0].path)
         image_ids: dict[str, int] = {}
@@ -146,7 +146,7 @@ class TextPersonDataset(FrugalDataset):
             raise ValueError(
                 f'No sample of the split "{self.split}" of "{self.source}" '
                 'is left: all were dropped for missing captions or broken '
-                'pictures.'
+                'images.'
             )
         return samples
 
@@ -171,7 +171,7 @@ class TextPersonDataset(FrugalDataset):
             idx (int): Index of the sample.
 
         Returns:
-            dict: The sample with the full path of its picture.
+            dict: The sample with the full path of its image.
         """
         info = super().get_data_info(idx)
         if 'img_path' in info:
@@ -205,7 +205,7 @@ class TextPersonDataset(FrugalDataset):
         return [r._replace(split=split) for r in records]
 
     def image_path(self, path: str) -> str:
-        """Path of a picture.
+        """Path of an image.
 
         Args:
             path (str): As the annotations have it.
@@ -219,7 +219,7 @@ class TextPersonDataset(FrugalDataset):
         """Check that the image folder exists.
 
         Args:
-            first (str): A picture of the annotations. If it repeats the name
+            first (str): An image of the annotations. If it repeats the name
                 of the image folder, as processed files do, the folder above
                 is used.
 
@@ -255,7 +255,7 @@ class TextPersonDataset(FrugalDataset):
         names = ', '.join(f'{p} ({why})' for p, why in [*bad.items()][:3])
         self._warn(
             f'skipped {len(records) - len(kept)} of {len(records)} records '
-            f'of the split "{self.split}" for broken pictures: {names}'
+            f'of the split "{self.split}" for broken images: {names}'
             f'{", ..." if len(bad) > 3 else ""}'
         )
         return kept

@@ -7,9 +7,9 @@ Conventions, in full:
 - *mA*: for each attribute the mean of the shares of positives and of negatives
   that are found, averaged over attributes. An attribute without positives or
   without negatives says nothing and is left out.
-- *accuracy*, *precision*, *recall*: for each picture the common attributes
+- *accuracy*, *precision*, *recall*: for each image the common attributes
   over the union of true and predicted ones, over the predicted ones, over the
-  true ones; averaged over pictures. A share of nothing is 0. *F1* is that of
+  true ones; averaged over images. A share of nothing is 0. *F1* is that of
   the two averages.
 """
 

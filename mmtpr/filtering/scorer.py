@@ -26,7 +26,7 @@ class RelevanceScorer(Protocol):
         """Embed images.
 
         Args:
-            samples (Sequence[dict]): Data set entries with ``img_path``.
+            samples (Sequence[dict]): Dataset entries with ``img_path``.
             on_batch (Callable, optional): Called with the number of images
                 of every batch done.
 
@@ -103,7 +103,7 @@ class RetrieverScorer:
         """Embed images. See :meth:`RelevanceScorer.embed_images`.
 
         Args:
-            samples (Sequence[dict]): Data set entries with ``img_path``.
+            samples (Sequence[dict]): Dataset entries with ``img_path``.
             on_batch (Callable, optional): Called after every batch.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The file that holds the relevance scores of a data set."""
+"""The file that holds the relevance scores of a dataset."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _META_KEYS = ('version', 'data', 'scorer', 'bank')
 
 @dataclass
 class RelevanceScores:
-    """Relevance of every pair of a data set, in the data set's order.
+    """Relevance of every pair of a dataset, in the dataset's order.
 
     Attributes:
         rank (np.ndarray): Rank of the own caption, (N, ), int32, 1 = best.

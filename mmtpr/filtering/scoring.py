@@ -1,4 +1,4 @@
-"""Scoring a data set: shard by shard, in one process or many."""
+"""Scoring a dataset: shard by shard, in one process or many."""
 
 import logging
 from collections.abc import Sequence

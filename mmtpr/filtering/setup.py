@@ -14,13 +14,13 @@ _WRAPPER = 'RelevanceFilteredDataset'
 
 
 def raw_dataset_cfg(node: Any) -> Any:
-    """Take relevance filters out of a data set config, and its pipelines.
+    """Take relevance filters out of a dataset config, and its pipelines.
 
     Args:
-        node (Any): Config of a data set or a part of it. Not modified.
+        node (Any): Config of a dataset or a part of it. Not modified.
 
     Returns:
-        Any: Config of the unfiltered data set with empty pipelines.
+        Any: Config of the unfiltered dataset with empty pipelines.
     """
     if isinstance(node, dict):
         kind = node.get('type', '')
@@ -37,14 +37,14 @@ def raw_dataset_cfg(node: Any) -> Any:
 
 
 def build_raw_dataset(cfg: Config, key: str) -> Any:
-    """Build a config's data set without relevance filter and transforms.
+    """Build a config's dataset without relevance filter and transforms.
 
     Args:
         cfg (Config): The config.
-        key (str): Dotted key of the data set.
+        key (str): Dotted key of the dataset.
 
     Returns:
-        Any: The data set, fully initialised.
+        Any: The dataset, fully initialised.
     """
     dataset = DATASETS.build(raw_dataset_cfg(get_setting(cfg, key)))
     dataset.full_init()
@@ -57,11 +57,11 @@ def load_pairs(
     image_key: str | None = None,
     caption_key: str | None = None,
 ) -> Pairs:
-    """Load the image-caption pairs of a config's data set.
+    """Load the image-caption pairs of a config's dataset.
 
     Args:
         cfg (Config): The config.
-        key (str): Dotted key of the data set.
+        key (str): Dotted key of the dataset.
         image_key (str, optional): Key of the image path in an entry.
         caption_key (str, optional): Key of the caption in an entry.
 
@@ -81,7 +81,7 @@ def load_bank_captions(
         source (str): ``.json`` or ``.txt`` file, see
             :func:`mmtpr.filtering.read_captions`, or a ``.py`` config.
         options (dict, optional): Overrides of single keys of the config.
-        key (str, optional): Dotted key of the config's data set. Defaults
+        key (str, optional): Dotted key of the config's dataset. Defaults
             to ``'train_dataloader.dataset'``.
 
     Returns:

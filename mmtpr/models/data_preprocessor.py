@@ -10,25 +10,25 @@ from mmtpr.registry import MODELS
 from mmtpr.structures import text_fields
 from mmtpr.text.vocabulary_check import check_vocabulary
 
-# OpenAI CLIP's statistics of RGB pictures in 0..1.
+# OpenAI CLIP's statistics of RGB images in 0..1.
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-# What a data set of cached features brings in place of pictures and captions.
+# What a dataset of cached features brings in place of images and captions.
 _FEATURE_FIELDS = ('image_feat', 'text_feat')
 
 
 @MODELS.register_module()
 class RetrievalDataPreprocessor(BaseDataPreprocessor):
-    """Collect, move and normalise pictures; collect and move tokens.
+    """Collect, move and normalise images; collect and move tokens.
 
-    A batch may mix pairs, captions without picture and pictures without
-    caption. Pictures travel to the device as bytes.
+    A batch may mix pairs, captions without image and images without
+    caption. Images travel to the device as bytes.
 
     Args:
         mean (Sequence[float], optional): Mean of each channel, in RGB order
             (BGR if ``to_rgb`` is False) and 0..255. Defaults to CLIP's.
         std (Sequence[float], optional): Standard deviation likewise.
-        to_rgb (bool): Whether pictures come as BGR, as mmcv loads them, and
+        to_rgb (bool): Whether images come as BGR, as mmcv loads them, and
             the model wants RGB. Defaults to True.
         non_blocking (bool): Whether to copy asynchronously, useful with
             ``pin_memory=True``. Defaults to False.
@@ -64,7 +64,7 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data (dict): ``inputs``, a dict with ``image`` and any other
-                pictures such as ``reference``: lists of (3, H, W) uint8
+                images such as ``reference``: lists of (3, H, W) uint8
                 tensors and None; ``data_samples``: list of
                 :class:`RetrievalDataSample` with any of its text fields
                 (``tokens``, ...), of shape (L, ), or with cached
@@ -80,7 +80,7 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             float32. What no sample has is absent.
 
         Raises:
-            ValueError: If pictures differ in size, only a part of the
+            ValueError: If images differ in size, only a part of the
                 captions is masked or a token id is beyond ``vocab_size``.
         """
         samples = data['data_samples']
@@ -100,7 +100,7 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         return {'inputs': inputs, 'data_samples': samples}
 
     def _images(self, name: str, images, samples) -> dict[str, Tensor]:
-        # Moving single pictures lets pinned memory be of use.
+        # Moving single images lets pinned memory be of use.
         moved = [None if x is None else self._move(x) for x in images]
         batch, index = self._stack(moved, samples, name)
         if not index:

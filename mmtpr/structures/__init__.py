@@ -1,4 +1,4 @@
-"""Data elements: samples, and the image-caption pairs of a data set."""
+"""Data elements: samples, and the image-caption pairs of a dataset."""
 
 from .pairs import (
     Pairs,

@@ -1,4 +1,4 @@
-"""The image-caption pairs of a data set, whatever its keys."""
+"""The image-caption pairs of a dataset, whatever its keys."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -15,10 +15,10 @@ IMAGE_KEYS = ('img_path',)
 
 @dataclass
 class Pairs:
-    """The pairs of a data set, in its order.
+    """The pairs of a dataset, in its order.
 
     Attributes:
-        dataset (Any): Data set with ``get_data_info``.
+        dataset (Any): Dataset with ``get_data_info``.
         paths (list[str]): Path of each pair's image.
         captions (list[str]): Caption of each pair.
         caption_key (str): Key of the caption in an entry.
@@ -44,7 +44,7 @@ class Pairs:
             index (int): Number of the pair.
 
         Returns:
-            dict: The data set's entry with ``img_path`` and no caption.
+            dict: The dataset's entry with ``img_path`` and no caption.
         """
         entry = dict(self.dataset.get_data_info(index))
         entry.pop(self.caption_key, None)
@@ -57,12 +57,12 @@ def read_pairs(
     image_key: str | None = None,
     caption_key: str | None = None,
 ) -> Pairs:
-    """Read the image path and the caption of every entry of a data set.
+    """Read the image path and the caption of every entry of a dataset.
 
     No image is opened.
 
     Args:
-        dataset (Any): Data set with ``get_data_info`` and ``__len__``, fully
+        dataset (Any): Dataset with ``get_data_info`` and ``__len__``, fully
             initialised.
         image_key (str, optional): Key of the path. Defaults to None:
             ``img_path``.
@@ -97,7 +97,7 @@ def dataset_fingerprint(
     image_key: str | None = None,
     caption_key: str | None = None,
 ) -> str:
-    """Fingerprint of the image-caption pairs of a data set.
+    """Fingerprint of the image-caption pairs of a dataset.
 
     Args:
         dataset (Any): See :func:`read_pairs`.
@@ -130,13 +130,13 @@ def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:
 
 
 def dataset_name(dataset: Any) -> str:
-    """Name a data set for messages, e.g. ``ConcatDataset(MALS, MALS)``.
+    """Name a dataset for messages, e.g. ``ConcatDataset(MALS, MALS)``.
 
     Args:
-        dataset (Any): A data set.
+        dataset (Any): A dataset.
 
     Returns:
-        str: Its class, with those of the data sets it wraps.
+        str: Its class, with those of the datasets it wraps.
     """
     inner = getattr(dataset, 'datasets', None)
     if inner is None:

@@ -1,4 +1,4 @@
-"""Synthetic pedestrians: pictures and captions, procedurally."""
+"""Synthetic pedestrians: images and captions, procedurally."""
 
 from .base import PedestrianGenerator
 from .changes import SAMPLE_SENTENCES

@@ -8,7 +8,7 @@ from .identities import Identity
 
 
 class PedestrianGenerator(ABC):
-    """Source of pictures and captions of people.
+    """Source of images and captions of people.
 
     A generator is a pure function of the identity and the view: the same
     arguments give the same result in any process and in any order.
@@ -16,14 +16,14 @@ class PedestrianGenerator(ABC):
 
     @abstractmethod
     def draw(self, identity: Identity, view: int) -> np.ndarray:
-        """Make a picture.
+        """Make an image.
 
         Args:
             identity (Identity): Who is seen.
-            view (int): Which picture of this person.
+            view (int): Which image of this person.
 
         Returns:
-            ndarray: RGB picture, (H, W, 3), uint8.
+            ndarray: RGB image, (H, W, 3), uint8.
         """
 
     @abstractmethod
@@ -34,8 +34,8 @@ class PedestrianGenerator(ABC):
 
         Args:
             identity (Identity): Who is described.
-            view (int): Which picture of this person.
-            index (int): Which caption of this picture. Defaults to 0.
+            view (int): Which image of this person.
+            index (int): Which caption of this image. Defaults to 0.
             errors (int): How many of the attributes that the caption mentions
                 are to be wrong. Defaults to 0.
 
@@ -46,11 +46,11 @@ class PedestrianGenerator(ABC):
     def generate(
         self, identity: Identity, view: int
     ) -> tuple[np.ndarray, str]:
-        """Make a picture and its first caption.
+        """Make an image and its first caption.
 
         Args:
             identity (Identity): Who is seen.
-            view (int): Which picture of this person.
+            view (int): Which image of this person.
 
         Returns:
             tuple[ndarray, str]: ``draw(...)`` and ``describe(...)``.

@@ -22,7 +22,7 @@ def write_from_command_line(
         write (Callable): Takes folder, settings and number of processes;
             returns whether anything was written.
         settings (Any): A dataclass with the defaults; ``size`` is height and
-            width of pictures.
+            width of images.
         out (str): Default of the folder.
         helps (dict[str, str]): Name of a setting -> what it is, for all but
             ``size``, in the order of the options.
@@ -47,7 +47,7 @@ def _parser(settings, out, helps, description) -> argparse.ArgumentParser:
         nargs=2,
         default=settings.size,
         metavar=('HEIGHT', 'WIDTH'),
-        help='pixels of a picture',
+        help='pixels of an image',
     )
     for name, text in helps.items():
         value = getattr(settings, name)

@@ -19,7 +19,7 @@ class Wardrobe:
 
     Args:
         outfits (tuple[Identity, ...]): The first one is worn in the reference
-            pictures.
+            images.
         changes (tuple[list[Change], ...]): What is different in each of the
             others.
     """
@@ -60,8 +60,8 @@ def tell(
 
     Args:
         world (ProceduralWorld): Gives the seed.
-        before (Identity): The person in the reference picture.
-        after (Identity): The same in the target picture.
+        before (Identity): The person in the reference image.
+        after (Identity): The same in the target image.
         changes (list[Change]): What is different.
         *keys (int): Which sentence; others are worded differently.
 
@@ -79,30 +79,30 @@ def syncpr_layout(
 
     Each person has two outfits, and each is the target of triplets whose
     reference is the other one. Triplets of the same person and target outfit
-    share their ``cpr_id``; they differ in both pictures and in the wording.
+    share their ``cpr_id``; they differ in both images and in the wording.
 
     Args:
         world (ProceduralWorld): Describes the people.
         people (list[Identity]): Who is seen.
-        views (int): Pictures of each outfit, and triplets of each
+        views (int): Images of each outfit, and triplets of each
             ``cpr_id``. Defaults to 2.
 
     Returns:
-        tuple[list[dict], list[Shot]]: Triplets and the pictures they need,
+        tuple[list[dict], list[Shot]]: Triplets and the images they need,
         the latter below ``imgs/``.
     """
     records, shots = [], []
     for index, person in enumerate(people):
         wardrobe = dress(person, 1, world.seed)
-        pictures = [
+        images = [
             _shots(outfit, index + 1, i, views)
             for i, outfit in enumerate(wardrobe.outfits)
         ]
-        shots += [shot for row in pictures for shot in row]
+        shots += [shot for row in images for shot in row]
         forth = wardrobe.changes[0]
         back = [change.reversed() for change in forth]
         for source, changes in enumerate((forth, back)):
-            before, after = pictures[source], pictures[1 - source]
+            before, after = images[source], images[1 - source]
             records += [
                 _triplet(
                     world, *pair, changes, 2 * index + 1 - source, source, view
@@ -113,7 +113,7 @@ def syncpr_layout(
 
 
 def _shots(outfit: Identity, pid: int, number: int, views: int) -> list[Shot]:
-    """Pictures of an outfit; no two outfits of a person share a view."""
+    """Images of an outfit; no two outfits of a person share a view."""
     return [
         Shot(outfit, number * views + i, f'imgs/{pid:05d}_{number}_{i}.jpg')
         for i in range(views)
@@ -149,9 +149,9 @@ def itcpr_layout(
 ) -> tuple[list[dict], list[dict], list[Shot]]:
     """Lay out queries and gallery like ITCPR's.
 
-    The reference picture of a person makes ``changes`` queries. For each the
-    gallery holds one picture of the person after the change and one of
-    somebody else in the same clothes; and for each person ``views`` pictures
+    The reference image of a person makes ``changes`` queries. For each the
+    gallery holds one image of the person after the change and one of
+    somebody else in the same clothes; and for each person ``views`` images
     before any change, the reference among them. The latter two kinds are
     distractors.
 
@@ -160,11 +160,11 @@ def itcpr_layout(
         people (list[Identity]): Who is asked for.
         numbers (Iterator[int]): Numbers of further people, taken by no one.
         changes (int): Queries of each person. Defaults to 2.
-        views (int): Pictures of each person before. Defaults to 2.
+        views (int): Images of each person before. Defaults to 2.
 
     Returns:
         tuple[list[dict], list[dict], list[Shot]]: Records of the queries, of
-        the gallery, and the pictures they need, the latter below ``imgs/``.
+        the gallery, and the images they need, the latter below ``imgs/``.
     """
     queries: list[dict] = []
     gallery: list[dict] = []

@@ -22,12 +22,12 @@ class ComposedSettings:
     """Settings of a composed toy dataset.
 
     Args:
-        size (tuple[int, int]): Height and width of pictures in pixels.
+        size (tuple[int, int]): Height and width of images in pixels.
         seed (int): Seed of everything.
         train (int): People of the triplets.
         val (int): People of the validation set.
         test (int): People of the test set.
-        views (int): Pictures of each outfit of the triplets, and of each
+        views (int): Images of each outfit of the triplets, and of each
             person before the change elsewhere.
         changes (int): Queries of each person of val and test.
     """

@@ -15,12 +15,12 @@ _ERRORS = {'right': 0, 'three': 3, 'one': 1}
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to be drawn.
+    """One image to be drawn.
 
     Args:
         identity (Identity): Who is seen.
-        view (int): Which picture of this person.
-        path (str): Where it goes, relative to the data set's folder.
+        view (int): Which image of this person.
+        path (str): Where it goes, relative to the dataset's folder.
     """
 
     identity: Identity
@@ -34,16 +34,16 @@ def cuhk_layout(
     views: int = 3,
     captions: int = 2,
 ) -> tuple[list[dict], list[Shot]]:
-    """Lay out a data set like CUHK-PEDES' ``reid_raw.json``.
+    """Lay out a dataset like CUHK-PEDES' ``reid_raw.json``.
 
     Args:
         generator (PedestrianGenerator): Writes the captions.
         splits (dict[str, list[Identity]]): People of each split.
-        views (int): Pictures of each person. Defaults to 3.
-        captions (int): Captions of each picture. Defaults to 2.
+        views (int): Images of each person. Defaults to 3.
+        captions (int): Captions of each image. Defaults to 2.
 
     Returns:
-        tuple[list[dict], list[Shot]]: Records and the pictures they need,
+        tuple[list[dict], list[Shot]]: Records and the images they need,
         the latter below ``imgs/``. Ids count from 1 over all splits.
     """
     records, shots, pid = [], [], 0
@@ -80,20 +80,20 @@ def mals_layout(
     wrong: float = 0.3,
     seed: int = 0,
 ) -> tuple[list[dict], list[Shot], list[int]]:
-    """Lay out a data set like MALS, with a known share of wrong captions.
+    """Lay out a dataset like MALS, with a known share of wrong captions.
 
-    A third of the wrong captions belong to another picture, a third have
+    A third of the wrong captions belong to another image, a third have
     three attributes wrong, a third have one.
 
     Args:
         generator (PedestrianGenerator): Writes the captions.
         people (list[Identity]): Who is seen.
-        views (int): Pictures of each person. Defaults to 1.
+        views (int): Images of each person. Defaults to 1.
         wrong (float): Share of wrong captions. Defaults to 0.3.
         seed (int): Seed of which pairs are wrong. Defaults to 0.
 
     Returns:
-        tuple[list[dict], list[Shot], list[int]]: Records, the pictures they
+        tuple[list[dict], list[Shot], list[int]]: Records, the images they
         need, and the truth: for each record its index in ``PAIR_KINDS``.
     """
     rng = np.random.default_rng([seed, 2])

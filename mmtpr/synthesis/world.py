@@ -12,17 +12,17 @@ from .drawing.scene import background, ground_shadow, occlude
 from .identities import Identity, change_attributes, changeable
 
 _BROAD = 1.3  # few pixels have to show a lot
-_LOOK, _PICTURE, _CAPTION = 11, 12, 13  # streams of randomness
+_LOOK, _IMAGE, _CAPTION = 11, 12, 13  # streams of randomness
 
 
 class ProceduralWorld(PedestrianGenerator):
     """Pedestrians drawn from polygons, described by grammar.
 
     Args:
-        size (tuple[int, int]): Height and width of the pictures in pixels.
+        size (tuple[int, int]): Height and width of the images in pixels.
             Defaults to (128, 64).
         seed (int): Seed of the world. Defaults to 0.
-        quality (float): 1 for street cameras; larger for cleaner pictures
+        quality (float): 1 for street cameras; larger for cleaner images
             with fewer things in front, as image generators make them.
             Defaults to 1.
         variety (float): How often captions depart from the usual words and
@@ -45,7 +45,7 @@ class ProceduralWorld(PedestrianGenerator):
         variety: float = 0.25,
     ) -> None:
         if min(size) < 16:
-            raise ValueError(f'Pictures need 16 pixels a side, not {size}.')
+            raise ValueError(f'Images need 16 pixels a side, not {size}.')
         self.size, self.seed = tuple(size), seed
         self.quality, self.variety = quality, variety
 
@@ -53,16 +53,16 @@ class ProceduralWorld(PedestrianGenerator):
         return np.random.default_rng([self.seed, stream, *keys])
 
     def draw(self, identity: Identity, view: int) -> np.ndarray:
-        """Make a picture; see :meth:`PedestrianGenerator.draw`.
+        """Make an image; see :meth:`PedestrianGenerator.draw`.
 
         Args:
             identity (Identity): Who is seen.
-            view (int): Which picture of this person.
+            view (int): Which image of this person.
 
         Returns:
-            ndarray: RGB picture, (H, W, 3), uint8.
+            ndarray: RGB image, (H, W, 3), uint8.
         """
-        rng = self._rng(_PICTURE, identity.number, view)
+        rng = self._rng(_IMAGE, identity.number, view)
         factor = 2 if self.size[0] <= 160 else 1  # supersampling
         shape = (self.size[0] * factor, self.size[1] * factor)
         canvas = self._place(shape, rng)
@@ -99,8 +99,8 @@ class ProceduralWorld(PedestrianGenerator):
 
         Args:
             identity (Identity): Who is described.
-            view (int): Which picture of this person.
-            index (int): Which caption of this picture. Defaults to 0.
+            view (int): Which image of this person.
+            index (int): Which caption of this image. Defaults to 0.
             errors (int): Number of mentioned attributes that are wrong.
                 Defaults to 0.
 

@@ -30,17 +30,17 @@ class ToySettings:
     """Settings of a toy dataset.
 
     Args:
-        size (tuple[int, int]): Height and width of pictures in pixels.
+        size (tuple[int, int]): Height and width of images in pixels.
         seed (int): Seed of everything.
         train (int): People of the target set's training split.
         val (int): People of its validation split.
         test (int): People of its test split.
-        views (int): Pictures of each of them.
-        captions (int): Captions of each of these pictures.
+        views (int): Images of each of them.
+        captions (int): Captions of each of these images.
         pretrain (int): People of the noisy pre-training set.
-        pretrain_views (int): Pictures of each of them.
+        pretrain_views (int): Images of each of them.
         wrong (float): Share of wrong captions there.
-        pretrain_quality (float): Cleanness of its pictures; see
+        pretrain_quality (float): Cleanness of its images; see
             :class:`ProceduralWorld`.
     """
 
@@ -108,7 +108,7 @@ def write_toy_data(
 
 
 def captions_on_disk(folder: Path) -> list[str]:
-    """Read all captions of a toy data set.
+    """Read all captions of a toy dataset.
 
     Args:
         folder (Path): What :func:`write_toy_data` wrote.
@@ -181,7 +181,7 @@ def draw_all(
     folder: str | os.PathLike,
     processes: int = 1,
 ) -> None:
-    """Draw pictures and write them as JPEG files.
+    """Draw images and write them as JPEG files.
 
     Args:
         generator (PedestrianGenerator): Draws them.
@@ -208,7 +208,7 @@ def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> None:
     generator, shots, folder = job
     cv2.setNumThreads(0)
     for shot in shots:
-        picture = generator.draw(shot.identity, shot.view)
+        image = generator.draw(shot.identity, shot.view)
         path = os.path.join(folder, shot.path)
         flags = [
             cv2.IMWRITE_JPEG_QUALITY,
@@ -216,5 +216,5 @@ def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> None:
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
             cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
         ]
-        if not cv2.imwrite(path, picture[..., ::-1], flags):
-            raise OSError(f'The picture "{path}" cannot be written.')
+        if not cv2.imwrite(path, image[..., ::-1], flags):
+            raise OSError(f'The image "{path}" cannot be written.')

@@ -47,17 +47,17 @@ def shrink_config(
 ) -> Config:
     """Turn a real config into one that trains on tiny data in seconds.
 
-    Encoders, picture sizes, tokens, data roots, workers and the number of
+    Encoders, image sizes, tokens, data roots, workers and the number of
     epochs change; what the config composes stays.
 
     Args:
         cfg (Config | str | Path): The config or its path. Not modified.
         data_root (str | Path): Folder of :func:`write_tiny_data`.
-        image_size (tuple[int, int]): Height and width of the pictures.
+        image_size (tuple[int, int]): Height and width of the images.
         batch_size (int): Batch size of all data loaders. Defaults to 4.
         keep_filter (bool): Whether to keep ``RelevanceFilteredDataset``
             wrappers, which need a scores file of the tiny data. Defaults to
-            False, which puts the wrapped data set in their place.
+            False, which puts the wrapped dataset in their place.
         keep_schedule (bool): Whether to train all epochs with the schedule
             as it is. Defaults to False: one epoch, and schedulers that step
             once an epoch.

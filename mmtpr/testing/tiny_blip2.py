@@ -19,7 +19,7 @@ def tiny_blip2_cfg(**kwargs) -> dict[str, Any]:
         **kwargs: Further arguments of the encoder; they win.
 
     Returns:
-        dict: Config for ``MODELS.build``: pictures of 28 x 28, 8 tokens of
+        dict: Config for ``MODELS.build``: images of 28 x 28, 8 tokens of
         width 32, 64 words.
     """
     vision = dict(
@@ -52,7 +52,7 @@ def shrink_blip2(node: dict, folder: str, size: tuple[int, int]) -> None:
     Args:
         node (dict): The config, changed in place.
         folder (str): Existing folder, where the vocabulary is written.
-        size (tuple[int, int]): Height and width of the pictures, multiples
+        size (tuple[int, int]): Height and width of the images, multiples
             of 16.
     """
     if 'TokenizeBert' in str(node['type']):

@@ -19,12 +19,12 @@ class TinyCrossModel(BaseModel):
     Args:
         width (int): Width of text, a multiple of the number of heads.
             Defaults to 32.
-        image_width (int): Width of picture tokens. Defaults to 24.
+        image_width (int): Width of image tokens. Defaults to 24.
         layers (int): Text layers, and as many cross layers. Defaults to 1.
         heads (int): Attention heads. Defaults to 2.
         vocab_size (int): Token ids; 0 is padding. Defaults to 100.
         max_length (int): Text tokens at most. Defaults to 56.
-        grid (tuple[int, int]): Picture tokens in height and width. Defaults
+        grid (tuple[int, int]): Image tokens in height and width. Defaults
             to (3, 2).
         embed_dim (int): Width of the features. Defaults to 16.
     """
@@ -64,7 +64,7 @@ class TinyCrossModel(BaseModel):
         )
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed pictures.
+        """Embed images.
 
         Args:
             images (Tensor): Of shape (M, 3, H, W).
@@ -95,7 +95,7 @@ class TinyCrossModel(BaseModel):
         return F.normalize(self.text_proj(states[:, 0]), dim=-1), states
 
     def image_keys_values(self, image_embeds: Tensor) -> list[tuple]:
-        """Compute what cross-attention reads of pictures.
+        """Compute what cross-attention reads of images.
 
         Args:
             image_embeds (Tensor): Of shape (M, N, V).
@@ -107,7 +107,7 @@ class TinyCrossModel(BaseModel):
         return [layer.keys_values(image_embeds) for layer in self.cross_layers]
 
     def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
-        """Let captions read themselves before they meet pictures.
+        """Let captions read themselves before they meet images.
 
         Args:
             text_embeds (Tensor): Of shape (K, L, W).
@@ -133,7 +133,7 @@ class TinyCrossModel(BaseModel):
             text_mask (Tensor): Of shape (P, L).
             image_embeds (Tensor, optional): Of shape (P, N, V).
             keys_values (Sequence[tuple], optional): In place of them, of P
-                pictures.
+                images.
             prepared (bool): Whether the states come from
                 :meth:`prepare_text`. Defaults to False.
 
@@ -148,7 +148,7 @@ class TinyCrossModel(BaseModel):
         for i, layer in enumerate(self.cross_layers):
             if i:
                 states = layer.read_text(states, text_mask)
-            states = layer.read_picture(states, keys_values[i])
+            states = layer.read_image(states, keys_values[i])
         return self.itm_head(states[:, 0])[:, 1]
 
     def forward(self, inputs, data_samples=None, mode='tensor') -> list:
@@ -208,7 +208,7 @@ class _Layer(nn.Module):
         seen = self.own[3](seen.transpose(1, 2).flatten(2))
         return self.norms[0](x + seen)
 
-    def read_picture(self, x, keys_values) -> Tensor:
+    def read_image(self, x, keys_values) -> Tensor:
         """(P, L, W) -> (P, L, W)."""
         query = self._split(self.query(x))
         seen = F.scaled_dot_product_attention(query, *keys_values)
@@ -220,5 +220,5 @@ class _Layer(nn.Module):
         return self.norms[2](x + self.down(F.gelu(self.up(x))))
 
     def forward(self, x, mask) -> Tensor:
-        """(P, L, W), (P, L) -> (P, L, W), without a picture."""
+        """(P, L, W), (P, L) -> (P, L, W), without an image."""
         return self.think(self.read_text(x, mask))

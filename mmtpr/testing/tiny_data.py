@@ -1,4 +1,4 @@
-"""A data set of coloured figures in the published file layouts."""
+"""A dataset of coloured figures in the published file layouts."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def write_tiny_cuhk(
     size: tuple[int, int] = (64, 32),
     seed: int = 0,
 ) -> Path:
-    """Write pictures and ``reid_raw.json`` in the layout of CUHK-PEDES.
+    """Write images and ``reid_raw.json`` in the layout of CUHK-PEDES.
 
     Each identity has a colour of the top and one of the trousers, named in
     its captions. Identities of the splits are disjoint.
@@ -34,10 +34,10 @@ def write_tiny_cuhk(
         root (str | Path): Folder to write to, made if absent.
         num_ids (tuple[int, int, int]): Identities in train, val and test, at
             most 30 together. Defaults to (6, 2, 3).
-        images_per_id (int): Pictures of each identity. Defaults to 2.
-        captions_per_image (int): Captions of each picture. Defaults to 2.
+        images_per_id (int): Images of each identity. Defaults to 2.
+        captions_per_image (int): Captions of each image. Defaults to 2.
         size (tuple[int, int]): Height and width in pixels.
-        seed (int): Seed of the noise in the pictures. Defaults to 0.
+        seed (int): Seed of the noise in the images. Defaults to 0.
 
     Returns:
         Path: The root, holding ``reid_raw.json`` and ``imgs/``.
@@ -45,7 +45,7 @@ def write_tiny_cuhk(
     Raises:
         ValueError: If there are more identities than pairs of colours.
     """
-    records = _write_pictures(
+    records = _write_images(
         Path(root), num_ids, images_per_id, captions_per_image, size, seed
     )
     _dump(Path(root) / 'reid_raw.json', records)
@@ -53,11 +53,11 @@ def write_tiny_cuhk(
 
 
 def write_tiny_data(root: str | Path, **kwargs) -> Path:
-    """Write one set of pictures with the annotation files of all data sets.
+    """Write one set of images with the annotation files of all datasets.
 
     ``reid_raw.json`` (CUHK-PEDES), ``ICFG-PEDES.json`` (val identities count
     as training ones), ``data_captions.json`` (RSTPReid) and
-    ``gene_attrs/g_0.json`` (MALS) describe the same pictures.
+    ``gene_attrs/g_0.json`` (MALS) describe the same images.
 
     Args:
         root (str | Path): Folder to write to, made if absent.
@@ -97,7 +97,7 @@ def write_tiny_data(root: str | Path, **kwargs) -> Path:
     return root
 
 
-def _write_pictures(root, num_ids, images, captions, size, seed) -> list[dict]:
+def _write_images(root, num_ids, images, captions, size, seed) -> list[dict]:
     pairs = [(a, b) for a in _COLOURS for b in _COLOURS if a != b]
     if sum(num_ids) > len(pairs):
         raise ValueError(
@@ -111,8 +111,8 @@ def _write_pictures(root, num_ids, images, captions, size, seed) -> list[dict]:
     for pid, (split, pair) in enumerate(zip(splits, pairs, strict=False)):
         for view in range(images):
             name = f'{split}/{pid:04d}_{view}.png'
-            picture = _draw(rng, pair, size)
-            mmcv.imwrite(picture, str(root / 'imgs' / name))
+            image = _draw(rng, pair, size)
+            mmcv.imwrite(image, str(root / 'imgs' / name))
             records.append(_record(pid, split, name, pair, captions))
     return records
 
@@ -136,13 +136,13 @@ def _record(pid, split, name, pair, captions) -> dict:
 
 def _draw(rng, pair, size) -> np.ndarray:
     height, width = size
-    picture = rng.integers(100, 156, (height, width, 3))
+    image = rng.integers(100, 156, (height, width, 3))
     left, right = width // 4, width - width // 4
     top, bottom = (np.array(_COLOURS[name][::-1]) for name in pair)
-    picture[height // 6 : height // 2, left:right] = top
-    picture[height // 2 : height - 2, left:right] = bottom
-    noise = rng.normal(0, 8, picture.shape)
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+    image[height // 6 : height // 2, left:right] = top
+    image[height // 2 : height - 2, left:right] = bottom
+    noise = rng.normal(0, 8, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
 def _dump(path: Path, content) -> None:

@@ -10,8 +10,8 @@ def tiny_swin_bert_cfg(**kwargs) -> dict[str, Any]:
         **kwargs: Further arguments of the encoder; they win.
 
     Returns:
-        dict: Config for ``MODELS.build``: pictures of 64 x 32, tokens of
-        width 64 from pictures and 32 from captions, 64 words.
+        dict: Config for ``MODELS.build``: images of 64 x 32, tokens of
+        width 64 from images and 32 from captions, 64 words.
     """
     cfg = dict(
         type='mmtpr.SwinBertEncoder',
@@ -41,7 +41,7 @@ def shrink_swin_bert(node: dict, size: tuple[int, int]) -> None:
 
     Args:
         node (dict): The config, changed in place.
-        size (tuple[int, int]): Height and width of the pictures, multiples
+        size (tuple[int, int]): Height and width of the images, multiples
             of 32.
     """
     node.update(

@@ -1,4 +1,4 @@
-"""Pictures of ranked lists."""
+"""Images of ranked lists."""
 
 from .draw import Layout, draw_rankings, save_png
 from .retrieval_visualizer import RetrievalVisualizer

@@ -1,4 +1,4 @@
-"""Draw ranked lists: a sentence, its pictures in green and red frames."""
+"""Draw ranked lists: a sentence, its images in green and red frames."""
 
 import logging
 import os
@@ -28,8 +28,8 @@ class Layout:
     """Sizes in pixels and colours.
 
     Args:
-        width (int): Of a picture, without its frame. Defaults to 96.
-        height (int): Of a picture, without its frame. Defaults to 240.
+        width (int): Of an image, without its frame. Defaults to 96.
+        height (int): Of an image, without its frame. Defaults to 240.
         frame (int): Thickness of a frame. Defaults to 5.
         gap (int): Between cells. Defaults to 8.
         margin (int): Around a row. Defaults to 14.
@@ -37,7 +37,7 @@ class Layout:
         right (tuple[int, int, int]): Frame of a right item, RGB.
         wrong (tuple[int, int, int]): Frame of a wrong item, RGB.
         unknown (tuple[int, int, int]): Frame where the truth is not known,
-            and of a reference picture, RGB.
+            and of a reference image, RGB.
     """
 
     width: int = 96
@@ -52,12 +52,12 @@ class Layout:
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Width and height of a framed picture."""
+        """Width and height of a framed image."""
         return self.width + 2 * self.frame, self.height + 2 * self.frame
 
     @property
     def label(self) -> int:
-        """Height of the line below a picture."""
+        """Height of the line below an image."""
         return round(1.5 * self.font_size)
 
     def left_of(self, column: int) -> int:
@@ -67,7 +67,7 @@ class Layout:
             column (int): From 0.
 
         Returns:
-            int: Pixels from the left of the picture.
+            int: Pixels from the left of the image.
         """
         return self.margin + column * (self.cell[0] + self.gap)
 
@@ -96,13 +96,13 @@ def draw_rankings(
             ``caption`` (str or None), ``ranking`` (a list of dicts with
             ``img_path``, and optionally ``score`` and ``correct``), and
             optionally ``index``, ``first_rank`` and ``img_path``, a
-            reference picture that is drawn in front.
-        topk (int): Pictures in a row at most. Defaults to 10.
+            reference image that is drawn in front.
+        topk (int): Images in a row at most. Defaults to 10.
         image_root (str | PathLike, optional): Folder for relative paths.
         layout (Layout, optional): Sizes and colours.
 
     Returns:
-        ndarray: Picture of shape (H, W, 3), RGB, uint8. One that cannot be
+        ndarray: Image of shape (H, W, 3), RGB, uint8. One that cannot be
         read is drawn as an empty cell with its name.
 
     Raises:
@@ -123,7 +123,7 @@ def draw_rankings(
 
 
 def save_png(image: np.ndarray, path: str | os.PathLike) -> None:
-    """Write a picture as PNG; the file appears whole or not at all.
+    """Write an image as PNG; the file appears whole or not at all.
 
     Args:
         image (ndarray): Of shape (H, W, 3), RGB, uint8.
@@ -141,7 +141,7 @@ def _draw_row(
     image_root: str | os.PathLike | None,
     layout: Layout,
 ) -> np.ndarray:
-    """One query: heading, sentence, pictures, labels."""
+    """One query: heading, sentence, images, labels."""
     font = _font(layout.font_size)
     small = _font(round(0.8 * layout.font_size))
     lines = wrap(query.get('caption') or '', font, width - 2 * layout.margin)
@@ -184,7 +184,7 @@ def _draw_cell(
     image_root: str | os.PathLike | None,
     layout: Layout,
 ) -> None:
-    """A framed picture with a line below."""
+    """A framed image with a line below."""
     left, top = corner
     width, height = layout.cell
     pen = ImageDraw.Draw(canvas)
@@ -194,9 +194,9 @@ def _draw_cell(
     box = (left, top, left + width - 1, top + height - 1)
     pen.rectangle(box, fill=_PAPER, outline=colour, width=layout.frame)
     small = _font(round(0.8 * layout.font_size))
-    picture = _load(item.get('img_path'), image_root)
+    crop = _load(item.get('img_path'), image_root)
     inner = (left + layout.frame, top + layout.frame)
-    if picture is None:
+    if crop is None:
         name = Path(str(item.get('img_path'))).name
         lines = []
         for word in ('unreadable', name):
@@ -206,12 +206,12 @@ def _draw_cell(
             place = (inner[0] + 2, inner[1] + 4 + number * layout.label)
             pen.text(place, line, fill=_FAINT, font=small)
     else:
-        picture = _fit(picture, layout.width, layout.height)
+        crop = _fit(crop, layout.width, layout.height)
         canvas.paste(
-            picture,
+            crop,
             (
-                inner[0] + (layout.width - picture.width) // 2,
-                inner[1] + (layout.height - picture.height) // 2,
+                inner[0] + (layout.width - crop.width) // 2,
+                inner[1] + (layout.height - crop.height) // 2,
             ),
         )
     place = (left + width // 2, top + height + layout.label // 2)
@@ -225,8 +225,8 @@ def _load(
         return None
     full = Path(image_root or '.', path)
     try:
-        with Image.open(full) as picture:
-            return picture.convert('RGB')
+        with Image.open(full) as crop:
+            return crop.convert('RGB')
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         reason = image_problem(full) or error
         print_log(
@@ -237,14 +237,14 @@ def _load(
         return None
 
 
-def _fit(picture: Image.Image, width: int, height: int) -> Image.Image:
+def _fit(crop: Image.Image, width: int, height: int) -> Image.Image:
     """Scale to fit, keeping the proportions."""
-    ratio = min(width / picture.width, height / picture.height)
+    ratio = min(width / crop.width, height / crop.height)
     size = (
-        max(1, round(ratio * picture.width)),
-        max(1, round(ratio * picture.height)),
+        max(1, round(ratio * crop.width)),
+        max(1, round(ratio * crop.height)),
     )
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    return crop.resize(size, Image.Resampling.LANCZOS)
 
 
 def wrap(text: str, font: _Font, width: int) -> list[str]:

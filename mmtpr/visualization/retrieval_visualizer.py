@@ -51,9 +51,9 @@ class RetrievalVisualizer(Visualizer):
         """Draw ranked lists, show them, write them, pass them to backends.
 
         Args:
-            name (str): Name of the picture in the backends.
+            name (str): Name of the image in the backends.
             queries (Sequence[dict]): See :func:`draw_rankings`.
-            topk (int): Pictures in a row at most. Defaults to 10.
+            topk (int): Images in a row at most. Defaults to 10.
             step (int): Step of the run. Defaults to 0.
             image_root (str | PathLike, optional): Folder for relative paths.
             out_file (str | PathLike, optional): A PNG to write. If it is
@@ -63,7 +63,7 @@ class RetrievalVisualizer(Visualizer):
                 pressed. Defaults to 0.
 
         Returns:
-            ndarray: Picture of shape (H, W, 3), RGB, uint8.
+            ndarray: Image of shape (H, W, 3), RGB, uint8.
         """
         drawn = draw_rankings(queries, topk, image_root, self.layout)
         self.set_image(drawn)

@@ -150,7 +150,7 @@ def bert(
     words=30522,
     positions=512,
 ):
-    """BERT with masked words, its upper layers reading pictures."""
+    """BERT with masked words, its upper layers reading images."""
     places, head = 'bert.embeddings', 'cls.predictions'
     shapes = {
         f'{places}.position_ids': (1, positions),

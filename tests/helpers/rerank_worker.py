@@ -20,17 +20,17 @@ NUM_IDS, NUM_QUERIES, NUM_GALLERY = 6, 41, 36
 
 
 @DATASETS.register_module(force=True)
-class CaptionsAndPictures(BaseDataset):
+class CaptionsAndImages(BaseDataset):
     """Queries of 3 to 20 tokens, then images of coloured patches."""
 
     def __init__(
         self,
         roles=('query', 'gallery'),
         tokens=True,
-        pictures=True,
+        images=True,
         **kwargs,
     ):
-        self.roles, self.tokens, self.pictures = roles, tokens, pictures
+        self.roles, self.tokens, self.images = roles, tokens, images
         super().__init__(**kwargs)
 
     def load_data_list(self):
@@ -46,19 +46,19 @@ class CaptionsAndPictures(BaseDataset):
             tokens = torch.randint(1, 60, (20,), generator=generator)
             tokens[3 + idx % 18 :] = 0
             sample.tokens = tokens
-        if info['role'] == 'gallery' and self.pictures:
+        if info['role'] == 'gallery' and self.images:
             image = patches(generator)
         return dict(inputs=dict(image=image), data_samples=sample)
 
 
 @DATASETS.register_module(force=True)
-class AttributePictures(BaseDataset):
-    """Pictures with three attributes."""
+class AttributeImages(BaseDataset):
+    """Images with three attributes."""
 
     METAINFO = dict(num_attributes=3, attributes=('a', 'b', 'c'))
 
-    def __init__(self, pictures=True, **kwargs):
-        self.pictures = pictures
+    def __init__(self, images=True, **kwargs):
+        self.images = images
         super().__init__(**kwargs)
 
     def load_data_list(self):
@@ -70,7 +70,7 @@ class AttributePictures(BaseDataset):
     def prepare_data(self, idx):
         sample = RetrievalDataSample(metainfo=self.get_data_info(idx))
         image = patches(torch.Generator().manual_seed(idx))
-        image = image if self.pictures else None
+        image = image if self.images else None
         return dict(inputs=dict(image=image), data_samples=sample)
 
 
@@ -132,7 +132,7 @@ def runner_of(
         save_ranking=str(folder / 'ranking.json'),
     )
     parts = dict(
-        dataloader=loader(dict(type='CaptionsAndPictures', **(data or {}))),
+        dataloader=loader(dict(type='CaptionsAndImages', **(data or {}))),
         cfg=dict(cfg, **kwargs) if loop else dict(),
         evaluator=evaluator or ours,
     )
@@ -150,7 +150,7 @@ def attribute_runner(folder, prompts=PROMPTS, words=None, model=None, **data):
         model=model or model_cfg(),
         work_dir=str(folder / 'work_dir'),
         test_dataloader=loader(
-            dict(type='AttributePictures', **data), batch_size=4
+            dict(type='AttributeImages', **data), batch_size=4
         ),
         test_cfg=dict(
             type='mmtpr.AttributeTestLoop',

@@ -1,4 +1,4 @@
-"""A model and a data set that draw random numbers from every source."""
+"""A model and a dataset that draw random numbers from every source."""
 
 import os
 import random

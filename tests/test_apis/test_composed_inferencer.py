@@ -66,11 +66,11 @@ def inferencer(place):
 
 @pytest.fixture(scope='module')
 def queries(place):
-    pictures = list_images(place / 'data/imgs')
+    images = list_images(place / 'data/imgs')
     captions = ('now in a red top', 'with blue trousers instead')
     return [
         dict(img_path=path, caption=caption)
-        for path, caption in zip(pictures[3:5], captions, strict=True)
+        for path, caption in zip(images[3:5], captions, strict=True)
     ]
 
 
@@ -94,7 +94,7 @@ def test_ranking_is_that_of_the_query_and_the_best_tokens(inferencer, queries):
         assert result['scores'] == pytest.approx(best.values.tolist())
 
 
-def test_the_picture_and_the_sentence_both_matter(inferencer, queries):
+def test_the_image_and_the_sentence_both_matter(inferencer, queries):
     first, second = queries
     crossed = dict(first, caption=second['caption'])
     moved = dict(first, img_path=second['img_path'])
@@ -105,7 +105,7 @@ def test_the_picture_and_the_sentence_both_matter(inferencer, queries):
     assert len(set(scores)) == 3
 
 
-def test_the_own_picture_may_be_left_out(inferencer, queries, monkeypatch):
+def test_the_own_image_may_be_left_out(inferencer, queries, monkeypatch):
     query = queries[0]
     folder, name = os.path.split(query['img_path'])
     whole = inferencer(query, num_results=99)['predictions'][0]
@@ -141,7 +141,7 @@ def test_long_sentences_are_told_of(inferencer, queries, tmp_path):
 
 def test_messages(inferencer, queries, place):
     query = queries[0]
-    with pytest.raises(ValueError, match='takes a reference picture with a'):
+    with pytest.raises(ValueError, match='takes a reference image with a'):
         inferencer('now in a red top')
     for wrong in ({}, dict(caption='a man'), dict(query, pid=3)):
         with pytest.raises(ValueError, match=r"is dict\(img_path='photo.jpg'"):

@@ -19,7 +19,7 @@ QUERIES = ['a man in a red top', 'a woman in blue trousers']
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
-    """Pictures, a config and a checkpoint in one folder."""
+    """Images, a config and a checkpoint in one folder."""
     folder = tmp_path_factory.mktemp('inferencer')
     write_tiny_cuhk(folder / 'data')
     load = [
@@ -81,19 +81,19 @@ def features_of(inferencer, caption):
 
 def test_ranking(place, inferencer):
     result = inferencer(QUERIES, num_results=5)
-    pictures = list_images(place / 'data/imgs')
-    assert len(pictures) == 22
+    images = list_images(place / 'data/imgs')
+    assert len(images) == 22
     assert result['visualization'] is None
     assert [p['query'] for p in result['predictions']] == QUERIES
     for query, found in zip(QUERIES, result['predictions'], strict=True):
         gallery = inferencer.index.features[:, 0]
         scores = gallery @ features_of(inferencer, query)
         best = scores.topk(5)
-        assert found['paths'] == [pictures[i] for i in best.indices]
+        assert found['paths'] == [images[i] for i in best.indices]
         assert found['scores'] == pytest.approx(best.values.tolist())
 
 
-def test_one_sentence_and_all_pictures(inferencer, monkeypatch, tmp_path):
+def test_one_sentence_and_all_images(inferencer, monkeypatch, tmp_path):
     """A folder with the name of the sentence does not matter."""
     monkeypatch.chdir(tmp_path)
     os.mkdir(QUERIES[0])
@@ -104,7 +104,7 @@ def test_one_sentence_and_all_pictures(inferencer, monkeypatch, tmp_path):
     assert both[0]['paths'] == one[0]['paths']
 
 
-def test_pictures_of_the_results(inferencer, tmp_path):
+def test_images_of_the_results(inferencer, tmp_path):
     result = inferencer(QUERIES, num_results=3, out_dir=tmp_path / 'out')
     names = sorted(os.listdir(tmp_path / 'out'))
     assert names == [
@@ -139,10 +139,10 @@ def test_built_from_the_registry_and_the_checkpoint_alone(place, inferencer):
     )
 
 
-def test_broken_pictures_are_left_out(place, tmp_path, log):
+def test_broken_images_are_left_out(place, tmp_path, log):
     good = list_images(place / 'data/imgs')[:3]
     bad = tmp_path / 'bad.png'
-    bad.write_bytes(b'no picture')
+    bad.write_bytes(b'no image')
     gallery = [good[0], str(bad), good[1], 'absent.jpg', good[2]]
     found = build(place, gallery, batch_size=2)
     assert found.index.paths == good
@@ -168,10 +168,10 @@ def test_links_to_nothing_in_a_folder_are_named(place, tmp_path):
 
 
 def test_cache(place, tmp_path, log, monkeypatch):
-    pictures = list_images(place / 'data/imgs')[:4]
+    images = list_images(place / 'data/imgs')[:4]
     cache = tmp_path / 'deep' / 'index.pt'
-    first = build(place, pictures, cache=cache)
-    assert torch.load(cache, weights_only=True)['paths'] == pictures
+    first = build(place, images, cache=cache)
+    assert torch.load(cache, weights_only=True)['paths'] == images
 
     class Untouched(Exception):
         pass
@@ -181,21 +181,21 @@ def test_cache(place, tmp_path, log, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr('mmtpr.apis.embedding.Embedder.__call__', never)
-        again = build(place, pictures, cache=cache)
+        again = build(place, images, cache=cache)
         assert torch.equal(again.index.features, first.index.features)
         with pytest.raises(Untouched):
-            build(place, pictures[:2], cache=cache)
+            build(place, images[:2], cache=cache)
     assert 'of another gallery; it is made anew' in log.read_text()
-    smaller = build(place, pictures[:2], cache=cache)
+    smaller = build(place, images[:2], cache=cache)
     torch.testing.assert_close(
         smaller.index.features, first.index.features[:2]
     )
 
 
 def test_cache_of_another_model(place, tmp_path, log):
-    pictures = list_images(place / 'data/imgs')[:2]
+    images = list_images(place / 'data/imgs')[:2]
     cache = tmp_path / 'index.pt'
-    build(place, pictures, cache=cache)
+    build(place, images, cache=cache)
     state = torch.load(place / 'model.pth', weights_only=True)
     other = copy.deepcopy(state)
     key = next(k for k in other['state_dict'] if k.endswith('visual.proj'))
@@ -204,23 +204,23 @@ def test_cache_of_another_model(place, tmp_path, log):
     found = PersonRetrievalInferencer(
         str(place / 'config.py'),
         str(tmp_path / 'other.pth'),
-        pictures,
+        images,
         cache=cache,
         device='cpu',
     )
     assert 'of another model; it is made anew' in log.read_text()
-    fresh = build(place, pictures)
+    fresh = build(place, images)
     torch.testing.assert_close(
         found.index.features, -fresh.index.features, atol=1e-5, rtol=0
     )
 
 
 def test_a_foreign_file_is_not_overwritten(place, tmp_path):
-    pictures = list_images(place / 'data/imgs')[:2]
+    images = list_images(place / 'data/imgs')[:2]
     precious = tmp_path / 'thesis.txt'
     precious.write_text('chapter one')
     with pytest.raises(ValueError, match='is not a gallery index'):
-        build(place, pictures, cache=precious)
+        build(place, images, cache=precious)
     assert precious.read_text() == 'chapter one'
 
 
@@ -236,7 +236,7 @@ def test_messages(place, inferencer, tmp_path):
         inferencer(QUERIES, return_datasamples=True)
     with pytest.raises(FileNotFoundError, match='is not a folder'):
         build(place, 'nowhere')
-    with pytest.raises(ValueError, match='holds no pictures'):
+    with pytest.raises(ValueError, match='holds no images'):
         build(place, str(tmp_path))
     torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'bare.pth')
     with pytest.raises(ValueError, match='holds no config'):

@@ -22,7 +22,7 @@ DATA = ('normalisation', 'clean', 'train_pipeline', 'test_pipeline')
 
 
 def without_data(name: str, key: str) -> dict:
-    """A config without all that says which data set it is for."""
+    """A config without all that says which dataset it is for."""
     cfg = Config.fromfile(CONFIGS / f'{name}_{key}.py').to_dict()
     for part in ('train', 'val', 'test'):
         loader = cfg[f'{part}_dataloader']
@@ -50,7 +50,7 @@ def test_erased_rectangles_have_the_mean_of_the_data(key):
     pipeline = cfg.train_dataloader.dataset.dataset.pipeline
     (images,) = [t for t in pipeline if t.type == 'mmtpr.ImageTransforms']
     mean = cfg.model.data_preprocessor.mean
-    assert images.transforms[-1].fill == mean[::-1]  # pictures are BGR
+    assert images.transforms[-1].fill == mean[::-1]  # images are BGR
 
 
 def test_wora_takes_the_recipe_over():
@@ -166,14 +166,14 @@ def test_as_many_parameters_train_as_in_the_release(key, monkeypatch):
 
 def test_attributes_of_pa100k_by_a_checkpoint_alone(small, tmp_path):
     """The config tests a checkpoint of pre-training without further files."""
-    pictures = tmp_path / 'release_data'
-    pictures.mkdir()
+    images = tmp_path / 'release_data'
+    images.mkdir()
     rng = np.random.default_rng(0)
     records = []
     for i in range(6):
         name = f'{i:06}.png'
         pixels = rng.integers(0, 255, (64, 32, 3), dtype=np.uint8)
-        mmcv.imwrite(pixels, str(pictures / name))
+        mmcv.imwrite(pixels, str(images / name))
         label = rng.integers(0, 2, 26).tolist()
         records.append(dict(image=name, label=label))
     (tmp_path / 'PA100K_test.json').write_text(json.dumps(records))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """Pictures of CUHK-PEDES' layout with SynCPR and ITCPR files beside."""
+    """Images of CUHK-PEDES' layout with SynCPR and ITCPR files beside."""
     root = write_tiny_data(tmp_path_factory.mktemp('data'), num_ids=(6, 2, 3))
     records = json.loads((root / 'reid_raw.json').read_text())
     by_id = {}

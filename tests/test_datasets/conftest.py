@@ -24,7 +24,7 @@ def person(pid, view, split='train', captions=None, **extra):
 
 @pytest.fixture
 def records():
-    """4 train, 2 val and 2 test persons with 2 pictures each."""
+    """4 train, 2 val and 2 test persons with 2 images each."""
     splits = ['train'] * 4 + ['val'] * 2 + ['test'] * 2
     return [
         person(pid, view, split)
@@ -35,7 +35,7 @@ def records():
 
 @pytest.fixture
 def write(tmp_path):
-    """Write an annotation file and its pictures; gives the data root."""
+    """Write an annotation file and its images; gives the data root."""
 
     def to_disk(content, name='reid_raw.json', images='imgs', key='file_path'):
         path = tmp_path / name

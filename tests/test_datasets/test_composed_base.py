@@ -42,18 +42,18 @@ def test_the_report_grows_and_is_logged(monkeypatch):
         lambda message, **_: lines.append(message),
     )
     data = ITCPR(lazy_init=True)
-    data.report('broken_images', ['a.jpg', 'b.jpg'], 'broken pictures')
-    data.report('broken_images', ['c.jpg'], 'broken pictures')
-    data.report('broken_images', [], 'broken pictures')
+    data.report('broken_images', ['a.jpg', 'b.jpg'], 'broken images')
+    data.report('broken_images', ['c.jpg'], 'broken images')
+    data.report('broken_images', [], 'broken images')
     assert data.load_report['broken_images'] == ['a.jpg', 'b.jpg', 'c.jpg']
     assert lines == [
-        'ITCPR: left out 2 broken pictures, first a.jpg',
-        'ITCPR: left out 1 broken pictures, first c.jpg',
+        'ITCPR: left out 2 broken images, first a.jpg',
+        'ITCPR: left out 1 broken images, first c.jpg',
     ]
 
 
-def itcpr_root(folder, pictures='abc'):
-    """Queries a and b, gallery c and d, and some of their pictures."""
+def itcpr_root(folder, images='abc'):
+    """Queries a and b, gallery c and d, and some of their images."""
     for name, paths, extra in (
         ('query', 'ab', dict(caption='now in blue')),
         ('gallery', 'cd', {}),
@@ -63,36 +63,34 @@ def itcpr_root(folder, pictures='abc'):
             for i, path in enumerate(paths)
         ]
         (folder / f'{name}.json').write_text(json.dumps(records))
-    for name in pictures:
+    for name in images:
         mmcv.imwrite(np.zeros((8, 4, 3), np.uint8), f'{folder}/{name}.jpg')
     return str(folder)
 
 
-def test_missing_pictures_are_looked_for_without_opening(
-    tmp_path, monkeypatch
-):
+def test_missing_images_are_looked_for_without_opening(tmp_path, monkeypatch):
     def opened(*args):
-        raise AssertionError('a picture was opened')
+        raise AssertionError('an image was opened')
 
     monkeypatch.setattr(
         'mmtpr.datasets.annotations.images.image_problem', opened
     )
-    root = itcpr_root(tmp_path, pictures='acd')
+    root = itcpr_root(tmp_path, images='acd')
     assert len(ITCPR(data_root=root)) == 4  # nobody looks
     with pytest.raises(FileNotFoundError) as error:
         ITCPR(data_root=root, missing_images='error')
     message = str(error.value)
-    assert f'1 pictures of ITCPR do not exist, first "{root}/b.jpg"' in message
+    assert f'1 images of ITCPR do not exist, first "{root}/b.jpg"' in message
     assert 'missing_images="skip"' in message
     data = ITCPR(data_root=root, missing_images='skip')
     assert data.load_report['missing_images'] == [f'{root}/b.jpg']
     assert data.metainfo['num_queries'] == 1
     assert data.metainfo['num_gallery'] == 2
-    (tmp_path / 'b.jpg').write_text('no picture, but it is there')
+    (tmp_path / 'b.jpg').write_text('no image, but it is there')
     assert len(ITCPR(data_root=root, missing_images='error')) == 4
 
 
-def test_a_gallery_picture_that_is_missing_takes_its_query_away(tmp_path):
+def test_a_gallery_image_that_is_missing_takes_its_query_away(tmp_path):
     root = itcpr_root(tmp_path)
     with pytest.raises(ValueError, match=r'1 queries .* first 1 \("b.jpg"\)'):
         ITCPR(data_root=root, missing_images='skip')

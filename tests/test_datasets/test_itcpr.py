@@ -1,4 +1,4 @@
-"""ITCPR: queries of a picture and a sentence, and the gallery."""
+"""ITCPR: queries of an image and a sentence, and the gallery."""
 
 import gzip
 import json
@@ -75,7 +75,7 @@ def test_distractor_id_is_no_target(write):
         ITCPR(data_root=root)
 
 
-def test_missing_pictures_are_skipped_and_counted(write):
+def test_missing_images_are_skipped_and_counted(write):
     root = write(QUERIES, GALLERY)
     for name in 'acd':
         mmcv.imwrite(np.zeros((8, 4, 3), np.uint8), f'{root}/{name}.jpg')
@@ -96,7 +96,7 @@ def test_nothing_left_is_an_error(write):
 @pytest.mark.parametrize(
     ('path', 'message'), [('  ', 'is empty'), (None, 'str, found NoneType')]
 )
-def test_query_without_reference_picture(write, path, message):
+def test_query_without_reference_image(write, path, message):
     root = write([record(path, 1, 'in red'), *QUERIES], GALLERY)
     with pytest.raises(ValueError, match=f'Record 0 .*"file_path".*{message}'):
         ITCPR(data_root=root)

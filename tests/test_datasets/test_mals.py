@@ -61,17 +61,17 @@ def test_patterns_and_lists(root, ann_file):
 
 
 def test_one_file_and_image_folder(root):
-    (root / 'pictures').mkdir()
+    (root / 'images').mkdir()
     data = MALS(
         data_root=str(root),
         ann_file='gene_attrs/g_4x_attrs.json',
-        data_prefix=dict(img_path='pictures'),
+        data_prefix=dict(img_path='images'),
     )
     path = data.get_data_info(1)['img_path']
-    assert path == f'{root}/pictures/gene_crop/4x/1.jpg'
+    assert path == f'{root}/images/gene_crop/4x/1.jpg'
 
 
-def test_pictures_of_one_identity_share_a_pid(root):
+def test_images_of_one_identity_share_a_pid(root):
     records = shard('x', 3)
     records[2]['image_id'] = records[0]['image_id']
     path = root / 'gene_attrs/g_x.json'

@@ -9,7 +9,7 @@ import pytest
 from mmtpr.datasets import PA100K
 from mmtpr.datasets.pa100k import PA100K_ATTRIBUTES
 
-#: Nine pictures in the layout of the owners, saved by scipy, compressed.
+#: Nine images in the layout of the owners, saved by scipy, compressed.
 MAT = """
 TUFUTEFCIDUuMCBNQVQtZmlsZSBQbGF0Zm9ybTogcG9zaXgsIENyZWF0ZWQgb246IFNhdCBOb3YgMjE
 gMTc6MDE6MDEgMjAyNgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
@@ -99,8 +99,8 @@ def test_wrong_json(root, change, message):
 def test_absent_and_wrong_files(root):
     with pytest.raises(FileNotFoundError, match=r'x\.mat" does not exist'):
         PA100K('x.mat', str(root))
-    with pytest.raises(FileNotFoundError, match=r'folder ".*pictures" of PA'):
-        PA100K(data_root=str(root), data_prefix=dict(img_path='pictures'))
+    with pytest.raises(FileNotFoundError, match=r'folder ".*images" of PA'):
+        PA100K(data_root=str(root), data_prefix=dict(img_path='images'))
     with pytest.raises(ValueError, match="split='all'"):
         PA100K(data_root=str(root), split='all')
 

@@ -16,7 +16,7 @@ from mmtpr.testing import write_tiny_cuhk
 
 @MMENGINE_DATASETS.register_module(name='ForeignPairs', force=True)
 class ForeignPairs(BaseDataset):
-    """A data set that knows nothing of mmtpr."""
+    """A dataset that knows nothing of mmtpr."""
 
     def __init__(self, number=8, key='text', **kwargs):
         self.number, self.key = number, key
@@ -115,7 +115,7 @@ def test_scores_of_another_length(tmp_path, foreign):
     with pytest.raises(
         ValueError,
         match=r'scores ".*s.npz" belong to other data: they were made from '
-        r'ForeignPairs with 8 pairs .*but the data set here is ForeignPairs '
+        r'ForeignPairs with 8 pairs .*but the dataset here is ForeignPairs '
         r'with 7 pairs',
     ):
         RelevanceFilteredDataset(
@@ -131,7 +131,7 @@ def test_scores_of_other_content(foreign):
     with pytest.raises(
         ValueError,
         match=r'ForeignPairs with 8 pairs .fingerprint [0-9a-f]{12}., but the '
-        'data set here is Shuffled with 8 pairs, fingerprint [0-9a-f]{12}',
+        'dataset here is Shuffled with 8 pairs, fingerprint [0-9a-f]{12}',
     ):
         RelevanceFilteredDataset(Shuffled(), scores_for(foreign), max_rank=3)
 

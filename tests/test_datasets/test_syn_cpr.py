@@ -55,7 +55,7 @@ def test_val_split_is_cut_by_group(write):
     assert [s['instance_id'] for s in val] == [0, 0, 0, 0, -1, -1]
     ends = [s['img_path'][-6:] for s in val]
     assert ends == ['_r.jpg'] * 2 + ['_t.jpg'] * 2 + ['_r.jpg'] * 2
-    # Of the same picture, for exclude_same_image.
+    # Of the same image, for exclude_same_image.
     assert [s['image_id'] for s in val] == [2, 3, 0, 1, 2, 3]
     seen = {train[i]['img_path'] for i in range(len(train))}
     assert not seen & {val[2]['img_path'], val[3]['img_path']}
@@ -113,7 +113,7 @@ def test_missing_files_are_reported(write, tmp_path):
 @pytest.mark.parametrize('name', ['missing_images', 'broken_images'])
 def test_nothing_left_is_an_error(write, split, name):
     root = write(RECORDS)
-    told = f'No triplet of the split "{split}" of .*pictures .{name}.*md'
+    told = f'No triplet of the split "{split}" of .*images .{name}.*md'
     with pytest.raises(ValueError, match=told):
         SynCPR(data_root=root, split=split, val_ids=1, **{name: 'skip'})
     root = write([dict(RECORDS[0], edit_caption='')])
@@ -121,7 +121,7 @@ def test_nothing_left_is_an_error(write, split, name):
         SynCPR(data_root=root, empty_captions='skip')
 
 
-def test_triplets_without_picture_are_dropped_and_counted(write):
+def test_triplets_without_image_are_dropped_and_counted(write):
     root = write(RECORDS[:3])
     for name in ('0_r', '0_t', '1_r', '2_t'):
         mmcv.imwrite(np.zeros((8, 4, 3), np.uint8), f'{root}/{name}.jpg')
@@ -129,7 +129,7 @@ def test_triplets_without_picture_are_dropped_and_counted(write):
     assert len(data) == 1
     missing = [f'{root}/1_t.jpg', f'{root}/2_r.jpg']
     assert data.load_report['missing_images'] == missing
-    with pytest.raises(FileNotFoundError, match=r'2 pictures .*1_t\.jpg'):
+    with pytest.raises(FileNotFoundError, match=r'2 images .*1_t\.jpg'):
         SynCPR(data_root=root, missing_images='error')
 
 

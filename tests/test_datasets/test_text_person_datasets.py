@@ -16,7 +16,7 @@ def infos(dataset):
     return [dataset.get_data_info(i) for i in range(len(dataset))]
 
 
-def test_train_has_one_sample_for_each_picture_and_caption(write, records):
+def test_train_has_one_sample_for_each_image_and_caption(write, records):
     root = write(records)
     data = CUHKPEDES(data_root=root)
     assert len(data) == 16
@@ -50,7 +50,7 @@ def test_eval_splits_hold_queries_then_gallery(write, records, split, pids):
     assert all('img_path' not in s and s['caption'] for s in samples[:8])
     assert all('caption' not in s for s in samples[8:])
     assert [s['pid'] for s in samples[8:]] == [p for p in pids for _ in '12']
-    # a query knows the picture it was written for
+    # a query knows the image it was written for
     assert [s['image_id'] for s in samples[:8]] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert [s['image_id'] for s in samples[8:]] == [0, 1, 2, 3]
 
@@ -104,7 +104,7 @@ def test_caption_all_with_other_numbers_warns(write, records, log):
     data = CUHKPEDES(data_root=root, ann_file='caption_all.json', split='test')
     assert data.metainfo['num_pids'] == 1000
     (line,) = [line for line in log if 'published are' in line]
-    assert 'have [11003, 1000, 1000] pictures' in line
+    assert 'have [11003, 1000, 1000] images' in line
     assert 'published are [34054, 3078, 3074]' in line
 
 
@@ -160,7 +160,7 @@ def test_rstp_layout(write, records):
     assert sizes == [16, 8 + 4]
 
 
-def test_a_picture_listed_twice_is_one_gallery_item(write, records):
+def test_a_image_listed_twice_is_one_gallery_item(write, records):
     data = CUHKPEDES(data_root=write([*records, records[-1]]), split='test')
     roles = [s['role'] for s in infos(data)]
     assert (roles.count('query'), roles.count('gallery')) == (10, 4)

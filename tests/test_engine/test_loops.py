@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import DATASETS
 from rerank_worker import (
     PROMPTS,
-    AttributePictures,
+    AttributeImages,
     attribute_runner,
     runner_of,
     set_of,
@@ -116,7 +116,7 @@ def test_wrong_configs(tmp_path):
     ('change', 'message'),
     [
         (dict(tokens=False), 'query "caption 0" has no tokens: add'),
-        (dict(pictures=False), 'gallery item "0.jpg" has no picture'),
+        (dict(images=False), 'gallery item "0.jpg" has no image'),
         (dict(roles=('gallery',)), 'has 0 queries and 36 gallery items'),
     ],
 )
@@ -127,7 +127,7 @@ def test_wrong_data(tmp_path, change, message):
 
 @torch.no_grad()
 def test_attributes_by_prompts(tmp_path):
-    assert DATASETS.get('AttributePictures') is AttributePictures
+    assert DATASETS.get('AttributeImages') is AttributeImages
     runner = attribute_runner(tmp_path)
     found = runner.test()
     model, samples = runner.model, runner.test_dataloader.dataset
@@ -173,7 +173,7 @@ def test_prompts_are_encoded_once_a_run(tmp_path, monkeypatch):
 
 def test_wrong_prompts(tmp_path):
     wrong = [
-        (PROMPTS[:2], 'are 2 pairs of prompts, but AttributePictures has 3'),
+        (PROMPTS[:2], 'are 2 pairs of prompts, but AttributeImages has 3'),
         (['no hat', *PROMPTS[:2]], "sentence for each attribute; got 'no hat"),
         ([('a', 'b', 'c')], r"got \('a', 'b', 'c'\)"),
         ([], "got 'none'"),
@@ -182,7 +182,7 @@ def test_wrong_prompts(tmp_path):
         with pytest.raises(ValueError, match=message):
             attribute_runner(tmp_path, prompts).test()
     with pytest.raises(ValueError, match='Of the 4 samples of a batch only 0'):
-        attribute_runner(tmp_path, pictures=False).test()
+        attribute_runner(tmp_path, images=False).test()
 
     def cut(results):
         return dict(worker.words_of(results), caption_cut=True)

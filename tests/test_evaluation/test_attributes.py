@@ -15,7 +15,7 @@ from mmtpr.structures import RetrievalDataSample
 
 
 def reference(chosen, labels):
-    """Loops over attributes, then over pictures; entries < 0 are skipped."""
+    """Loops over attributes, then over images; entries < 0 are skipped."""
     number, width = labels.shape
     found = []
     for j in range(width):
@@ -46,7 +46,7 @@ def test_numbers_against_loops(unknown):
     labels = rng.integers(0, 2, (40, 9))
     chosen = np.where(rng.random((40, 9)) < 0.8, labels, 1 - labels)
     labels[:, 4] = 1  # says nothing of mA
-    labels[3], chosen[5] = 0, 0  # a picture without any, one without found
+    labels[3], chosen[5] = 0, 0  # an image without any, one without found
     labels[7], chosen[7] = 0, 0
     if unknown:
         labels[rng.random((40, 9)) < 0.2] = -1

@@ -18,7 +18,7 @@ def _sample(image=None, masked=False, **meta):
     return dict(inputs=dict(image=image), data_samples=sample)
 
 
-def _picture(height=4, width=2, value=0):
+def _image(height=4, width=2, value=0):
     return torch.full((3, height, width), value, dtype=torch.uint8)
 
 
@@ -26,7 +26,7 @@ def test_queries_and_gallery_in_one_batch():
     batch = pseudo_collate(
         [
             _sample(role='query', caption='a man'),
-            _sample(_picture(), role='gallery', img_path='a.png'),
+            _sample(_image(), role='gallery', img_path='a.png'),
             _sample(role='query', caption='a woman'),
         ]
     )
@@ -51,14 +51,14 @@ def test_normalisation_turns_bgr_into_rgb():
 
 
 def test_defaults_are_clips():
-    batch = pseudo_collate([_sample(_picture(value=255), img_path='a')])
+    batch = pseudo_collate([_sample(_image(value=255), img_path='a')])
     image = RetrievalDataPreprocessor()(batch)['inputs']['image']
     wanted = (1 - 0.48145466) / 0.26862954
     assert image[0, 0, 0, 0].item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_masked_captions_are_stacked():
-    samples = [_sample(_picture(), True, caption='x', img_path='a')] * 2
+    samples = [_sample(_image(), True, caption='x', img_path='a')] * 2
     inputs = RetrievalDataPreprocessor()(pseudo_collate(samples))['inputs']
     assert inputs['mlm_tokens'].tolist() == [[1, 2, 3, 4, 5]] * 2
     assert inputs['mlm_labels'].shape == (2, 5)
@@ -70,11 +70,11 @@ def test_captions_masked_in_part_are_refused():
         RetrievalDataPreprocessor()(pseudo_collate(samples))
 
 
-def test_pictures_of_different_size_are_named():
+def test_images_of_different_size_are_named():
     batch = pseudo_collate(
         [
-            _sample(_picture(), img_path='imgs/a.png'),
-            _sample(_picture(height=6), img_path='imgs/b.png'),
+            _sample(_image(), img_path='imgs/a.png'),
+            _sample(_image(height=6), img_path='imgs/b.png'),
         ]
     )
     with pytest.raises(ValueError, match='differ in shape') as error:
@@ -93,26 +93,26 @@ def test_three_channels_are_asked_for():
 @pytest.mark.gpu
 def test_batches_go_to_the_device():
     preprocessor = RetrievalDataPreprocessor(non_blocking=True).cuda()
-    batch = pseudo_collate([_sample(_picture(), caption='x', img_path='a')])
+    batch = pseudo_collate([_sample(_image(), caption='x', img_path='a')])
     inputs = preprocessor(batch)['inputs']
     assert all(value.is_cuda for value in inputs.values())
 
 
-def test_other_pictures_have_inputs_of_their_own():
+def test_other_images_have_inputs_of_their_own():
     batch = pseudo_collate(
         [
-            _sample(_picture(), role='train', img_path='a.png'),
-            _sample(_picture(), role='train', img_path='b.png'),
+            _sample(_image(), role='train', img_path='a.png'),
+            _sample(_image(), role='train', img_path='b.png'),
         ]
     )
-    batch['inputs']['reference'] = [None, _picture(6, 3, 255)]
+    batch['inputs']['reference'] = [None, _image(6, 3, 255)]
     inputs = RetrievalDataPreprocessor()(batch)['inputs']
     assert inputs['image'].shape == (2, 3, 4, 2)
     assert inputs['reference'].shape == (1, 3, 6, 3)
     assert inputs['reference_index'].tolist() == [1]
     wanted = (1 - 0.48145466) / 0.26862954
     assert inputs['reference'][0, 0, 0, 0].item() == pytest.approx(wanted)
-    batch['inputs']['reference'] = [_picture(), _picture(6)]
+    batch['inputs']['reference'] = [_image(), _image(6)]
     batch['data_samples'][0].set_metainfo(dict(reference_path='r.png'))
     with pytest.raises(ValueError, match=r'of "r\.png"'):
         RetrievalDataPreprocessor()(batch)

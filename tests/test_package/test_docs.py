@@ -196,7 +196,7 @@ def test_first_python_finds_persons(page, first_steps, monkeypatch, capsys):
 
 @pytest.mark.parametrize('page', ['README.md', 'docs/get_started.md'])
 def test_first_screen_is_the_task_of_a_user(page):
-    """Install, code, its picture, the configs, and then the demo."""
+    """Install, code, its image, the configs, and then the demo."""
     text = (ROOT / page).read_text(encoding='utf-8')
     parts = [
         'pip install -e',

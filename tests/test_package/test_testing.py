@@ -39,11 +39,11 @@ def test_tiny_data_in_all_layouts(tmp_path):
 
 
 def test_tiny_data_is_seeded_and_limited(tmp_path):
-    pictures = []
+    images = []
     for name in ('a', 'b'):
         root = write_tiny_cuhk(tmp_path / name)
-        pictures.append((root / 'imgs/train/0000_0.png').read_bytes())
-    assert pictures[0] == pictures[1]
+        images.append((root / 'imgs/train/0000_0.png').read_bytes())
+    assert images[0] == images[1]
     with pytest.raises(ValueError, match='At most 30 identities, got 31'):
         write_tiny_cuhk(tmp_path / 'c', num_ids=(29, 1, 1))
 

@@ -6,19 +6,19 @@ from mmtpr.synthesis.drawing.palette import CLOTHES
 
 
 @pytest.mark.parametrize('size', [(64, 32), (128, 64), (192, 64)])
-def test_size_of_pictures(size):
-    picture = ProceduralWorld(size=size).draw(sample_identities(1)[0], 0)
-    assert picture.shape == (*size, 3)
-    assert picture.dtype == np.uint8
-    assert picture.std() > 10
+def test_size_of_images(size):
+    image = ProceduralWorld(size=size).draw(sample_identities(1)[0], 0)
+    assert image.shape == (*size, 3)
+    assert image.dtype == np.uint8
+    assert image.std() > 10
 
 
-def test_too_small_pictures_are_refused():
+def test_too_small_images_are_refused():
     with pytest.raises(ValueError, match='16 pixels'):
         ProceduralWorld(size=(8, 4))
 
 
-def test_pictures_are_deterministic_and_views_differ():
+def test_images_are_deterministic_and_views_differ():
     people = sample_identities(4)
     world = ProceduralWorld(size=(64, 32), seed=2)
     again = ProceduralWorld(size=(64, 32), seed=2)
@@ -30,10 +30,10 @@ def test_pictures_are_deterministic_and_views_differ():
     assert not np.array_equal(first, other.draw(people[0], 0))
 
 
-def test_generate_gives_picture_and_caption():
+def test_generate_gives_image_and_caption():
     world, person = ProceduralWorld(size=(64, 32)), sample_identities(1)[0]
-    picture, caption = world.generate(person, 3)
-    assert np.array_equal(picture, world.draw(person, 3))
+    image, caption = world.generate(person, 3)
+    assert np.array_equal(image, world.draw(person, 3))
     assert caption == world.describe(person, 3)
 
 
@@ -48,13 +48,13 @@ def test_colour_of_clothes_is_seen():
             for p in people
             if p.top_colour == colour and p.top in ('t-shirt', 'hoodie')
         ]
-        pictures = np.stack([world.draw(p, 0) for p in wearers[:25]])
-        chest[colour] = pictures[:, 20:30, 12:20].mean((0, 1, 2))
+        images = np.stack([world.draw(p, 0) for p in wearers[:25]])
+        chest[colour] = images[:, 20:30, 12:20].mean((0, 1, 2))
         assert np.argmax(chest[colour]) == np.argmax(CLOTHES[colour])
     assert chest['red'][0] > chest['blue'][0] + 30
 
 
-def test_quality_makes_cleaner_pictures():
+def test_quality_makes_cleaner_images():
     people = sample_identities(20)
 
     def roughness(quality):

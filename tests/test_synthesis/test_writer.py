@@ -34,8 +34,8 @@ def test_files_on_disk(world):
     records = json.loads((world / 'target/reid_raw.json').read_text())
     assert len(records) == 18
     for record in records:
-        picture = cv2.imread(str(world / 'target/imgs' / record['file_path']))
-        assert picture.shape == (64, 32, 3)
+        image = cv2.imread(str(world / 'target/imgs' / record['file_path']))
+        assert image.shape == (64, 32, 3)
     pairs = json.loads((world / 'pretrain/gene_attrs/g_000.json').read_text())
     assert len(pairs) == 130
     assert all((world / 'pretrain' / pair['image']).exists() for pair in pairs)
@@ -75,7 +75,7 @@ def test_a_failed_run_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_unwritable_picture_is_named(tmp_path, monkeypatch):
+def test_unwritable_image_is_named(tmp_path, monkeypatch):
     from mmtpr.synthesis import ProceduralWorld, sample_identities
     from mmtpr.synthesis.layouts import Shot
 

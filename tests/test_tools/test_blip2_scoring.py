@@ -30,8 +30,8 @@ def place(tmp_path, repo_root):
     encoder = MODELS.build(tiny_blip2_cfg())
     encoder.blip2.save_pretrained(tmp_path / 'blip2')
     model.encoder.pretrained = str(tmp_path / 'blip2')
-    pictures = Config.fromfile(base / 'datasets/person_blip2_224.py')
-    pipeline = pictures.test_pipeline
+    images = Config.fromfile(base / 'datasets/person_blip2_224.py')
+    pipeline = images.test_pipeline
     pipeline[0].transforms[1].scale = (28, 28)
     pipeline[1].vocab = write_tiny_vocab(tmp_path / 'vocab.txt')
     root = str(write_tiny_cuhk(tmp_path / 'data', (4, 2, 2), 2))

@@ -75,7 +75,7 @@ def test_errors_are_one_line(derive, root, tmp_path):
     assert not (tmp_path / 'a.json').exists()
 
 
-def test_light_fafa_trains_on_real_pictures(
+def test_light_fafa_trains_on_real_images(
     derive, market_dir, repo_root, tmp_path
 ):
     annotations = market_dir / 'reid_raw.json'
@@ -86,17 +86,17 @@ def test_light_fafa_trains_on_real_pictures(
         tmp_path,
         image_size=(128, 64),
     )
-    pictures = dict(img_path=str(market_dir / 'imgs'))
+    images = dict(img_path=str(market_dir / 'imgs'))
     train = cfg.train_dataloader.dataset
-    train.update(data_root=str(tmp_path), data_prefix=pictures, val_ids=0)
+    train.update(data_root=str(tmp_path), data_prefix=images, val_ids=0)
     train.indices = 32
     val = dict(cfg.test_dataloader.dataset, data_root=str(tmp_path))
-    cfg.val_dataloader.dataset = dict(val, data_prefix=pictures)
+    cfg.val_dataloader.dataset = dict(val, data_prefix=images)
     published = dict(
         data_root=str(market_dir),
         query_file='cpr_query.json',
         gallery_file='cpr_gallery.json',
-        data_prefix=pictures,
+        data_prefix=images,
     )
     cfg.test_dataloader.dataset.update(published)
     cfg.test_dataloader.batch_size = 64

@@ -225,7 +225,7 @@ def test_smaller_bank_on_demand(place, tool, tmp_path):
 
 def test_broken_image(place, tool, tmp_path):
     root = write_tiny_cuhk(tmp_path / 'data', IDS, images_per_id=3)
-    (root / 'imgs/train/0003_1.png').write_bytes(b'no picture')
+    (root / 'imgs/train/0003_1.png').write_bytes(b'no image')
     option = f'train_dataloader.dataset.dataset.data_root={root}'
     args = arguments(place, tmp_path / 's.npz', '--cfg-options', option)
     with pytest.raises(SystemExit, match=r'1 of 60 images.*0003_1\.png'):

@@ -124,7 +124,7 @@ def test_clip_there_and_back(run, folder, models):
     check_equal(weights(folder / 'clip_ours.pth'), encoder)
 
 
-def test_positions_of_clip_get_the_size_of_pictures(run, folder):
+def test_positions_of_clip_get_the_size_of_images(run, folder):
     run('openai_clip', 'text.pth', 'a.pth', '--export')
     run(
         *('openai_clip', 'a.pth', 'wide.pth'),

@@ -37,9 +37,9 @@ def test_report(place, whole, tool, tmp_path, capsys):
     assert f'| 5 | {rows[5]["kept"]} | {rows[5]["dropped"]} |' in text
     assert '| wrong |' in text
     for name in ('histogram.png', 'pairs.png'):
-        picture = cv2.imread(str(tmp_path / 'out' / name))
-        assert picture.shape[1] > 800
-        assert picture.std() > 10
+        image = cv2.imread(str(tmp_path / 'out' / name))
+        assert image.shape[1] > 800
+        assert image.std() > 10
 
 
 def test_report_of_other_data(place, whole, tool, tmp_path):

@@ -11,8 +11,8 @@ LAYOUT = Layout(width=30, height=60, frame=3, gap=4, margin=6)
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """Four plain pictures by relative name and their colours."""
+def images(tmp_path):
+    """Four plain images by relative name and their colours."""
     colours = [(10, 20, 30), (200, 10, 10), (10, 10, 200), (90, 90, 20)]
     for number, colour in enumerate(colours):
         Image.new('RGB', (30, 60), colour).save(tmp_path / f'{number}.png')
@@ -44,8 +44,8 @@ def frame_of(part, layout=LAYOUT):
     return tuple(colours[0].tolist())
 
 
-def test_frames_and_pictures(pictures):
-    root, colours = pictures
+def test_frames_and_images(images):
+    root, colours = images
     image = draw_rankings(
         [query([2, 0, 1], [False, True, None])],
         image_root=root,
@@ -62,8 +62,8 @@ def test_frames_and_pictures(pictures):
         assert (inside == colours[number]).all()
 
 
-def test_rows_topk_and_reference(pictures):
-    root, colours = pictures
+def test_rows_topk_and_reference(images):
+    root, colours = images
     one = query([0, 1, 2], [True] * 3, img_path='3.png')
     two = query([0, 1, 2], [False, True, False])
     image = draw_rankings([two, one], 2, root, LAYOUT)
@@ -79,8 +79,8 @@ def test_rows_topk_and_reference(pictures):
     assert frame_of(cell(upper, 1)) == LAYOUT.wrong
 
 
-def test_long_sentences_grow_the_row(pictures):
-    root, _ = pictures
+def test_long_sentences_grow_the_row(images):
+    root, _ = images
     short = draw_rankings([query([0], [True])], image_root=root)
     entry = dict(query([0], [True]), caption='a very long sentence ' * 20)
     long = draw_rankings([entry], image_root=root)
@@ -99,9 +99,9 @@ def test_wrap():
     assert wrap('', font, 90) == []
 
 
-def test_unreadable_picture_is_drawn_as_empty_cell(pictures):
-    root, _ = pictures
-    (root / '1.png').write_bytes(b'no picture')
+def test_unreadable_image_is_drawn_as_empty_cell(images):
+    root, _ = images
+    (root / '1.png').write_bytes(b'no image')
     image = draw_rankings(
         [query([1, 9], [True, False])], image_root=root, layout=LAYOUT
     )

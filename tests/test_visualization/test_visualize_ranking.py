@@ -37,7 +37,7 @@ def tool(repo_root, monkeypatch):
 
 @pytest.fixture
 def saved(tmp_path):
-    """Ranked lists of five queries over one picture."""
+    """Ranked lists of five queries over one image."""
     Image.new('RGB', (20, 50), (3, 4, 5)).save(tmp_path / 'a.png')
     firsts = [(1, 0.9), (7, 0.1), (1, 0.5), (3, 0.3), (None, 0)]
     queries = [
@@ -79,15 +79,15 @@ def test_choice(tool, saved, options, expected):
 
 def test_random_choice_is_seeded(tool, saved):
     folder, _ = saved
-    pictures = []
+    images = []
     for number, seed in enumerate((0, 0, 1)):
         out = folder / f'{number}.png'
         tool(
             *('--ranking', folder / 'ranking.json', '--num', 4),
             *('--seed', seed, '--image-root', folder, '--out', out),
         )
-        pictures.append(out.read_bytes())
-    assert pictures[0] == pictures[1] != pictures[2]
+        images.append(out.read_bytes())
+    assert images[0] == images[1] != images[2]
 
 
 def test_messages(tool, saved, capsys):
@@ -143,7 +143,7 @@ def test_from_a_checkpoint(tool, tmp_path, capsys):
     assert 'ranking.png: 2 queries' in capsys.readouterr().out
     drawn = np.asarray(Image.open(out))
     layout = Layout()
-    # 6 pictures of 3 persons, 2 each: two green frames a row, at one height.
+    # 6 images of 3 persons, 2 each: two green frames a row, at one height.
     assert drawn.shape[1] == layout.row_width(6)
     bottom = len(drawn) - layout.label - layout.margin // 2 - 3
     colours = [
@@ -162,7 +162,7 @@ def test_from_a_checkpoint(tool, tmp_path, capsys):
     assert not (tmp_path / 'gap.png').exists()
 
 
-def test_reference_pictures_stand_in_front(tool, tmp_path):
+def test_reference_images_stand_in_front(tool, tmp_path):
     settings = ComposedSettings(size=(64, 32), train=1, val=1, test=2)
     write_composed_toy_data(tmp_path / 'data', settings)
     pipeline = [

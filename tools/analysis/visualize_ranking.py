@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw queries with the pictures found for them, as one PNG.
+"""Draw queries with the images found for them, as one PNG.
 
 From a config and a checkpoint, which are tested first, or from the file that
 ``PersonRetrievalMetric(save_ranking=...)`` wrote:
@@ -52,10 +52,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--seed', type=int, default=0, help='of --select')
     parser.add_argument(
-        '--topk', type=int, default=10, help='pictures for each query'
+        '--topk', type=int, default=10, help='images for each query'
     )
     parser.add_argument(
-        '--image-root', help='folder that relative paths of pictures start at'
+        '--image-root', help='folder that relative paths of images start at'
     )
     parser.add_argument('--work-dir', help='folder for the logs of the test')
     add_allow_partial(parser)
@@ -116,7 +116,7 @@ def choose(queries: list[dict], args: argparse.Namespace) -> list[dict]:
     shuffled = random.Random(args.seed).sample(queries, len(queries))
     if args.select == 'random':
         return shuffled[: args.num]
-    # Among equals the shuffled order decides, not that of the data set.
+    # Among equals the shuffled order decides, not that of the dataset.
     able = [query for query in shuffled if query['first_rank']]
     worst = args.select == 'worst'
     sign = -1 if worst else 1

@@ -1,9 +1,9 @@
-"""Check the data sets of a config on disk.
+"""Check the datasets of a config on disk.
 
-Prints counts beside the published ones, missing and unreadable pictures,
+Prints counts beside the published ones, missing and unreadable images,
 captions shared by several persons, empty captions, captions with control
-characters, and identities that occur in two splits. Of composed data sets
-(SynCPR, ITCPR): counts, missing and unreadable pictures, empty captions,
+characters, and identities that occur in two splits. Of composed datasets
+(SynCPR, ITCPR): counts, missing and unreadable images, empty captions,
 queries whose instance_id nothing in the gallery has, repeated gallery paths.
 
 Example:
@@ -49,7 +49,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--no-images',
         action='store_true',
-        help='do not decode pictures; of composed data sets, missing ones '
+        help='do not decode images; of composed datasets, missing ones '
         'are found all the same',
     )
     parser.add_argument(

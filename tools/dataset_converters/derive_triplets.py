@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Derive composed triplets or queries from captioned pictures.
+"""Derive composed triplets or queries from captioned images.
 
 Reads an annotation file in the layout of CUHK-PEDES, ICFG-PEDES or RSTPReid,
-finds pictures whose captions tell the same outfit but for a thing or two, and
+finds images whose captions tell the same outfit but for a thing or two, and
 writes what leads from one to the other as a sentence:
 
     derive_triplets.py reid_raw.json --split train --out SynCPR.json
@@ -10,7 +10,7 @@ writes what leads from one to the other as a sentence:
 
 The second form writes folder/query.json and folder/gallery.json, to test on.
 By default reference and target are different people, who were described
-alike; where people change clothes, --same-person takes pictures of one.
+alike; where people change clothes, --same-person takes images of one.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_split(args: argparse.Namespace) -> list[PersonRecord]:
-    """Read the pictures of a split."""
+    """Read the images of a split."""
     dataset = TextPersonDataset(
         ann_file=args.annotations,
         split=args.split,

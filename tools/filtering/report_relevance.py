@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 import mmtpr  # noqa: F401
 from mmtpr.engine import launch
 from mmtpr.filtering import load_scores, report, setup
-from mmtpr.filtering.pictures import plot_histograms, plot_pairs
+from mmtpr.filtering.plots import plot_histograms, plot_pairs
 from mmtpr.filtering.scores import RelevanceScores
 from mmtpr.structures.pairs import Pairs, dataset_name
 from mmtpr.utils import atomic_write
@@ -32,12 +32,12 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     add('scores', help='score file')
-    add('--config', help='config with the scored data, for the pictures')
+    add('--config', help='config with the scored data, for the images')
     add(
         '--dataset',
         default='train_dataloader.dataset',
         metavar='KEY',
-        help='place of the data set in the config',
+        help='place of the dataset in the config',
     )
     add(
         '--max-rank',

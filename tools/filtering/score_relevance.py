@@ -63,7 +63,7 @@ def parse_args() -> argparse.Namespace:
         '--dataset',
         default='train_dataloader.dataset',
         metavar='KEY',
-        help='place of the data set in CONFIG',
+        help='place of the dataset in CONFIG',
     )
     add(
         '--pipeline',

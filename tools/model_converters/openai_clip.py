@@ -6,7 +6,7 @@ r"""Turn a CLIP of OpenAI into the encoder of a retriever, or back.
 
 OpenAI's archives and state dicts are read, and so are files of open_clip with
 the same names. pretrained of mmtpr.OpenCLIPEncoder takes all these as well;
-a converted file is for load_from, with positions in the size of the pictures.
+a converted file is for load_from, with positions in the size of the images.
 """
 
 import argparse
@@ -29,12 +29,12 @@ def parse_args() -> argparse.Namespace:
     parser = conversion_parser(__doc__, 'checkpoint of OpenAI CLIP')
     size = dict(nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'))
     parser.add_argument(
-        '--image-size', **size, help='resize the positions to pictures of this'
+        '--image-size', **size, help='resize the positions to images of this'
     )
     parser.add_argument(
         '--source-size',
         **size,
-        help='size of the pictures SOURCE was trained with, if not square',
+        help='size of the images SOURCE was trained with, if not square',
     )
     return parser.parse_args()
 

@@ -17,7 +17,7 @@ OPTIONS = dict(
     train='people of the triplets',
     val='people of the validation set',
     test='people of the test set',
-    views='pictures of each outfit of the triplets',
+    views='images of each outfit of the triplets',
     changes='queries of each person of val and test',
 )
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a synthetic pedestrian data set.
+"""Write a synthetic pedestrian dataset.
 
 python tools/synthesis/write_toy_data.py --out data/toy --seed 0
 """
@@ -14,12 +14,12 @@ OPTIONS = dict(
     train='people to train on, target set',
     val='people to validate on, target set',
     test='people to test on, target set',
-    views='pictures of each person, target set',
-    captions='captions of each picture, target set',
+    views='images of each person, target set',
+    captions='captions of each image, target set',
     pretrain='people of the noisy pre-training set',
-    pretrain_views='pictures of each person there',
+    pretrain_views='images of each person there',
     wrong='share of wrong captions in the pre-training set',
-    pretrain_quality='cleanness of its pictures; 1 = target set',
+    pretrain_quality='cleanness of its images; 1 = target set',
 )
 
 

@@ -20,7 +20,7 @@ triplet_pipeline = [
         type='mmtpr.PackRetrievalInputs',
         image_keys=dict(image='img', reference='reference_img')),
 ]
-# Pictures with their captions, and queries and gallery: one picture each.
+# Images with their captions, and queries and gallery: one image each.
 plain_pipeline = [
     dict(type='mmtpr.ImageTransforms', transforms=load),
     tokenize,
@@ -29,6 +29,6 @@ plain_pipeline = [
 
 train_dataloader = dict(batch_size=128)
 
-# Rows for picture alone, text alone, their sum and the composed query.
+# Rows for image alone, text alone, their sum and the composed query.
 val_evaluator = dict(type='mmtpr.ComposedRetrievalMetric')
 test_evaluator = val_evaluator

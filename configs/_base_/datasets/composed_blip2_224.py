@@ -27,7 +27,7 @@ triplet_pipeline = [
         type='mmtpr.PackRetrievalInputs',
         image_keys=dict(image='img', reference='reference_img')),
 ]
-# Queries and gallery: one picture each.
+# Queries and gallery: one image each.
 plain_pipeline = [
     dict(type='mmtpr.ImageTransforms', transforms=load_square),
     tokenize,

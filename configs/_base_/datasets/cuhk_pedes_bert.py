@@ -1,4 +1,4 @@
-# CUHK-PEDES for APTM: its pictures' mean and deviation, captions as they are.
+# CUHK-PEDES for APTM: its images' mean and deviation, captions as they are.
 _base_ = ['./cuhk_pedes.py', './person_bert_384x128.py']
 
 normalisation = dict(

@@ -1,4 +1,4 @@
-# ICFG-PEDES for APTM: its pictures' mean and deviation; of its captions only
+# ICFG-PEDES for APTM: its images' mean and deviation; of its captions only
 # letters and digits stay, as released.
 _base_ = ['./icfg_pedes.py', './person_bert_384x128.py']
 

@@ -1,4 +1,4 @@
-# How samples are loaded, whatever they are: the data set and, where it differs,
+# How samples are loaded, whatever they are: the dataset and, where it differs,
 # the batch size come with the config.
 train_dataloader = dict(
     batch_size=64,

@@ -1,4 +1,4 @@
-# PA-100K, pictures with 26 attributes, and the sentences that APTM tells each
+# PA-100K, images with 26 attributes, and the sentences that APTM tells each
 # attribute by: without it, with it, in the order of the labels.
 pa100k_root = 'data/PA-100K'
 
@@ -33,12 +33,12 @@ pa100k_prompts = [
      'the person is of mid age, between 18 and 60 years old'),
     ('the person is older than 18',
      'the person is a baby or a teenager, younger than 18'),
-    ('the picture is not the front of the person',
-     'the picture shows the front of the person'),
-    ('the picture is not the side of the person',
-     'the picture shows the side of the person'),
-    ('the picture is not the back of the person',
-     'the picture shows the back of the person'),
+    ('the image is not the front of the person',
+     'the image shows the front of the person'),
+    ('the image is not the side of the person',
+     'the image shows the side of the person'),
+    ('the image is not the back of the person',
+     'the image shows the back of the person'),
     ('a person without a hat', 'a person with a hat'),
     ('a person without a glasses', 'a person with a glasses'),
     ('a person without a handbag', 'a person with a handbag'),

@@ -1,4 +1,4 @@
-# Pictures of 224 x 224 and BERT tokens, as BLIP-2 was trained.
+# Images of 224 x 224 and BERT tokens, as BLIP-2 was trained.
 test_pipeline = [
     dict(
         type='mmtpr.ImageTransforms',

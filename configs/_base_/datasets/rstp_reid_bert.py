@@ -1,4 +1,4 @@
-# RSTPReid for APTM: its pictures' mean and deviation; of its captions only
+# RSTPReid for APTM: its images' mean and deviation; of its captions only
 # letters and digits stay, as released.
 _base_ = ['./rstp_reid.py', './person_bert_384x128.py']
 

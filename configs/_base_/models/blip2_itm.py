@@ -1,5 +1,5 @@
 # BLIP-2 stage 1 as published, as a judge of image-caption pairs: 32 tokens of
-# the picture against the caption. Needs the extra [blip2].
+# the image against the caption. Needs the extra [blip2].
 encoder = dict(
     type='mmtpr.BLIP2Encoder',
     # Or a local folder, or a file of LAVIS (blip2_pretrained.pth).

@@ -1,5 +1,5 @@
 # The base model of Filtering-WoRA (APTM): Swin-B with windows of 8 at 384 x 128
-# and BERT-base, whose upper six layers read pictures. Needs the extra [blip2].
+# and BERT-base, whose upper six layers read images. Needs the extra [blip2].
 encoder = dict(
     type='mmtpr.SwinBertEncoder',
     image=dict(arch='base', window_size=8, drop_path_rate=0.1),

@@ -1,5 +1,5 @@
 # Word4Per, stage 2: the encoder of stage 1, frozen, and a TINet that turns its
-# picture feature into a word.
+# image feature into a word.
 encoder = dict(
     type='mmtpr.OpenCLIPEncoder',
     model='ViT-B-16-quickgelu',
@@ -17,7 +17,7 @@ model = dict(
         template='a * is , {}',
         placeholder='*',
         tokenizer='ViT-B-16'),
-    # What the word means: the caption (text), the picture (vis), or both.
+    # What the word means: the caption (text), the image (vis), or both.
     losses=dict(text=dict(type='mmtpr.SDMLoss', weight=1.0)),
     freeze_encoder=True,
     temperature=0.02)

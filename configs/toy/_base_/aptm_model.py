@@ -1,4 +1,4 @@
-# A small Swin and a small BERT whose upper layers read pictures.
+# A small Swin and a small BERT whose upper layers read images.
 encoder = dict(
     type='mmtpr.SwinBertEncoder',
     image=dict(

@@ -33,6 +33,6 @@ triplet_pipeline = [
 val_dataloader = dict(dataset=composed_val)
 test_dataloader = dict(dataset=composed_test)
 
-# Rows for picture alone, text alone, their sum and the composed query.
+# Rows for image alone, text alone, their sum and the composed query.
 val_evaluator = dict(_delete_=True, type='mmtpr.ComposedRetrievalMetric')
 test_evaluator = val_evaluator

@@ -10,7 +10,7 @@ BERT_EMBEDDINGS = (
     'token_type_embeddings.weight',
     'LayerNorm.{p}',
 )
-#: Within a layer; ``crossattention`` is in those that read pictures.
+#: Within a layer; ``crossattention`` is in those that read images.
 BERT_LAYER = (
     *(
         f'{kind}.{part}.{name}'

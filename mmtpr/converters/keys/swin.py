@@ -1,7 +1,7 @@
 """Names of Swin's weights: Microsoft's files and mmpretrain's backbone.
 
 The layouts differ in names and in the order in which patch merging takes the
-four neighbours: Microsoft stacks four pictures, mmpretrain unfolds windows.
+four neighbours: Microsoft stacks four images, mmpretrain unfolds windows.
 """
 
 import math

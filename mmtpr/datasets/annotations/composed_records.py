@@ -9,7 +9,7 @@ from mmtpr.text.characters import is_blank
 COMPOSED_GUIDE = 'docs/user_guides/composed.md'
 _CURES = {
     int: 'Write a whole number, without quotes.',
-    str: 'Write the path of the picture, or remove the record.',
+    str: 'Write the path of the image, or remove the record.',
 }
 
 

@@ -7,7 +7,7 @@ class Counts(NamedTuple):
     """Size of a split; None where nothing is published.
 
     Attributes:
-        images (int): Pictures.
+        images (int): Images.
         captions (int): Captions.
         pids (int, optional): Identities.
     """
@@ -17,7 +17,7 @@ class Counts(NamedTuple):
     pids: int | None
 
 
-#: By data set and split. CUHK-PEDES: Li et al., CVPR 2017; ICFG-PEDES: Ding
+#: By dataset and split. CUHK-PEDES: Li et al., CVPR 2017; ICFG-PEDES: Ding
 #: et al., 2021; RSTPReid: Zhu et al., MM 2021; MALS: Yang et al., MM 2023.
 PUBLISHED = {
     'CUHK-PEDES': {

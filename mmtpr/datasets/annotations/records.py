@@ -13,10 +13,10 @@ GUIDE = 'docs/user_guides/data.md'
 
 
 class PersonRecord(NamedTuple):
-    """One picture of an annotation file.
+    """One image of an annotation file.
 
     Attributes:
-        path (str): Picture, relative to the image folder.
+        path (str): Image, relative to the image folder.
         captions (tuple[str, ...]): Its captions, may be empty where empty
             captions are skipped.
         pid (int | str): Identity as the file has it.
@@ -39,7 +39,7 @@ class Layout:
     """Keys of one published annotation format.
 
     Attributes:
-        path (str): Key of the picture's path.
+        path (str): Key of the image's path.
         captions (str): Key of the caption or list of captions.
         pid (str): Key of the identity.
         split (str): Key of the split, empty where the format has none.
@@ -104,7 +104,7 @@ def read_records(
     if not content:
         raise ValueError(
             f'The {what} "{path}" is an empty list: get it or write it '
-            f'again, with a record for each picture. See {guide}.'
+            f'again, with a record for each image. See {guide}.'
         )
     return content
 
@@ -152,7 +152,7 @@ def parse_records(
         path (str): The file, for messages.
         empty_captions (str): ``'error'`` or ``'skip'``: what becomes of a
             record without caption and of a caption without a visible
-            character. A skipped caption leaves its picture in the gallery.
+            character. A skipped caption leaves its image in the gallery.
 
     Returns:
         list[PersonRecord]: The records, each with the number of captions it
@@ -220,7 +220,7 @@ def _captions(
     if lost and empty == 'error':
         raise ValueError(
             f'{where} has {"no caption" if not kept else "an empty caption"}'
-            f' under the key "{layout.captions}" (picture '
+            f' under the key "{layout.captions}" (image '
             f'"{item[layout.path]}"). Correct the file, or set '
             f'empty_captions="skip". See {GUIDE}.'
         )

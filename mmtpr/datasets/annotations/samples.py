@@ -8,11 +8,11 @@ from .records import PersonRecord
 def training_pairs(
     records: Iterable[PersonRecord], image_ids: dict[str, int]
 ) -> list[dict]:
-    """Make one sample of each picture and caption.
+    """Make one sample of each image and caption.
 
     Args:
         records (Iterable[PersonRecord]): Records of the split.
-        image_ids (dict[str, int]): Number of each picture.
+        image_ids (dict[str, int]): Number of each image.
 
     Returns:
         list[dict]: Samples with the role ``'train'``.
@@ -36,11 +36,11 @@ def training_pairs(
 def queries_and_gallery(
     records: Iterable[PersonRecord], image_ids: dict[str, int]
 ) -> list[dict]:
-    """Make a query of each caption and a gallery item of each picture.
+    """Make a query of each caption and a gallery item of each image.
 
     Args:
         records (Iterable[PersonRecord]): Records of the split.
-        image_ids (dict[str, int]): Number of each picture.
+        image_ids (dict[str, int]): Number of each image.
 
     Returns:
         list[dict]: The queries, then the gallery without repetitions.

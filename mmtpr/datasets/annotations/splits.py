@@ -48,7 +48,7 @@ def carve_val(
 ) -> list[PersonRecord]:
     """Set training identities aside as a val split.
 
-    The identities are evenly spaced among the sorted ones, so every data set
+    The identities are evenly spaced among the sorted ones, so every dataset
     made from the same file and number agrees on them.
 
     Args:
@@ -104,12 +104,12 @@ def take_split(
         return chosen
     found = Counter(r.split for r in records)
     listed = ', '.join(
-        f'{name or "(unnamed)"} ({number} pictures)'
+        f'{name or "(unnamed)"} ({number} images)'
         for name, number in sorted(found.items())
     )
     hint = (
         ' A val split can be set aside from training identities: give '
-        'val_pids=N to the train and to the val data set.'
+        'val_pids=N to the train and to the val dataset.'
         if split == 'val'
         else ''
     )

@@ -10,12 +10,12 @@ from mmtpr.utils.images import MISSING
 from ..annotations.images import find_bad_images, find_unreachable_images
 from ..composed_base import ComposedDataset
 from ..itcpr import ITCPR, without_target
-from ..syn_cpr import PICTURES, SynCPR
+from ..syn_cpr import IMAGE_KEYS, SynCPR
 from .config_datasets import build_lenient, leaf_datasets
 
 #: What is checked here.
 COMPOSED = (SynCPR, ITCPR)
-#: Findings of a composed data set, in the order of the report.
+#: Findings of a composed dataset, in the order of the report.
 COMPOSED_FINDINGS = (
     'missing_images',
     'unreadable_images',
@@ -33,7 +33,7 @@ PUBLISHED_COMPOSED = {
 def composed_of_config(
     cfg: Config, splits: Sequence[str] | None = None
 ) -> list[tuple[str, ComposedDataset]]:
-    """Build the composed data sets of a config, each file once.
+    """Build the composed datasets of a config, each file once.
 
     Args:
         cfg (Config): A config with data loaders.
@@ -42,7 +42,7 @@ def composed_of_config(
 
     Returns:
         list[tuple[str, ComposedDataset]]: What each is for, such as
-        ``'train, val'``, and the data set, not loaded.
+        ``'train, val'``, and the dataset, not loaded.
     """
     uses: dict[tuple, list[str]] = {}
     found: dict[tuple, ComposedDataset] = {}
@@ -67,12 +67,12 @@ def check_composed(
     num_workers: int = 8,
     limit: int = 20,
 ) -> dict[str, Any]:
-    """Check the files of a data set, all splits that are cut from them.
+    """Check the files of a dataset, all splits that are cut from them.
 
     Args:
         dataset (ComposedDataset): :class:`SynCPR` or :class:`ITCPR`.
         use (str): What it is for, reported as ``split``.
-        images (bool): Whether to decode the pictures. Otherwise only those
+        images (bool): Whether to decode the images. Otherwise only those
             that do not exist or cannot be reached are found. Defaults to True.
         num_workers (int): Threads that decode. Defaults to 8.
         limit (int): Examples kept of each finding. Defaults to 20.
@@ -109,7 +109,7 @@ def check_composed(
         dataset=name,
         split=use,
         source=_source(dataset),
-        found=dict(pictures=len(paths), **found),
+        found=dict(images=len(paths), **found),
         published=PUBLISHED_COMPOSED.get(name),
         **{
             key: dict(number=len(values), examples=values[:limit])
@@ -120,7 +120,7 @@ def check_composed(
 
 def _triplets(dataset: SynCPR) -> tuple[list[str], dict, list]:
     records = dataset.load_records()
-    paths = [record[key] for record in records for key in PICTURES]
+    paths = [record[key] for record in records for key in IMAGE_KEYS]
     groups = {record['cpr_id'] for record in records}
     return paths, dict(triplets=len(records), groups=len(groups)), []
 

@@ -31,7 +31,7 @@ def leaf_datasets(cfg: Config) -> Iterator[tuple[str, type | None, dict]]:
 
 
 def build_lenient(kind: type, node: dict, **changes: Any) -> BaseDataset:
-    """Build a data set that is not loaded, and stops at nothing it counts.
+    """Build a dataset that is not loaded, and stops at nothing it counts.
 
     Args:
         kind (type): The class.
@@ -54,7 +54,7 @@ def build_lenient(kind: type, node: dict, **changes: Any) -> BaseDataset:
 
 
 def _leaves(node: Any) -> list[dict]:
-    """Innermost data set configs of nested wrappers."""
+    """Innermost dataset configs of nested wrappers."""
     if isinstance(node, (list, tuple)):
         return [leaf for item in node for leaf in _leaves(item)]
     if not isinstance(node, dict):

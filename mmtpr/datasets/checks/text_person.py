@@ -34,18 +34,18 @@ FINDINGS = (
 def datasets_of_config(
     cfg: Config, splits: Sequence[str] | None = None
 ) -> tuple[list[TextPersonDataset], list[str]]:
-    """Build the captioned data sets of a config, without their wrappers.
+    """Build the captioned datasets of a config, without their wrappers.
 
     They are not loaded yet, have no pipeline, and are lenient about empty
-    captions and broken pictures, so that all of them can be counted.
+    captions and broken images, so that all of them can be counted.
 
     Args:
         cfg (Config): A config with data loaders.
         splits (Sequence[str], optional): Splits to keep. Defaults to all.
 
     Returns:
-        tuple[list[TextPersonDataset], list[str]]: The data sets, each once,
-        and the types of the other data sets found, less those of
+        tuple[list[TextPersonDataset], list[str]]: The datasets, each once,
+        and the types of the other datasets found, less those of
         :func:`composed_of_config`.
     """
     built: dict[tuple, TextPersonDataset] = {}
@@ -71,9 +71,9 @@ def check_split(
     """Check one split.
 
     Args:
-        dataset (TextPersonDataset): The data set, of which only annotations
-            and pictures are read.
-        images (bool): Whether to decode the pictures. Defaults to True.
+        dataset (TextPersonDataset): The dataset, of which only annotations
+            and images are read.
+        images (bool): Whether to decode the images. Defaults to True.
         num_workers (int): Threads that decode. Defaults to 8.
         limit (int): Examples kept of each finding. Defaults to 20.
 
@@ -123,19 +123,19 @@ def check_config(
     num_workers: int = 8,
     limit: int = 20,
 ) -> dict[str, Any]:
-    """Check all captioned and all composed data sets of a config.
+    """Check all captioned and all composed datasets of a config.
 
     Args:
         cfg (Config): A config with data loaders.
         splits (Sequence[str], optional): Splits to keep. Defaults to all.
-        images (bool): Whether to decode the pictures. Defaults to True.
+        images (bool): Whether to decode the images. Defaults to True.
         num_workers (int): Threads that decode. Defaults to 8.
         limit (int): Examples kept of each finding. Defaults to 20.
 
     Returns:
         dict: ``splits`` (see :func:`check_split` and
         :func:`check_composed`), ``overlaps`` (see :func:`overlapping_pids`)
-        and ``skipped`` types of data sets.
+        and ``skipped`` types of datasets.
 
     Raises:
         ValueError: If there is nothing to check.
@@ -144,7 +144,7 @@ def check_config(
     composed = composed_of_config(cfg, splits)
     if not datasets and not composed:
         raise ValueError(
-            'The config has no captioned data set to check'
+            'The config has no captioned dataset to check'
             + (f' in the splits {", ".join(splits)}' if splits else '')
             + (f'; it has {", ".join(others)}.' if others else '.')
         )
@@ -160,7 +160,7 @@ def check_config(
 
 
 def count(records: Iterable[PersonRecord]) -> Counts:
-    """Count pictures, captions and identities.
+    """Count images, captions and identities.
 
     Args:
         records (Iterable[PersonRecord]): Records of a split.
@@ -180,7 +180,7 @@ def published_counts(dataset: TextPersonDataset) -> Counts | None:
     """Look up what is published about a split.
 
     Args:
-        dataset (TextPersonDataset): The data set.
+        dataset (TextPersonDataset): The dataset.
 
     Returns:
         Counts | None: The numbers, None if there are none.
@@ -216,10 +216,10 @@ def shared_captions(records: Iterable[PersonRecord]) -> list[dict]:
 def overlapping_pids(
     datasets: Sequence[TextPersonDataset], limit: int = 20
 ) -> list[dict]:
-    """Find identities that occur in two splits of one data set.
+    """Find identities that occur in two splits of one dataset.
 
     Args:
-        datasets (Sequence[TextPersonDataset]): Splits of data sets.
+        datasets (Sequence[TextPersonDataset]): Splits of datasets.
         limit (int): Identities listed for each pair. Defaults to 20.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Data set wrapper that gives features of a frozen encoder."""
+"""Dataset wrapper that gives features of a frozen encoder."""
 
 import copy
 import logging
@@ -30,24 +30,24 @@ _ON_MISMATCH = ('recompute', 'error')
 
 @DATASETS.register_module()
 class CachedFeatureDataset:
-    """Encode the pairs of a data set once, then train on the features.
+    """Encode the pairs of a dataset once, then train on the features.
 
     For networks over a frozen encoder, as in Word4Per's second stage. The
-    first use encodes all pictures and captions and writes them to ``cache``;
+    first use encodes all images and captions and writes them to ``cache``;
     later ones memory-map that folder, after checking that it belongs to these
-    pairs, these files of pictures (by size and time), this pipeline and this
+    pairs, these files of images (by size and time), this pipeline and this
     encoder. Of several processes the main one encodes, and the others wait
     however long it takes. Samples hold ``image_feat`` and ``text_feat``,
     (D, ), un-normalised, and ``pid``.
 
     Args:
-        dataset (dict | BaseDataset): Pairs of picture and caption.
+        dataset (dict | BaseDataset): Pairs of image and caption.
         encoder (dict | nn.Module): The frozen encoder, as in the model.
         cache (str): Folder of the cache, for it alone, on a disk that all
             nodes share. It appears whole or not at all.
         pipeline (Sequence[dict], optional): Transforms from an entry to a
-            packed sample. Defaults to None, the wrapped data set's.
-        views (int): How often each picture is encoded, differently where the
+            packed sample. Defaults to None, the wrapped dataset's.
+        views (int): How often each image is encoded, differently where the
             pipeline augments; an epoch draws one. Defaults to 1.
         dtype (str): ``'float32'`` or ``'float16'``. Defaults to
             ``'float32'``.
@@ -57,7 +57,7 @@ class CachedFeatureDataset:
         data_preprocessor (dict, optional): That of the model, if it has
             arguments. Defaults to None.
         batch_size (int): Samples encoded at once. Defaults to 64.
-        num_workers (int): Processes that load pictures. Defaults to 0.
+        num_workers (int): Processes that load images. Defaults to 0.
         device (str, optional): Where to encode. Defaults to None: a GPU if
             there is one.
         lazy_init (bool): Whether to load only when needed. Defaults to
@@ -126,11 +126,11 @@ class CachedFeatureDataset:
 
     @property
     def metainfo(self) -> dict:
-        """Meta information of the wrapped data set, a copy."""
+        """Meta information of the wrapped dataset, a copy."""
         return copy.deepcopy(self._metainfo)
 
     def full_init(self) -> None:
-        """Load the wrapped data set, and make or check the cache.
+        """Load the wrapped dataset, and make or check the cache.
 
         The main process makes it; the others wait.
         """
@@ -215,7 +215,7 @@ class CachedFeatureDataset:
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:
-        """Get an entry of the wrapped data set.
+        """Get an entry of the wrapped dataset.
 
         Args:
             idx (int): Index of the pair.
@@ -239,7 +239,7 @@ class CachedFeatureDataset:
         pid, image_id = self._facts[idx].tolist()
         meta = dict(role='train', pid=pid, image_id=image_id)
         sample = RetrievalDataSample(metainfo=meta)
-        image = cache.image[int(cache.picture[idx]), view]
+        image = cache.image[int(cache.image_row[idx]), view]
         sample.image_feat = torch.from_numpy(np.array(image))
         sample.text_feat = torch.from_numpy(np.array(cache.text[idx]))
         return dict(inputs={}, data_samples=sample)

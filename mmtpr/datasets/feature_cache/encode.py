@@ -1,4 +1,4 @@
-"""Encoding the pairs of a data set once."""
+"""Encoding the pairs of a dataset once."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -49,7 +49,7 @@ class PairEncoder:
         """Fingerprint of the encoder and of the normalisation.
 
         Weights count, and what their modules make of them: activations,
-        number of heads, size of the pictures.
+        number of heads, size of the images.
 
         Returns:
             str: 32 hexadecimal digits.
@@ -58,7 +58,7 @@ class PairEncoder:
 
     @torch.inference_mode()
     def encode(self, batch: list[dict], kind: str) -> Tensor:
-        """Encode pictures or captions.
+        """Encode images or captions.
 
         Args:
             batch (list[dict]): Packed samples, B of them.
@@ -93,9 +93,9 @@ def encode_pairs(
     batch_size: int = 64,
     num_workers: int = 0,
 ) -> None:
-    """Encode every picture and caption and write the cache.
+    """Encode every image and caption and write the cache.
 
-    A picture of several captions is encoded once for each view.
+    An image of several captions is encoded once for each view.
 
     Args:
         folder (str): Where the cache goes.
@@ -106,17 +106,17 @@ def encode_pairs(
         pipeline (Callable): From an entry to a packed sample.
         encoder (PairEncoder): The encoder.
         batch_size (int): Samples encoded at once. Defaults to 64.
-        num_workers (int): Processes that load pictures. Defaults to 0.
+        num_workers (int): Processes that load images. Defaults to 0.
 
     Raises:
         ValueError: If an image cannot be read, or a feature is not finite.
     """
-    paths, first, picture = np.unique(
+    paths, first, image_row = np.unique(
         pairs.paths, return_index=True, return_inverse=True
     )
     views = meta['views']
     print_log(
-        f'Encoding {len(paths)} pictures ({views} views) and {len(pairs)} '
+        f'Encoding {len(paths)} images ({views} views) and {len(pairs)} '
         f'captions once for "{folder}".',
         logger='current',
     )
@@ -126,7 +126,7 @@ def encode_pairs(
     flat = [i for i in first for _ in range(views)]
     images = _Entries(pairs, flat, 'image')
     texts = _Entries(pairs, range(len(pairs)), 'text')
-    with CacheWriter(folder, meta, shapes, picture, meta['dtype']) as arrays:
+    with CacheWriter(folder, meta, shapes, image_row, meta['dtype']) as arrays:
         for part, entries in (('image', images), ('text', texts)):
             rows = arrays[part].reshape(-1, dim)
             embed = partial(encoder.encode, kind=part)

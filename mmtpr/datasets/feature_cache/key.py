@@ -26,20 +26,20 @@ def cache_key(
 
     Args:
         pairs (Pairs): Their paths and captions count, and size and time of
-            the pictures' files.
+            the images' files.
         pipeline (Callable): Transforms, with all they hold.
         encoder (PairEncoder): Weights, modules and their settings, and the
             normalisation count.
-        views (int): How often each picture is encoded.
+        views (int): How often each image is encoded.
         dtype (str): Of the features on disk.
 
     Returns:
-        dict[str, Any]: ``data``, ``pictures``, ``pipeline`` and ``encoder``
+        dict[str, Any]: ``data``, ``images``, ``pipeline`` and ``encoder``
         (32 hexadecimal digits each), ``views`` and ``dtype``.
     """
     return dict(
         data=pairs.fingerprint,
-        pictures=pictures_fingerprint(pairs.paths),
+        images=images_fingerprint(pairs.paths),
         encoder=encoder.fingerprint(),
         pipeline=settings_fingerprint(pipeline),
         views=views,
@@ -47,11 +47,11 @@ def cache_key(
     )
 
 
-def pictures_fingerprint(paths: Sequence[str]) -> str:
+def images_fingerprint(paths: Sequence[str]) -> str:
     """Fingerprint of files by size and time of change; none is opened.
 
-    Data that were copied without their times count as others. So does not a
-    picture that cannot be looked at, such as one of a remote storage.
+    Data that were copied without their times count as others. So does not an
+    image that cannot be looked at, such as one of a remote storage.
 
     Args:
         paths (Sequence[str]): Their paths; one that repeats counts once.

@@ -13,7 +13,7 @@ import numpy as np
 from mmtpr.utils import atomic_folder, read_json
 
 #: All files that a cache consists of.
-FILES = frozenset({'meta.json', 'image.npy', 'text.npy', 'picture.npy'})
+FILES = frozenset({'meta.json', 'image.npy', 'text.npy', 'image_row.npy'})
 #: Raised when the layout changes in a way that readers must know.
 VERSION = 1
 _META = 'meta.json'
@@ -21,20 +21,20 @@ _META = 'meta.json'
 
 @dataclass
 class FeatureCache:
-    """Features of the pairs of a data set, memory-mapped.
+    """Features of the pairs of a dataset, memory-mapped.
 
     Attributes:
         meta (dict): What the cache was made of, see
             :func:`mmtpr.datasets.feature_cache.key.cache_key`.
-        image (ndarray): Of shape (pictures, views, D).
+        image (ndarray): Of shape (images, views, D).
         text (ndarray): Of shape (pairs, D).
-        picture (ndarray): Row of ``image`` of each pair, (pairs, ).
+        image (ndarray): Row of ``image`` of each pair, (pairs, ).
     """
 
     meta: dict[str, Any]
     image: np.ndarray
     text: np.ndarray
-    picture: np.ndarray
+    image_row: np.ndarray
 
 
 def read_cache(folder: str | os.PathLike) -> FeatureCache:
@@ -53,7 +53,7 @@ def read_cache(folder: str | os.PathLike) -> FeatureCache:
     folder = Path(folder)
     meta = _read_meta(folder)
     arrays = {}
-    for name in ('image', 'text', 'picture'):
+    for name in ('image', 'text', 'image_row'):
         path = folder / f'{name}.npy'
         try:
             arrays[name] = np.load(path, mmap_mode='r', allow_pickle=False)
@@ -161,7 +161,7 @@ class CacheWriter:
             there is replaced.
         meta (dict): What the cache is made of.
         shapes (dict[str, tuple]): Shape of ``image`` and ``text``.
-        picture (ndarray): Row of ``image`` of each pair.
+        image (ndarray): Row of ``image`` of each pair.
         dtype (str): Type of the features. Defaults to ``'float32'``.
 
     Raises:
@@ -174,14 +174,14 @@ class CacheWriter:
         folder: str | os.PathLike,
         meta: dict[str, Any],
         shapes: dict[str, tuple[int, ...]],
-        picture: np.ndarray,
+        image_row: np.ndarray,
         dtype: str = 'float32',
     ) -> None:
         self.folder = Path(folder).resolve()
         check_place(self.folder)
         self.meta = meta
         self.shapes = shapes
-        self.picture = picture
+        self.image_row = image_row
         self.dtype = dtype
 
     def __enter__(self) -> dict[str, np.ndarray]:
@@ -200,7 +200,7 @@ class CacheWriter:
     @contextmanager
     def _write(self) -> Iterator[dict[str, np.ndarray]]:
         with atomic_folder(self.folder, FILES, check_place) as temporary:
-            np.save(temporary / 'picture.npy', self.picture)
+            np.save(temporary / 'image_row.npy', self.image_row)
             arrays: dict[str, Any] = {
                 name: np.lib.format.open_memmap(
                     temporary / f'{name}.npy', 'w+', self.dtype, shape

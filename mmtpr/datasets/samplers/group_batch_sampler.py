@@ -24,11 +24,11 @@ class GroupBatchSampler(Sampler):
     Takes the place of a batch sampler, over any sampler.
 
     Args:
-        sampler (Sampler): Filled in by the data loader; tells data set and
+        sampler (Sampler): Filled in by the data loader; tells dataset and
             epoch.
         batch_size (int): Batch of one process, filled in by the data loader.
         max_per_id (int): Most samples of an id in a batch (k). Defaults to 2.
-        id_key (str): Key of the id in an entry of the data set. Defaults to
+        id_key (str): Key of the id in an entry of the dataset. Defaults to
             ``'pid'``.
         seed (int, optional): Seed, the same in all processes. Defaults to
             None, that of the sampler or one agreed on by the processes.
@@ -114,7 +114,7 @@ class GroupBatchSampler(Sampler):
                 high = middle - 1
         if low < 1:
             raise ValueError(
-                f'The {len(self._groups)} ids of the data set, at most '
+                f'The {len(self._groups)} ids of the dataset, at most '
                 f'{self.max_per_id} samples of each, do not fill a batch of '
                 f'{self.batch_size} in {self.world_size} processes. Lower '
                 'batch_size or raise max_per_id.'
@@ -150,7 +150,7 @@ def _dataset_of(sampler: Sampler) -> Any:
     dataset = getattr(sampler, 'dataset', None)
     if not hasattr(dataset, 'get_data_info'):
         raise ValueError(
-            'GroupBatchSampler needs a sampler over a data set with '
+            'GroupBatchSampler needs a sampler over a dataset with '
             f'get_data_info, got {type(sampler).__name__} over '
             f'{type(dataset).__name__}.'
         )

@@ -1,4 +1,4 @@
-"""Batches of several captions or pictures of each person."""
+"""Batches of several captions or images of each person."""
 
 from collections.abc import Iterator, Sized
 
@@ -21,7 +21,7 @@ class IdentitySampler(Sampler):
     are left out, others in every epoch.
 
     Args:
-        dataset (Sized): Data set or wrapper whose ``get_data_info(i)`` gives
+        dataset (Sized): Dataset or wrapper whose ``get_data_info(i)`` gives
             a dict with ``pid``.
         num_pids (int): Identities in a batch of one process (P).
         num_instances (int): Samples of each (K).
@@ -103,7 +103,7 @@ class IdentitySampler(Sampler):
             raise ValueError(
                 f'IdentitySampler needs {width} identities for a batch '
                 f'(num_pids={self.num_pids} in {self.world_size} processes), '
-                f'the data set has {len(self._groups)}.'
+                f'the dataset has {len(self._groups)}.'
             )
         sizes = np.array([len(group) for group in self._groups])
         counts = -(-sizes // self.num_instances)
@@ -161,7 +161,7 @@ def _indices_by_pid(dataset: Sized) -> list[np.ndarray]:
     get_data_info = getattr(dataset, 'get_data_info', None)
     if get_data_info is None:
         raise TypeError(
-            f'IdentitySampler needs a data set with get_data_info, got '
+            f'IdentitySampler needs a dataset with get_data_info, got '
             f'{type(dataset).__name__}.'
         )
     try:

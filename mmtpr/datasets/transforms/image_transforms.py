@@ -1,4 +1,4 @@
-"""Transforms for samples that may have no picture."""
+"""Transforms for samples that may have no image."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from mmtpr.utils.images import MISSING, image_problem
 
 @TRANSFORMS.register_module()
 class ImageTransforms(BaseTransform):
-    """Apply transforms to the picture of a sample, if it has one.
+    """Apply transforms to the image of a sample, if it has one.
 
-    The queries of a text retrieval set have no picture and pass unchanged.
-    What goes wrong is reported with the name of the picture.
+    The queries of a text retrieval set have no image and pass unchanged.
+    What goes wrong is reported with the name of the image.
 
     Required Keys: none
 
@@ -61,7 +61,7 @@ class ImageTransforms(BaseTransform):
             dict | None: The sample; None if a transform gave up on it.
 
         Raises:
-            FileNotFoundError: If the picture does not exist.
+            FileNotFoundError: If the image does not exist.
             ValueError: If it cannot be read for another reason.
             RuntimeError: If a later transform fails.
         """

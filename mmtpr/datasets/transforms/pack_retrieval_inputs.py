@@ -27,7 +27,7 @@ _META_KEYS = (
 class PackRetrievalInputs(BaseTransform):
     """Pack a sample for the retriever's data preprocessor.
 
-    Gives ``dict(inputs=dict(image=Tensor), data_samples=...)``; the picture
+    Gives ``dict(inputs=dict(image=Tensor), data_samples=...)``; the image
     is (C, H, W) of the type it had, uint8 as a rule, and None where the
     sample has none. Facts go into the meta information of the data sample,
     token ids into its fields; what a sample lacks is left out.
@@ -35,7 +35,7 @@ class PackRetrievalInputs(BaseTransform):
     Required Keys: none
 
     Args:
-        image_keys (dict): Key of the picture by name of the input. Defaults
+        image_keys (dict): Key of the image by name of the input. Defaults
             to ``dict(image='img')``.
         token_keys (Sequence[str], optional): Keys of tensors to keep.
             Defaults to None: the text fields of

@@ -1,4 +1,4 @@
-"""Shifting a picture by a few pixels."""
+"""Shifting an image by a few pixels."""
 
 import mmcv
 import numpy as np
@@ -39,7 +39,7 @@ class PadCrop(BaseTransform):
         return int(top), int(left)
 
     def transform(self, results: dict) -> dict:
-        """Shift the picture.
+        """Shift the image.
 
         Args:
             results (dict): A sample with ``img`` (H, W, C).

@@ -9,7 +9,7 @@ from mmcv.transforms.utils import cache_randomness
 
 from mmtpr.registry import TRANSFORMS
 
-#: Mean of CLIP's training pictures, blue green red, 0..255.
+#: Mean of CLIP's training images, blue green red, 0..255.
 CLIP_MEAN_BGR = (104.0937, 116.7460, 122.7709)
 
 
@@ -17,7 +17,7 @@ CLIP_MEAN_BGR = (104.0937, 116.7460, 122.7709)
 class RandomErasingMean(BaseTransform):
     """Fill a random rectangle with the mean colour.
 
-    Random erasing (Zhong et al., AAAI 2020) on the unnormalised picture;
+    Random erasing (Zhong et al., AAAI 2020) on the unnormalised image;
     after normalisation the rectangle is zero.
 
     Required Keys: ``img``
@@ -27,7 +27,7 @@ class RandomErasingMean(BaseTransform):
     Args:
         prob (float): Probability to erase. Defaults to 0.5.
         area (tuple[float, float]): Range of the rectangle's share of the
-            picture. Defaults to (0.02, 0.4).
+            image. Defaults to (0.02, 0.4).
         aspect (tuple[float, float]): Range of height / width, drawn
             uniformly in its logarithm. Defaults to (0.3, 3.3).
         fill (Sequence[float]): Value for each channel, in the order of

@@ -1,4 +1,4 @@
-"""The same flip for several pictures of a sample."""
+"""The same flip for several images of a sample."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from mmtpr.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class SharedFlip(BaseTransform):
-    """Flip all pictures of a sample, or none, left to right.
+    """Flip all images of a sample, or none, left to right.
 
     What a sentence says of left and right between a reference and its target
     stays true, which flipping each by itself would break.
@@ -23,7 +23,7 @@ class SharedFlip(BaseTransform):
 
     Args:
         prob (float): Probability of flipping. Defaults to 0.5.
-        keys (Sequence[str]): Keys of the pictures. Defaults to
+        keys (Sequence[str]): Keys of the images. Defaults to
             ``('img', 'reference_img')``.
 
     Raises:
@@ -45,7 +45,7 @@ class SharedFlip(BaseTransform):
         return bool(np.random.rand() < self.prob)
 
     def transform(self, results: dict) -> dict:
-        """Flip the pictures.
+        """Flip the images.
 
         Args:
             results (dict): A sample.

@@ -1,4 +1,4 @@
-"""Square pictures without distortion."""
+"""Square images without distortion."""
 
 import mmcv
 from mmcv.transforms import BaseTransform
@@ -8,9 +8,9 @@ from mmtpr.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class SquarePad(BaseTransform):
-    """Pad the shorter side on both ends until the picture is square.
+    """Pad the shorter side on both ends until the image is square.
 
-    FAFA trains and tests on such pictures, resized to 224 x 224 afterwards.
+    FAFA trains and tests on such images, resized to 224 x 224 afterwards.
 
     Required Keys: ``img``
 
@@ -24,7 +24,7 @@ class SquarePad(BaseTransform):
         self.fill = fill
 
     def transform(self, results: dict) -> dict:
-        """Pad the picture.
+        """Pad the image.
 
         Args:
             results (dict): A sample with ``img`` (H, W, C) or (H, W).

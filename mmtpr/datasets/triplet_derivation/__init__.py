@@ -1,4 +1,4 @@
-"""Triplets of composed retrieval, derived from captioned pictures."""
+"""Triplets of composed retrieval, derived from captioned images."""
 
 from .derive import derive_queries, derive_triplets
 from .outfits import Outfit, read_outfit

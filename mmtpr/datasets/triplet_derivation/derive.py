@@ -1,4 +1,4 @@
-"""Triplets of reference, target and sentence from captioned pictures."""
+"""Triplets of reference, target and sentence from captioned images."""
 
 import random
 from collections import defaultdict
@@ -25,12 +25,12 @@ _LOSSES = ('without {old}', '{old} is not there')
 
 @dataclass(frozen=True)
 class Look:
-    """Pictures of one person in one outfit.
+    """Images of one person in one outfit.
 
     Attributes:
         pid (int | str): The person.
         outfit (Outfit): What the captions say.
-        records (tuple[PersonRecord, ...]): The pictures.
+        records (tuple[PersonRecord, ...]): The images.
     """
 
     pid: int | str
@@ -39,10 +39,10 @@ class Look:
 
 
 def find_looks(records: Iterable[PersonRecord]) -> list[Look]:
-    """Group pictures by person and outfit.
+    """Group images by person and outfit.
 
     Args:
-        records (Iterable[PersonRecord]): Pictures with their captions.
+        records (Iterable[PersonRecord]): Images with their captions.
 
     Returns:
         list[Look]: Those of whose clothes the captions say something.
@@ -52,7 +52,7 @@ def find_looks(records: Iterable[PersonRecord]) -> list[Look]:
         outfit = read_outfit(record.captions)
         if any(outfit.things[i] for i in _CLOTHES):
             found[record.pid, outfit].append(record)
-    return [Look(*key, tuple(pictures)) for key, pictures in found.items()]
+    return [Look(*key, tuple(images)) for key, images in found.items()]
 
 
 def draw_changes(
@@ -181,11 +181,11 @@ def derive_triplets(
     """Derive triplets to train on, as SynCPR has them.
 
     Args:
-        records (Iterable[PersonRecord]): Captioned pictures.
+        records (Iterable[PersonRecord]): Captioned images.
         max_changes (int): See :func:`draw_changes`.
         same_person (bool): See :func:`draw_changes`.
         per_look (int): Targets drawn for each look, at most. Defaults to 20.
-        per_pair (int): Pairs of pictures for each pair of looks, at most.
+        per_pair (int): Pairs of images for each pair of looks, at most.
             Defaults to 2.
         seed (int): Seed of all draws. Defaults to 0.
 
@@ -232,12 +232,12 @@ def derive_queries(
 ) -> tuple[list[dict], list[dict]]:
     """Derive queries and a gallery to test on, as ITCPR has them.
 
-    All pictures are in the gallery. Between different persons, a look is
+    All images are in the gallery. Between different persons, a look is
     asked for only if nobody else has it: the answer is unambiguous as far as
     the captions say.
 
     Args:
-        records (Iterable[PersonRecord]): Captioned pictures.
+        records (Iterable[PersonRecord]): Captioned images.
         max_changes (int): See :func:`draw_changes`.
         same_person (bool): See :func:`draw_changes`.
         per_look (int): Queries from each look, at most. Defaults to 2.

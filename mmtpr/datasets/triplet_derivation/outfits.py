@@ -103,7 +103,7 @@ def read_outfit(captions: Iterable[str]) -> Outfit:
     several mentions the first one counts.
 
     Args:
-        captions (Iterable[str]): Captions of one picture.
+        captions (Iterable[str]): Captions of one image.
 
     Returns:
         Outfit: Empty places where nothing is said.

@@ -1,4 +1,4 @@
-"""Attributes of pictures, decided by pairs of prompts."""
+"""Attributes of images, decided by pairs of prompts."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ from .staged import StagedLoop, text_mask
 
 
 class _AttributeLoop(StagedLoop):
-    """Scores each picture with all prompts.
+    """Scores each image with all prompts.
 
     Args:
         runner (Runner): The runner.
-        dataloader (DataLoader | dict): Pictures with attributes.
+        dataloader (DataLoader | dict): Images with attributes.
         evaluator (Evaluator | dict | list): With an :class:`AttributeMetric`.
         prompts (Sequence[Sequence[str]]): Negative and positive one of each
             attribute.
@@ -71,19 +71,19 @@ class _AttributeLoop(StagedLoop):
 
         Args:
             inputs (dict): From the data preprocessor.
-            samples (Sequence[RetrievalDataSample]): Each with a picture.
+            samples (Sequence[RetrievalDataSample]): Each with an image.
 
         Returns:
             list[RetrievalDataSample]: The samples.
 
         Raises:
-            ValueError: If a sample has no picture.
+            ValueError: If a sample has no image.
         """
         number = len(samples)
         if len(inputs.get('image', ())) != number:
             raise ValueError(
                 f'Of the {number} samples of a batch only '
-                f'{len(inputs.get("image", ()))} have a picture: add an image '
+                f'{len(inputs.get("image", ()))} have an image: add an image '
                 'loader to the test pipeline.'
             )
         _, embeds = self.model.encode_image(inputs['image'])
@@ -111,12 +111,12 @@ class AttributeTestLoop(_AttributeLoop, TestLoop):
     """Test of attributes by prompts, as APTM does on PA-100K.
 
     Each attribute has a negative and a positive sentence; the cross encoder
-    scores the picture with both and the better one decides. The model needs
+    scores the image with both and the better one decides. The model needs
     what :class:`PairScorer` names, and ``encode_image``.
 
     Args:
         runner (Runner): The runner.
-        dataloader (DataLoader | dict): Pictures with attributes.
+        dataloader (DataLoader | dict): Images with attributes.
         evaluator (Evaluator | dict | list): With an :class:`AttributeMetric`.
         prompts (Sequence[Sequence[str]]): Negative and positive one of each
             attribute, in the order of the labels.
@@ -142,7 +142,7 @@ class AttributeValLoop(_AttributeLoop, ValLoop):
 
     Args:
         runner (Runner): The runner.
-        dataloader (DataLoader | dict): Pictures with attributes.
+        dataloader (DataLoader | dict): Images with attributes.
         evaluator (Evaluator | dict | list): With an :class:`AttributeMetric`.
         prompts (Sequence[Sequence[str]]): Negative and positive one of each
             attribute.

@@ -31,7 +31,7 @@ class _RerankLoop(StagedLoop):
 
     Args:
         runner (Runner): The runner.
-        dataloader (DataLoader | dict): Queries and gallery in one data set.
+        dataloader (DataLoader | dict): Queries and gallery in one dataset.
         evaluator (Evaluator | dict | list): With a
             :class:`RerankedRetrievalMetric`.
         fp16 (bool): Whether to run under autocast. Defaults to False.
@@ -83,7 +83,7 @@ class _RerankLoop(StagedLoop):
 
     def _clear(self) -> None:
         self._samples: list[RetrievalDataSample] = []
-        # By number of the sample: picture tokens; tokens and mask.
+        # By number of the sample: image tokens; tokens and mask.
         self._images: dict[int, Tensor] = {}
         self._captions: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -103,18 +103,18 @@ class _RerankLoop(StagedLoop):
         inputs: dict[str, Tensor],
         samples: Sequence[RetrievalDataSample],
     ) -> list[RetrievalDataSample]:
-        """Put features on samples; keep picture tokens and captions.
+        """Put features on samples; keep image tokens and captions.
 
         Args:
             inputs (dict): From the data preprocessor.
             samples (Sequence[RetrievalDataSample]): Queries with tokens,
-                gallery items with pictures.
+                gallery items with images.
 
         Returns:
             list[RetrievalDataSample]: The samples.
 
         Raises:
-            ValueError: If a query has no tokens or an item no picture.
+            ValueError: If a query has no tokens or an item no image.
         """
         start = len(self._samples)
         if 'image' in inputs:
@@ -204,7 +204,7 @@ class RerankTestLoop(_RerankLoop, TestLoop):
 
     Args:
         runner (Runner): The runner.
-        dataloader (DataLoader | dict): Queries and gallery in one data set.
+        dataloader (DataLoader | dict): Queries and gallery in one dataset.
         evaluator (Evaluator | dict | list): With a
             :class:`RerankedRetrievalMetric`, which has the fusion rule.
         fp16 (bool): Whether to run under autocast. Defaults to False.
@@ -212,7 +212,7 @@ class RerankTestLoop(_RerankLoop, TestLoop):
             published.
         query_block (int): Captions whose states are held on the device.
             Defaults to 8192.
-        gallery_block (int): Pictures whose keys and values are held on the
+        gallery_block (int): Images whose keys and values are held on the
             device. Defaults to 512.
         pair_batch (int): Pairs that run at a time. Defaults to 128.
         text_batch (int): Captions encoded at a time. Defaults to 256.
@@ -231,7 +231,7 @@ class RerankValLoop(_RerankLoop, ValLoop):
 
     Args:
         runner (Runner): The runner.
-        dataloader (DataLoader | dict): Queries and gallery in one data set.
+        dataloader (DataLoader | dict): Queries and gallery in one dataset.
         evaluator (Evaluator | dict | list): With a
             :class:`RerankedRetrievalMetric`.
         fp16 (bool): Whether to run under autocast. Defaults to False.
@@ -258,6 +258,6 @@ def _nothing_message(sample: RetrievalDataSample) -> str:
             "'mmtpr.TokenizeBert' to the test pipeline."
         )
     return (
-        f'The gallery item "{sample.get("img_path")}" has no picture: add an '
+        f'The gallery item "{sample.get("img_path")}" has no image: add an '
         'image loader to the test pipeline.'
     )

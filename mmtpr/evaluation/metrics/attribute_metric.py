@@ -19,7 +19,7 @@ from .gathered_metric import GatheredMetric
 
 @METRICS.register_module()
 class AttributeMetric(GatheredMetric):
-    """Mean accuracy of attributes; accuracy, precision and recall of pictures.
+    """Mean accuracy of attributes; accuracy, precision and recall of images.
 
     The numbers are ``mA``, ``accuracy``, ``precision``, ``recall`` and ``F1``
     (see :func:`attribute_metrics`). A sample has the true ``attributes`` (1,
@@ -67,7 +67,7 @@ class AttributeMetric(GatheredMetric):
             if labels is None or not len(labels):
                 raise ValueError(
                     f'"{name}" has no attribute labels: AttributeMetric '
-                    'needs a data set with attributes, such as PA100K, and '
+                    'needs a dataset with attributes, such as PA100K, and '
                     "'attributes' among the meta_keys of PackRetrievalInputs."
                 )
             labels = torch.as_tensor(labels).to('cpu', torch.int8)
@@ -76,7 +76,7 @@ class AttributeMetric(GatheredMetric):
                 raise ValueError(
                     f'"{name}" has {len(labels)} attribute labels, but '
                     f'decisions of shape {tuple(chosen.shape)}. Give one pair '
-                    'of prompts for each attribute of the data set.'
+                    'of prompts for each attribute of the dataset.'
                 )
             self.keep(sample, dict(labels=labels, chosen=chosen))
 
@@ -109,7 +109,7 @@ class AttributeMetric(GatheredMetric):
         one_sided = [names[i] for i in each.isnan().nonzero()[:, 0].tolist()]
         if one_sided:
             print_log(
-                'mA leaves out attributes that all or none of the pictures '
+                'mA leaves out attributes that all or none of the images '
                 f'have: {", ".join(one_sided)}.',
                 logger='current',
                 level=logging.WARNING,

@@ -1,4 +1,4 @@
-"""Composed retrieval beside what picture and sentence do alone."""
+"""Composed retrieval beside what image and sentence do alone."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -130,7 +130,7 @@ class PersonRetrievalMetric(GatheredMetric):
                 raise ValueError(
                     f'A {role} sample has no {self.match_key}, by which '
                     'PersonRetrievalMetric matches. Set match_key to what '
-                    f'the data set gives; the sample has {sorted(sample)}.'
+                    f'the dataset gives; the sample has {sorted(sample)}.'
                 )
             self.keep(
                 sample,
@@ -254,7 +254,7 @@ def _of_role(results: list[dict], role: str) -> list[dict]:
     if not items:
         raise ValueError(
             f'The test set has no {role} samples ({len(results)} in all). '
-            'PersonRetrievalMetric needs one data set with queries and '
+            'PersonRetrievalMetric needs one dataset with queries and '
             'gallery.'
         )
     return items

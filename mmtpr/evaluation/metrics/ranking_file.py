@@ -16,7 +16,7 @@ VERSION = 1
 
 
 def same_image_pairs(queries: list[dict], gallery: list[dict]) -> Pairs:
-    """Pair queries with the gallery items made of the same picture.
+    """Pair queries with the gallery items made of the same image.
 
     Args:
         queries (list[dict]): Each with ``img_path``, str or None.

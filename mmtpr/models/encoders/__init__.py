@@ -1,4 +1,4 @@
-"""Encoders of pictures and captions."""
+"""Encoders of images and captions."""
 
 from .blip2 import BLIP2Encoder
 from .open_clip import OpenCLIPEncoder

@@ -8,7 +8,7 @@ from mmtpr.text.vocabulary_check import check_vocabulary
 
 
 def check_image_size(images: Tensor, size: Sequence[int]) -> None:
-    """Check the size of pictures.
+    """Check the size of images.
 
     Args:
         images (Tensor): Of shape (M, 3, H, W).
@@ -19,7 +19,7 @@ def check_image_size(images: Tensor, size: Sequence[int]) -> None:
     """
     if tuple(images.shape[-2:]) != tuple(size):
         raise ValueError(
-            f'The encoder takes pictures of {size[0]}x{size[1]} (height x '
+            f'The encoder takes images of {size[0]}x{size[1]} (height x '
             f'width), got {images.shape[-2]}x{images.shape[-1]}. Set '
             f'Resize(scale=({size[1]}, {size[0]})) in the pipeline or '
             'image_size of the encoder.'

@@ -30,7 +30,7 @@ class FAFAHead(BaseModule):
     Where the paper and its release differ, ``variant`` chooses; the default
     is the release, which the parity case pins: equal ids count 1, the two
     directions are averaged, and diversity pools tokens of the whole batch.
-    The paper's are 0.5, summed, and within a picture.
+    The paper's are 0.5, summed, and within an image.
 
     Args:
         raw_dim (int, optional): Width of the raw features that MFR takes.
@@ -108,7 +108,7 @@ class FAFAHead(BaseModule):
 
         Args:
             number (int, optional): Tokens T of a target, None if they are
-                not known before a picture is seen.
+                not known before an image is seen.
 
         Raises:
             ValueError: If ``topk`` exceeds T.

@@ -27,10 +27,10 @@ class AttributePromptLoss(CrossModalLoss):
 
     Each binary attribute has a sentence for 0 and one for 1.
 
-    - IAC: for each picture and attribute, the cosine chooses between the two.
+    - IAC: for each image and attribute, the cosine chooses between the two.
     - IAM: a few sentences are drawn, and the cross encoder says of each
-      picture whether they fit.
-    - MAM: words of every sentence are hidden and told from a random picture
+      image whether they fit.
+    - MAM: words of every sentence are hidden and told from a random image
       it fits; a sentence that fits none in the batch is left out.
 
     Unknown attributes (-1) do not count.
@@ -191,7 +191,7 @@ class AttributePromptLoss(CrossModalLoss):
         return self._entropy(logits, fits[:, drawn])
 
     def _entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(B, A, 2), (B, A) -> mean over pictures, then over attributes."""
+        """(B, A, 2), (B, A) -> mean over images, then over attributes."""
         with full_precision(logits.device):
             losses = F.cross_entropy(
                 upcast(logits).flatten(0, 1),

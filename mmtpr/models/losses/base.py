@@ -18,7 +18,7 @@ class RetrievalFeatures:
         text_feats (Tensor): Raw text features of shape (B, D).
         pids (Tensor): Identities of shape (B, ), long.
         scale (Tensor | float): 1 / temperature.
-        image_ids (Tensor, optional): Pictures of shape (B, ), long.
+        image_ids (Tensor, optional): Images of shape (B, ), long.
         pid_range (tuple[int, int], optional): Smallest and largest identity,
             known without asking the device.
         image_tokens (Tensor, optional): Of shape (B, N, Wi).
@@ -117,7 +117,7 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     needs_tokens: ClassVar[bool] = False
     #: Whether the loss is also taken of an augmented caption, if there is one.
     takes_augmented: ClassVar[bool] = False
-    #: Whether gradients reach the features of pictures and captions.
+    #: Whether gradients reach the features of images and captions.
     trains_features: ClassVar[bool] = True
     #: Whether gradients reach ``scale``.
     trains_scale: ClassVar[bool] = True

@@ -41,7 +41,7 @@ class ITCLoss(RetrievalLoss):
     Args:
         weight (float): Factor of the loss. Defaults to 1.0.
         positives (str): What belongs together besides the pair itself:
-            nothing (``'pair'``), all captions of the same picture
+            nothing (``'pair'``), all captions of the same image
             (``'image_id'``) or of the same person (``'pid'``). Defaults to
             ``'pair'``.
     """

@@ -14,7 +14,7 @@ class IDLoss(RetrievalLoss):
 
     Args:
         num_classes (int): Identities C of the training split, which must be
-            numbered 0..C-1 (``relabel_pids=True`` in the data set).
+            numbered 0..C-1 (``relabel_pids=True`` in the dataset).
         embed_dim (int): Width of the features. A retriever fills it in from
             its encoder.
         weight (float): Factor of the loss. Defaults to 1.0.

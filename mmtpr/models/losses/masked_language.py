@@ -1,4 +1,4 @@
-"""Masked words, predicted from the other words and the picture."""
+"""Masked words, predicted from the other words and the image."""
 
 from collections import OrderedDict
 from typing import Any

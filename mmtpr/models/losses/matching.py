@@ -29,7 +29,7 @@ def hard_negatives(
     logit_scale: Tensor | float,
     ids: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw a wrong picture for each caption and a wrong caption for each.
+    """Draw a wrong image for each caption and a wrong caption for each.
 
     Likelier the more alike they are: by the softmax of the scaled cosines
     plus 1e-5, never one with the same id. One call draws all.
@@ -42,8 +42,8 @@ def hard_negatives(
             and column i belong together.
 
     Returns:
-        tuple[Tensor, Tensor, Tensor]: Pictures for the captions and captions
-        for the pictures, long, and whether row i has any negative at all,
+        tuple[Tensor, Tensor, Tensor]: Images for the captions and captions
+        for the images, long, and whether row i has any negative at all,
         each of shape (B, ).
     """
     number = len(image_feats)
@@ -70,14 +70,14 @@ def hard_negatives(
 
 
 def pick(keys_values: KeysValues, index: Tensor) -> KeysValues:
-    """Keys and values of some pictures.
+    """Keys and values of some images.
 
     Args:
-        keys_values (KeysValues): Of M pictures.
+        keys_values (KeysValues): Of M images.
         index (Tensor): Of shape (P, ), long.
 
     Returns:
-        KeysValues: Of P pictures.
+        KeysValues: Of P images.
     """
     return [(keys[index], values[index]) for keys, values in keys_values]
 
@@ -89,7 +89,7 @@ def hidden_word_loss(
     mask: Tensor,
     keys_values: KeysValues,
 ) -> Tensor:
-    """Cross-entropy of hidden words, told from the others and a picture.
+    """Cross-entropy of hidden words, told from the others and an image.
 
     Only hidden words meet the vocabulary, which saves most of the memory.
 
@@ -98,7 +98,7 @@ def hidden_word_loss(
         tokens (Tensor): Captions with hidden words, of shape (P, L).
         labels (Tensor): True ids where hidden, else -100, of shape (P, L).
         mask (Tensor): 1 where a token counts, of shape (P, L).
-        keys_values (KeysValues): Of P pictures.
+        keys_values (KeysValues): Of P images.
 
     Returns:
         Tensor: Scalar, 0 if nothing is hidden.
@@ -117,14 +117,14 @@ def hidden_word_loss(
 class ITMLoss(CrossModalLoss):
     """Image-text matching with hard negatives.
 
-    The cross encoder judges each pair, each caption with a wrong picture and
-    each picture with a wrong caption, see :func:`hard_negatives`; the mean
+    The cross encoder judges each pair, each caption with a wrong image and
+    each image with a wrong caption, see :func:`hard_negatives`; the mean
     cross-entropy of the three. Negatives come from the batch of the process.
 
     Args:
         weight (float): Factor of the loss. Defaults to 1.0.
         positives (str): What is no negative besides the pair itself: nothing
-            (``'pair'``), captions of the same picture (``'image_id'``) or of
+            (``'pair'``), captions of the same image (``'image_id'``) or of
             the same person (``'pid'``). Defaults to ``'pid'``.
         label_smoothing (float): Defaults to 0.
 
@@ -156,15 +156,15 @@ class ITMLoss(CrossModalLoss):
         self, features: CrossModalFeatures, encoder: CrossEncoder
     ) -> Tensor:
         """See :meth:`CrossModalLoss.loss`."""
-        pictures, captions, counts = hard_negatives(
+        hard_images, captions, counts = hard_negatives(
             features.image_feats,
             features.text_feats,
             features.scale,
             ids_of(features, self.positives, 'ITMLoss'),
         )
         # Right pairs, captions with wrong images, wrong captions: one pass.
-        own = torch.arange(len(pictures), device=pictures.device)  # (B,)
-        images = torch.cat([own, pictures, own])  # (3 B,)
+        own = torch.arange(len(hard_images), device=hard_images.device)  # (B,)
+        images = torch.cat([own, hard_images, own])  # (3 B,)
         texts = torch.cat([own, own, captions])  # (3 B,)
         fused = encoder.fuse(
             features.text_embeds[texts],

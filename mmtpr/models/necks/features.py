@@ -27,12 +27,12 @@ class QueryFeatures:
 
 @dataclass
 class TargetFeatures:
-    """Features of N pictures that may be found.
+    """Features of N images that may be found.
 
     Attributes:
         tokens (Tensor): Vectors of shape (N, T, D).
         raw (Tensor): What masked feature reasoning takes, (N, R), likewise.
-        pooled (Tensor, optional): One vector for each picture, (N, D), to
+        pooled (Tensor, optional): One vector for each image, (N, D), to
             which the other rows of an evaluation are compared.
     """
 

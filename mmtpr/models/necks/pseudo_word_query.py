@@ -1,4 +1,4 @@
-"""Queries of a picture and a sentence by way of pseudo words."""
+"""Queries of an image and a sentence by way of pseudo words."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +17,9 @@ from .prompt_template import PromptTemplate
 
 @MODELS.register_module()
 class PseudoWordQuery(BaseModule):
-    """The picture becomes a word of the sentence (Word4Per).
+    """The image becomes a word of the sentence (Word4Per).
 
-    Each TINet turns the picture's feature into pseudo words, which take the
+    Each TINet turns the image's feature into pseudo words, which take the
     placeholder's place in the template around the caption; the text tower
     encodes the sentence. Queries of several TINets are normalised, summed
     and normalised.
@@ -77,7 +77,7 @@ class PseudoWordQuery(BaseModule):
 
         Args:
             encoder (nn.Module): The encoder.
-            images (Tensor): Reference pictures of shape (B, 3, H, W).
+            images (Tensor): Reference images of shape (B, 3, H, W).
             tokens (Tensor): Captions, token ids of shape (B, L).
 
         Returns:
@@ -114,7 +114,7 @@ class PseudoWordQuery(BaseModule):
         return QueryFeatures(fused, fused, rows, cut)
 
     def prompts(self, encoder: Any, image_feats: Tensor) -> list[Tensor]:
-        """Encode the prompt followed by each picture's pseudo words.
+        """Encode the prompt followed by each image's pseudo words.
 
         Args:
             encoder (nn.Module): The encoder.
@@ -160,7 +160,7 @@ class EncoderQuery(BaseModule):
         super().__init__(init_cfg=init_cfg)
         if not hasattr(encoder, 'encode_query'):
             raise TypeError(
-                f'{type(encoder).__name__} makes no queries of picture and '
+                f'{type(encoder).__name__} makes no queries of image and '
                 "sentence; give the retriever query=dict(type='mmtpr."
                 "PseudoWordQuery')."
             )
@@ -172,7 +172,7 @@ class EncoderQuery(BaseModule):
 
         Args:
             encoder (nn.Module): The encoder.
-            images (Tensor): Reference pictures of shape (B, 3, H, W).
+            images (Tensor): Reference images of shape (B, 3, H, W).
             tokens (Tensor): Captions, token ids of shape (B, L).
 
         Returns:

@@ -1,4 +1,4 @@
-"""The gallery side: one vector or several for each picture."""
+"""The gallery side: one vector or several for each image."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from .features import TargetFeatures
 
 @MODELS.register_module()
 class PooledTarget(BaseModule):
-    """The encoder's one feature of a picture (T = 1).
+    """The encoder's one feature of an image (T = 1).
 
     It is projected, and ``raw``, what MFR takes, is the same feature.
 
@@ -28,11 +28,11 @@ class PooledTarget(BaseModule):
         self.num_tokens = 1
 
     def forward(self, encoder: Any, images: Tensor) -> TargetFeatures:
-        """Embed pictures.
+        """Embed images.
 
         Args:
             encoder (nn.Module): The encoder.
-            images (Tensor): Pictures of shape (N, 3, H, W).
+            images (Tensor): Images of shape (N, 3, H, W).
 
         Returns:
             TargetFeatures: Tokens of shape (N, 1, D).
@@ -81,11 +81,11 @@ class PatchTokens(BaseModule):
             )
 
     def forward(self, encoder: Any, images: Tensor) -> TargetFeatures:
-        """Embed pictures.
+        """Embed images.
 
         Args:
             encoder (nn.Module): The encoder.
-            images (Tensor): Pictures of shape (N, 3, H, W).
+            images (Tensor): Images of shape (N, 3, H, W).
 
         Returns:
             TargetFeatures: Tokens of shape (N, rows * columns, D), their mean
@@ -108,9 +108,9 @@ def patch_grid(
     """Rows and columns of patches, whatever stands before them.
 
     Args:
-        num_tokens (int): Tokens of a picture, class and register tokens
+        num_tokens (int): Tokens of an image, class and register tokens
             included, which come first.
-        image_size (tuple[int, int]): Height and width of the picture.
+        image_size (tuple[int, int]): Height and width of the image.
         most_extra (int): Most tokens that are no patches. Defaults to 8.
 
     Returns:
@@ -128,7 +128,7 @@ def patch_grid(
             if rows * width == columns * height:
                 return rows, columns
     raise ValueError(
-        f'{num_tokens} tokens are no grid of square patches of a picture of '
+        f'{num_tokens} tokens are no grid of square patches of an image of '
         f'{height}x{width}.'
     )
 
@@ -157,11 +157,11 @@ class EncoderTarget(BaseModule):
         self.num_tokens = getattr(encoder, 'num_queries', None)
 
     def forward(self, encoder: Any, images: Tensor) -> TargetFeatures:
-        """Embed pictures.
+        """Embed images.
 
         Args:
             encoder (nn.Module): The encoder.
-            images (Tensor): Pictures of shape (N, 3, H, W).
+            images (Tensor): Images of shape (N, 3, H, W).
 
         Returns:
             TargetFeatures: Tokens, and the mean hidden state as ``raw``.

@@ -11,7 +11,7 @@ from mmtpr.registry import MODELS
 class TokenStatisticsNoise(BaseModule):
     r"""Perturb the mean and deviation of tokens (DSU, arXiv 2202.03958).
 
-    A picture's mean :math:`\mu` and deviation :math:`\sigma` over its tokens
+    An image's mean :math:`\mu` and deviation :math:`\sigma` over its tokens
     are drawn anew from normal distributions around them, as wide as the
     batch's own spread of :math:`\mu` and :math:`\sigma`. Only in training.
     FAFA's release does so with p = 0.8.
@@ -46,7 +46,7 @@ class TokenStatisticsNoise(BaseModule):
 
         Returns:
             Tensor: Of the same shape; unchanged in evaluation and where one
-            picture or one token has no spread.
+            image or one token has no spread.
         """
         if not self.training or min(tokens.shape[:2]) < 2:
             return tokens

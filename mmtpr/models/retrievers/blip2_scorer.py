@@ -14,7 +14,7 @@ from .text_person_retriever import TextPersonRetriever
 class BLIP2Scorer(TextPersonRetriever):
     """BLIP-2 stage 1 as it is, for relevance scores and retrieval.
 
-    A picture is 32 tokens, a caption its [CLS]; relevance is the largest dot
+    An image is 32 tokens, a caption its [CLS]; relevance is the largest dot
     product (arXiv 2404.10292). It serves ``score_relevance.py``, and a test
     run with ``PersonRetrievalMetric(topk_tokens=1)`` ranks by the same
     number. It has no losses.
@@ -46,10 +46,10 @@ class BLIP2Scorer(TextPersonRetriever):
         )
 
     def extract_image_feat(self, images: Tensor) -> Tensor:
-        """Embed pictures.
+        """Embed images.
 
         Args:
-            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+            images (Tensor): Normalised images of shape (M, 3, H, W).
 
         Returns:
             Tensor: Of shape (M, T, D), L2-normalised, float32.

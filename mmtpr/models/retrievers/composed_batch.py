@@ -145,7 +145,7 @@ def count_cut(
 def rows_of_queries(
     inputs: dict[str, Tensor], is_query: Sequence[bool] | None = None
 ) -> tuple[list[int], list[int], list[int]]:
-    """Find the samples that have both picture and caption.
+    """Find the samples that have both image and caption.
 
     Args:
         inputs (dict): Output of the data preprocessor.
@@ -188,7 +188,7 @@ def query_rows(
         tuple: Rows of ``image``, rows of ``tokens``, and the queries.
 
     Raises:
-        ValueError: If one lacks picture or caption.
+        ValueError: If one lacks image or caption.
     """
     is_query = [sample.get('role') == 'query' for sample in samples]
     images, tokens, found = rows_of_queries(inputs, is_query)
@@ -212,7 +212,7 @@ def gallery_rows(
         tuple: Rows of ``image``, and the items.
 
     Raises:
-        ValueError: If one lacks its picture.
+        ValueError: If one lacks its image.
     """
     items = {i for i, s in enumerate(samples) if s.get('role') != 'query'}
     index = inputs['image_index'].tolist() if 'image' in inputs else []
@@ -226,13 +226,13 @@ def gallery_rows(
 def _incomplete_message(sample: RetrievalDataSample) -> str:
     if sample.get('role') != 'query':
         return (
-            f'The gallery item "{sample.get("img_path")}" has no picture: add '
+            f'The gallery item "{sample.get("img_path")}" has no image: add '
             'an image loader to the pipeline.'
         )
     return (
         f'The query "{sample.get("caption")}" with the reference '
-        f'"{sample.get("img_path")}" needs both, a picture and tokens: the '
-        'pipeline must load the picture and tokenize the caption, and the '
+        f'"{sample.get("img_path")}" needs both, an image and tokens: the '
+        'pipeline must load the image and tokenize the caption, and the '
         'annotations must have them.'
     )
 

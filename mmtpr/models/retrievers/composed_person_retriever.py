@@ -1,4 +1,4 @@
-"""Composed person retrieval: a reference picture and a sentence."""
+"""Composed person retrieval: a reference image and a sentence."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,11 +35,11 @@ _INVERSION = ('text', 'vis')
 
 @MODELS.register_module()
 class ComposedPersonRetriever(TextPersonRetriever):
-    """Queries of picture and sentence against a gallery of pictures.
+    """Queries of image and sentence against a gallery of images.
 
     Two trainings. With ``losses``, that of Word4Per's second stage: pairs of
-    picture and caption, the picture's pseudo words behind a prompt are to
-    mean what the caption says (``text``) or the picture shows (``vis``). With
+    image and caption, the image's pseudo words behind a prompt are to
+    mean what the caption says (``text``) or the image shows (``vis``). With
     a ``head``, that of FAFA: triplets of ``reference``, ``image`` (the
     target) and caption.
 
@@ -57,7 +57,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         freeze_encoder (bool): Whether the encoder keeps its weights and
             stays in evaluation mode. Defaults to False.
         baselines (bool): Whether to predict, for comparison, queries of the
-            picture alone, of the caption alone and of their sum. Defaults to
+            image alone, of the caption alone and of their sum. Defaults to
             True; left out where the encoder's features do not allow it.
         temperature (float, optional): Divisor of the cosines in ``losses``.
             None takes the encoder's own. Defaults to 0.02.
@@ -145,10 +145,10 @@ class ComposedPersonRetriever(TextPersonRetriever):
         return self
 
     def extract_image_feat(self, images: Tensor) -> Tensor:
-        """Embed gallery pictures.
+        """Embed gallery images.
 
         Args:
-            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+            images (Tensor): Normalised images of shape (M, 3, H, W).
 
         Returns:
             Tensor: Of shape (M, T, D), L2-normalised, float32.
@@ -156,10 +156,10 @@ class ComposedPersonRetriever(TextPersonRetriever):
         return _normalized(self.target(self.encoder, images).tokens)
 
     def extract_query_feat(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Embed reference pictures with their sentences.
+        """Embed reference images with their sentences.
 
         Args:
-            images (Tensor): Normalised pictures of shape (K, 3, H, W).
+            images (Tensor): Normalised images of shape (K, 3, H, W).
             tokens (Tensor): Token ids of shape (K, L).
 
         Returns:
@@ -282,8 +282,8 @@ class ComposedPersonRetriever(TextPersonRetriever):
         Args:
             inputs (dict): Output of the data preprocessor.
             data_samples (Sequence[RetrievalDataSample]): Samples. Queries
-                have a picture, the reference, and a caption; all others a
-                picture.
+                have an image, the reference, and a caption; all others an
+                image.
 
         Returns:
             list[RetrievalDataSample]: The samples, L2-normalised, float32:
@@ -294,7 +294,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
             the target gives one. Queries know ``caption_cut``.
 
         Raises:
-            ValueError: If a sample lacks picture or caption.
+            ValueError: If a sample lacks image or caption.
         """
         image_rows, token_rows, queries = query_rows(inputs, data_samples)
         if queries:

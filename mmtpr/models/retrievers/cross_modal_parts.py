@@ -36,12 +36,12 @@ def score_table(
     chunk_size: int,
     device: torch.device,
 ) -> Tensor:
-    """Score every caption with every picture, some pairs at a time.
+    """Score every caption with every image, some pairs at a time.
 
     Args:
         score (Callable[[Tensor, Tensor], Tensor]): Takes indices of captions
-            and of pictures, of shape (P, ), and gives scores (P, ).
-        shape (tuple[int, int]): Number K of captions and M of pictures.
+            and of images, of shape (P, ), and gives scores (P, ).
+        shape (tuple[int, int]): Number K of captions and M of images.
         chunk_size (int): Largest P.
         device (torch.device): Where the indices are wanted.
 

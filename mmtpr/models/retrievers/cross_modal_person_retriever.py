@@ -35,7 +35,7 @@ from .text_person_retriever import TextPersonRetriever
 class CrossModalPersonRetriever(TextPersonRetriever):
     """Retrieval by cosine, with matching scores to re-rank by.
 
-    The model of APTM and Filtering-WoRA. Pictures are encoded once a step,
+    The model of APTM and Filtering-WoRA. Images are encoded once a step,
     and so are the keys and values that cross layers read of them; all losses
     share both. Where samples have ``eda_tokens``, losses that judge whole
     captions are taken of these too, logged as ``loss_<name>_eda``.
@@ -53,7 +53,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         keep_embeds (bool): Whether ``predict`` also puts what a cross encoder
             reads on samples: ``text_embeds`` (L, Wt) and ``text_mask`` (L, )
             on those with a caption to search by, ``image_embeds`` (N, Wi) on
-            those with a picture. Defaults to False.
+            those with an image. Defaults to False.
         data_preprocessor (dict | nn.Module, optional): The type defaults to
             ``mmtpr.RetrievalDataPreprocessor``.
         init_cfg (dict, optional): Initialization config.
@@ -119,10 +119,10 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         return 1 / bounded(temperature, CROSS_BOUNDS, self.training)
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode pictures.
+        """Encode images.
 
         Args:
-            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+            images (Tensor): Normalised images of shape (M, 3, H, W).
 
         Returns:
             tuple[Tensor, Tensor]: Features of shape (M, D), L2-normalised,
@@ -182,7 +182,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         chunk_size: int = 256,
         prepared: bool = False,
     ) -> Tensor:
-        """Score how well captions and pictures match.
+        """Score how well captions and images match.
 
         Args:
             text_embeds (Tensor): States of captions, of shape (K, L, Wt).
@@ -190,10 +190,10 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             image_embeds (Tensor, optional): Tokens of shape (M, N, Wi).
             keys_values (KeysValues, optional): In their
                 place, see :meth:`image_keys_values`.
-            pairwise (bool): Whether the i-th caption meets the i-th picture,
-                K = M, or every caption every picture. Defaults to True.
+            pairwise (bool): Whether the i-th caption meets the i-th image,
+                K = M, or every caption every image. Defaults to True.
             chunk_size (int): Pairs at a time where every caption meets every
-                picture. Defaults to 256.
+                image. Defaults to 256.
             prepared (bool): Whether the states come from
                 :meth:`prepare_text`. Defaults to False.
 
@@ -234,7 +234,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         Args:
             inputs (dict): Output of the data preprocessor.
             data_samples (Sequence[RetrievalDataSample]): Samples with pid,
-                picture and caption.
+                image and caption.
 
         Returns:
             dict[str, Tensor]: ``loss_<name>`` and ``loss_<name>_eda`` ->

@@ -29,16 +29,16 @@ def put_by_kind(
     inputs: dict[str, Tensor],
     encoded: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
-    """Give each sample what was made of its picture or of its caption.
+    """Give each sample what was made of its image or of its caption.
 
-    A query gets that of its caption, any other sample that of its picture, or
-    of its caption if it has no picture.
+    A query gets that of its caption, any other sample that of its image, or
+    of its caption if it has no image.
 
     Args:
         samples (Sequence[RetrievalDataSample]): The batch, changed in place.
         inputs (dict): Output of the data preprocessor.
         encoded (Mapping[str, Mapping[str, Tensor]]): ``'image'`` and
-            ``'text'`` -> name of a field -> a row for each picture or
+            ``'text'`` -> name of a field -> a row for each image or
             caption of the batch.
 
     Raises:
@@ -79,6 +79,6 @@ def _nothing_message(sample: RetrievalDataSample) -> str:
             "'mmtpr.TokenizeCaption' to the test pipeline."
         )
     return (
-        f'The sample "{sample.get("img_path")}" has neither picture nor '
+        f'The sample "{sample.get("img_path")}" has neither image nor '
         'tokens: add an image loader to the pipeline.'
     )

@@ -157,10 +157,10 @@ class TextPersonRetriever(BaseModel):
         )
 
     def extract_image_feat(self, images: Tensor) -> Tensor:
-        """Embed pictures.
+        """Embed images.
 
         Args:
-            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+            images (Tensor): Normalised images of shape (M, 3, H, W).
 
         Returns:
             Tensor: Of shape (M, T, D) with T = 1, L2-normalised, float32.
@@ -198,7 +198,7 @@ class TextPersonRetriever(BaseModel):
         Args:
             inputs (dict): Output of the data preprocessor.
             data_samples (Sequence[RetrievalDataSample]): Samples with pid,
-                picture and caption.
+                image and caption.
 
         Returns:
             dict[str, Tensor]: ``loss_<name>`` -> scalar.
@@ -287,7 +287,7 @@ class TextPersonRetriever(BaseModel):
         """Put an embedding on every sample.
 
         A query gets that of its caption, any other sample that of its
-        picture, or of its caption if it has no picture.
+        image, or of its caption if it has no image.
 
         Args:
             inputs (dict): Output of the data preprocessor.
@@ -295,7 +295,7 @@ class TextPersonRetriever(BaseModel):
 
         Returns:
             list[RetrievalDataSample]: The samples, ``features`` set: (D, )
-            of a caption, (T, D) of a picture, L2-normalised, float32.
+            of a caption, (T, D) of an image, L2-normalised, float32.
 
         Raises:
             ValueError: If a sample has nothing to embed.

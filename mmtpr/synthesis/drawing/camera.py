@@ -10,12 +10,12 @@ def body_light(
     """Light a figure from one side and add folds.
 
     Args:
-        image (ndarray): RGB picture of the figure, (H, W, 3), uint8.
+        image (ndarray): RGB image of the figure, (H, W, 3), uint8.
         rng (Generator): Source of randomness.
         scale (float): Size of the folds in pixels.
 
     Returns:
-        ndarray: The picture, uint8.
+        ndarray: The image, uint8.
     """
     height, width = image.shape[:2]
     side = rng.uniform(-0.1, 0.1)
@@ -32,29 +32,29 @@ def photograph(
     """Change exposure and colour, blur, add noise.
 
     Args:
-        image (ndarray): RGB picture, (H, W, 3), uint8, at its final size.
+        image (ndarray): RGB image, (H, W, 3), uint8, at its final size.
         rng (Generator): Source of randomness.
         quality (float): 1 for a street camera; larger is cleaner.
 
     Returns:
-        ndarray: The picture, uint8.
+        ndarray: The image, uint8.
     """
     height, width = image.shape[:2]
     spread = 1 / quality
-    picture: np.ndarray = image.astype(np.float32)
+    pixels: np.ndarray = image.astype(np.float32)
     unit = height / 128
     kind = rng.random()
     if kind < 0.6 * spread:
         blur = rng.uniform(0.3, 0.7) * unit
-        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+        pixels = cv2.GaussianBlur(pixels, (0, 0), blur)
     elif kind < 0.7 * spread:
         length = max(2, round(rng.uniform(2, 4) * unit))
-        picture = cv2.blur(picture, (length, 1))
+        pixels = cv2.blur(pixels, (length, 1))
     gain = np.exp(rng.normal(0, 0.06 * spread))
     cast = np.exp(rng.normal(0, 0.02 * spread, 3))
     contrast = np.exp(rng.normal(0, 0.04 * spread))
-    mean = picture.mean()
-    picture = ((picture - mean) * contrast + mean) * (gain * cast)
+    mean = pixels.mean()
+    pixels = ((pixels - mean) * contrast + mean) * (gain * cast)
     noise = rng.normal(0, rng.uniform(1, 4) * spread, (height, width, 1))
-    picture = picture + noise + rng.normal(0, 2, (height, width, 3))
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    pixels = pixels + noise + rng.normal(0, 2, (height, width, 3))
+    return np.clip(pixels, 0, 255).astype(np.uint8)

@@ -21,7 +21,7 @@ _FRONT = _arc(-0.5 * np.pi, 0.5 * np.pi + 0.01, 8)
 
 
 class Canvas:
-    """A picture and a mask, drawn on in a person's own coordinates.
+    """An image and a mask, drawn on in a person's own coordinates.
 
     Args:
         shape (tuple[int, int]): Height and width in pixels.
@@ -74,7 +74,7 @@ class Canvas:
         return self._layers[..., 3]
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
-        """Find a point in the picture.
+        """Find a point in the image.
 
         Args:
             x (float): To the right of the head's middle, in units of height.

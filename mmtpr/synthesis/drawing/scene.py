@@ -19,10 +19,10 @@ def background(
         shape (tuple[int, int]): Height and width in pixels.
         rng (Generator): Source of randomness.
         horizon (float): Height of the line between wall and ground, as a
-            fraction of the picture.
+            fraction of the image.
 
     Returns:
-        ndarray: RGB picture, (H, W, 3), uint8.
+        ndarray: RGB image, (H, W, 3), uint8.
     """
     height, width = shape
     image: np.ndarray = np.empty((height, width, 3), np.float32)
@@ -92,7 +92,7 @@ def ground_shadow(image: np.ndarray, canvas: Canvas, strength: float) -> None:
     """Darken the ground below a person, in place.
 
     Args:
-        image (ndarray): RGB picture, (H, W, 3), uint8.
+        image (ndarray): RGB image, (H, W, 3), uint8.
         canvas (Canvas): Where the person stands.
         strength (float): 0 for none, 1 for black.
     """
@@ -109,7 +109,7 @@ def occlude(image: np.ndarray, rng: np.random.Generator) -> None:
     """Put a pole, a bench or a passer-by in front, in place.
 
     Args:
-        image (ndarray): RGB picture, (H, W, 3), uint8.
+        image (ndarray): RGB image, (H, W, 3), uint8.
         rng (Generator): Source of randomness.
     """
     height, width = image.shape[:2]

@@ -10,7 +10,7 @@ from mmtpr.datasets.annotations.images import (
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     img = np.random.default_rng(0).integers(0, 255, (40, 20, 3), np.uint8)
     for name in ('good.png', 'good.jpg', 'cut.jpg', 'cut.png'):
         mmcv.imwrite(img, str(tmp_path / name))
@@ -23,16 +23,16 @@ def pictures(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['cut.png', 'cut.jpg'])
-def test_cut_off_pictures(pictures, name, monkeypatch):
-    assert image_problem(str(pictures / name))
+def test_cut_off_images(images, name, monkeypatch):
+    assert image_problem(str(images / name))
     # some versions of OpenCV fill the rest with grey
-    monkeypatch.setattr(mmcv, 'imfrombytes', lambda content: 'a picture')
-    assert image_problem(str(pictures / name)) == 'truncated'
+    monkeypatch.setattr(mmcv, 'imfrombytes', lambda content: 'an image')
+    assert image_problem(str(images / name)) == 'truncated'
 
 
-def test_bad_images_come_in_order_and_once(pictures):
+def test_bad_images_come_in_order_and_once(images):
     names = ['text.jpg', 'good.png', 'absent.jpg', 'text.jpg', 'empty.jpg']
-    bad = find_bad_images([str(pictures / name) for name in names], 2)
+    bad = find_bad_images([str(images / name) for name in names], 2)
     assert [path.rsplit('/', 1)[1] for path in bad] == [
         'text.jpg',
         'absent.jpg',

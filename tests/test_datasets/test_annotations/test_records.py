@@ -21,9 +21,9 @@ def test_missing_image_folder(write, records):
     message = error(
         FileNotFoundError,
         data_root=write(records),
-        data_prefix=dict(img_path='pictures'),
+        data_prefix=dict(img_path='images'),
     )
-    assert 'pictures" of CUHKPEDES does not exist' in message
+    assert 'images" of CUHKPEDES does not exist' in message
     assert 'data_prefix' in message
     assert GUIDE in message
 
@@ -116,10 +116,10 @@ def test_captions_are_skipped_and_counted(write, records, log):
     lost = ['cam/11_0.jpg', 'cam/11_1.jpg']
     assert train.load_report['empty_captions'] == lost
     assert any('skipped 2 missing or empty captions' in line for line in log)
-    assert any('first of the picture "cam/11_0.jpg"' in line for line in log)
+    assert any('first of the image "cam/11_0.jpg"' in line for line in log)
     test = CUHKPEDES(data_root=root, split='test', empty_captions='skip')
     roles = [test.get_data_info(i)['role'] for i in range(len(test))]
-    # the picture stays in the gallery
+    # the image stays in the gallery
     assert (roles.count('query'), roles.count('gallery')) == (6, 4)
 
 
@@ -127,11 +127,11 @@ def test_empty_split_lists_those_found(write, records):
     root = write([r for r in records if r['split'] != 'val'])
     message = error(data_root=root, split='val')
     assert 'has no split "val"' in message
-    assert 'test (4 pictures), train (8 pictures)' in message
+    assert 'test (4 images), train (8 images)' in message
     assert 'val_pids=N' in message
     root = write([r for r in records if r['split'] == 'train'])
     message = error(data_root=root, split='test')
-    assert 'it has train (8 pictures)' in message
+    assert 'it has train (8 images)' in message
     assert 'val_pids' not in message
 
 
@@ -173,11 +173,11 @@ def test_unknown_choices(choice):
 
 @pytest.fixture
 def broken_root(write, records):
-    """A text file, a cut-off picture and a missing one among the train set."""
+    """A text file, a cut-off image and a missing one among the train set."""
     root = write(records)
     folder = f'{root}/imgs/cam'
     with open(f'{folder}/10_0.jpg', 'wb') as file:
-        file.write(b'not a picture')
+        file.write(b'not an image')
     with open(f'{folder}/11_1.jpg', 'rb+') as file:
         file.truncate(file.seek(0, 2) - 60)
     records[6]['file_path'] = 'cam/none.jpg'
@@ -205,12 +205,12 @@ def test_broken_images_are_skipped_and_counted(broken_root, log):
     data = CUHKPEDES(data_root=broken_root, broken_images='skip')
     problems = data.load_report['broken_images']
     short = {path.rsplit('/', 1)[1]: why for path, why in problems.items()}
-    # decoders differ in whether they take a cut-off picture
+    # decoders differ in whether they take a cut-off image
     assert short.pop('11_1.jpg') in ('truncated', 'does not decode')
     assert short == {'10_0.jpg': 'does not decode', 'none.jpg': 'missing'}
     assert len(data) == 16 - 6
     assert data.metainfo['num_images'] == 5
-    line = next(line for line in log if 'broken pictures' in line)
+    line = next(line for line in log if 'broken images' in line)
     assert 'skipped 3 of 8 records of the split "train"' in line
     assert '10_0.jpg (does not decode)' in line
 

@@ -39,9 +39,9 @@ def root(tmp_path):
     ):
         (tmp_path / f'{name}.json').write_text(json.dumps(records))
     for name in 'ab':
-        picture = np.zeros((8, 4, 3), np.uint8)
-        mmcv.imwrite(picture, str(tmp_path / f'{name}.jpg'))
-    (tmp_path / 'text.jpg').write_text('no picture')
+        image = np.zeros((8, 4, 3), np.uint8)
+        mmcv.imwrite(image, str(tmp_path / f'{name}.jpg'))
+    (tmp_path / 'text.jpg').write_text('no image')
     return str(tmp_path)
 
 
@@ -67,13 +67,11 @@ def test_findings_of_the_fafa_config(config, root):
     train, test = report['splits']  # train and val are of one file
     assert (train['dataset'], train['split']) == ('SynCPR', 'train, val')
     assert train['source'] == f'{root}/SynCPR.json'
-    assert train['found'] == dict(pictures=3, triplets=2, groups=1)
+    assert train['found'] == dict(images=3, triplets=2, groups=1)
     assert train['published']['triplets'] == 1_153_220
     assert numbers(train) == dict(missing_images=1, empty_captions=1)
     assert train['missing_images']['examples'] == [f'{root}/gone.jpg']
-    assert test['found'] == dict(
-        pictures=3, queries=2, gallery=3, distractors=2
-    )
+    assert test['found'] == dict(images=3, queries=2, gallery=3, distractors=2)
     assert numbers(test) == dict(
         unreadable_images=1,
         empty_captions=1,
@@ -87,7 +85,7 @@ def test_findings_of_the_fafa_config(config, root):
     assert count_problems(report) == 5 + 5
 
 
-def test_without_decoding_missing_pictures_are_found(config, monkeypatch):
+def test_without_decoding_missing_images_are_found(config, monkeypatch):
     monkeypatch.setattr('mmtpr.datasets.checks.composed.find_bad_images', None)
     train, test = check_config(config, images=False)['splits']
     assert numbers(train)['missing_images'] == 1

@@ -47,7 +47,7 @@ def messy_root(write, records):
     records[0]['captions'] = ['The same.', 'a\x07b']
     records[2]['captions'] = ['the  SAME.', 'x']
     records[4]['captions'] = ['ok', '']
-    records[9]['id'] = 10  # a val picture of a training person
+    records[9]['id'] = 10  # a val image of a training person
     root = write(records)
     with open(f'{root}/imgs/cam/12_1.jpg', 'wb') as file:
         file.write(b'text')
@@ -111,7 +111,7 @@ def test_other_data_sets_are_named(write, records):
     assert report['skipped'] == ['BaseDataset']
     assert len(report['splits']) == 2
     only = Config(dict(val_dataloader=cfg.val_dataloader))
-    with pytest.raises(ValueError, match='no captioned data set to check'):
+    with pytest.raises(ValueError, match='no captioned dataset to check'):
         check_config(only)
 
 
@@ -150,10 +150,10 @@ def test_carved_val_has_no_published_counts(write, records):
 
 def test_missing_image_folder_is_an_error(write, records, tmp_path):
     root = write(records)
-    (tmp_path / 'imgs').rename(tmp_path / 'pictures')
+    (tmp_path / 'imgs').rename(tmp_path / 'images')
     with pytest.raises(FileNotFoundError, match='imgs" of CUHKPEDES'):
         check_config(config(root))
-    assert CUHKPEDES(data_root=root, data_prefix=dict(img_path='pictures'))
+    assert CUHKPEDES(data_root=root, data_prefix=dict(img_path='images'))
 
 
 def test_tool_prints_and_writes(tool, messy_root, tmp_path, capsys):

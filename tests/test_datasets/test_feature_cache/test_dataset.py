@@ -84,12 +84,12 @@ def test_features_are_those_of_the_encoder(make, encoder):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
     old = [item['data_samples'].pid for item in batch]
     assert [sample.pid for sample in samples] == old
-    # Two captions share a picture, which is kept once.
+    # Two captions share an image, which is kept once.
     assert np.load(f'{data.cache}/image.npy').shape == (6, 1, 32)
     assert files(data.cache) == [
         'image.npy',
         'meta.json',
-        'picture.npy',
+        'image_row.npy',
         'text.npy',
     ]
     assert files(Path(data.cache).parent) == ['cache']

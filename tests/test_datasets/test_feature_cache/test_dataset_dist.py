@@ -74,7 +74,7 @@ class Clock:
 
 @pytest.fixture
 def other_node(monkeypatch):
-    """The data set in a process that looks for a cache, and its clock."""
+    """The dataset in a process that looks for a cache, and its clock."""
     clock = Clock()
     monkeypatch.setattr(module, 'time', clock)
     monkeypatch.setattr(module, 'get_rank', lambda: 1)

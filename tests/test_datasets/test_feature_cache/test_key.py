@@ -11,7 +11,7 @@ from mmengine.dataset import Compose
 
 from mmtpr.datasets import CachedFeatureDataset
 from mmtpr.datasets.feature_cache.encode import PairEncoder
-from mmtpr.datasets.feature_cache.key import pictures_fingerprint
+from mmtpr.datasets.feature_cache.key import images_fingerprint
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg, write_tiny_cuhk
 
@@ -106,13 +106,13 @@ def test_what_only_training_needs_does_not_count(encoder):
     assert PairEncoder(other).fingerprint() == before
 
 
-def test_a_replaced_picture_is_noticed(make, root, tmp_path):
+def test_a_replaced_image_is_noticed(make, root, tmp_path):
     own = shutil.copytree(root, tmp_path / 'data')
     make(root=own)
     make(root=own)
     first, second = sorted(Path(own, 'imgs/train').iterdir())[:2]
     first.write_bytes(second.read_bytes())
-    with pytest.raises(ValueError, match=r'\(pictures: \w{12} there, \w{12}'):
+    with pytest.raises(ValueError, match=r'\(images: \w{12} there, \w{12}'):
         make(root=own)
 
 
@@ -121,15 +121,15 @@ def test_size_or_time_of_a_file_is_enough(tmp_path):
     for path in paths:
         Path(path).write_bytes(b'one')
         os.utime(path, ns=(10**9, 10**9))
-    before = pictures_fingerprint(paths)
-    assert pictures_fingerprint([*paths, paths[0]]) == before
+    before = images_fingerprint(paths)
+    assert images_fingerprint([*paths, paths[0]]) == before
     os.utime(paths[0], ns=(10**9, 10**9 + 1))
-    assert pictures_fingerprint(paths) != before
+    assert images_fingerprint(paths) != before
     Path(paths[0]).write_bytes(b'longer')
     os.utime(paths[0], ns=(10**9, 10**9))
-    assert pictures_fingerprint(paths) != before
+    assert images_fingerprint(paths) != before
     remote = ['s3://bucket/a.jpg', 's3://bucket/b.jpg']
-    assert pictures_fingerprint(remote) == pictures_fingerprint(remote)
+    assert images_fingerprint(remote) == images_fingerprint(remote)
 
 
 def test_a_file_is_looked_at_once_and_not_opened(tmp_path, monkeypatch):
@@ -150,7 +150,7 @@ def test_a_file_is_looked_at_once_and_not_opened(tmp_path, monkeypatch):
         patch.setattr(os, 'stat', counted)
         for name in ('builtins.open', 'io.open', 'os.open', 'os.listdir'):
             patch.setattr(name, refused)
-        pictures_fingerprint(paths + paths)
+        images_fingerprint(paths + paths)
     ours = set(paths)
     assert sorted(path for path in seen if path in ours) == sorted(paths)
 

@@ -140,7 +140,7 @@ def test_built_by_the_runner_way():
 def test_too_few_identities(monkeypatch):
     with pytest.raises(ValueError, match='needs 4 identities') as caught:
         Sampler(Persons([4, 4, 4]), num_pids=4, num_instances=2, seed=0)
-    assert 'the data set has 3' in str(caught.value)
+    assert 'the dataset has 3' in str(caught.value)
     at_rank(monkeypatch, 1, 2)
     with pytest.raises(ValueError, match=r'num_pids=2 in 2 processes'):
         Sampler(Persons([4, 4, 4]), num_pids=2, num_instances=2, seed=0)

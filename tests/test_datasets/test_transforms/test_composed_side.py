@@ -11,7 +11,7 @@ def build(**cfg):
 
 
 @pytest.mark.parametrize('shape', [(6, 3, 3), (3, 8, 3), (5, 4), (4, 4, 3)])
-def test_square_pad_keeps_the_picture_in_the_middle(shape):
+def test_square_pad_keeps_the_image_in_the_middle(shape):
     img = np.random.default_rng(0).integers(1, 255, shape).astype(np.uint8)
     out = build(type='mmtpr.SquarePad', fill=0)(dict(img=img))['img']
     side = max(shape[:2])
@@ -22,7 +22,7 @@ def test_square_pad_keeps_the_picture_in_the_middle(shape):
     assert int(out.astype(int).sum()) == int(img.astype(int).sum())
 
 
-def test_both_pictures_flip_or_none():
+def test_both_images_flip_or_none():
     flip = build(type='mmtpr.SharedFlip', prob=0.5)
     img = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     np.random.seed(0)
@@ -36,7 +36,7 @@ def test_both_pictures_flip_or_none():
     assert seen == {True, False}
 
 
-def test_flip_passes_over_missing_pictures():
+def test_flip_passes_over_missing_images():
     flip = build(type='mmtpr.SharedFlip', prob=1)
     img = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     out = flip(dict(img=img))

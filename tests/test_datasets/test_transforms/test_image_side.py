@@ -13,20 +13,20 @@ LOAD = dict(type='LoadImageFromFile')
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / 'a.png'
     img = np.arange(12 * 6 * 3, dtype=np.uint8).reshape(12, 6, 3)
     mmcv.imwrite(img, str(path))
     return str(path), img
 
 
-def test_sample_without_picture_passes():
+def test_sample_without_image_passes():
     sample = dict(role='query', caption='A man.')
     assert ImageTransforms([LOAD])(sample) == sample
 
 
-def test_picture_is_loaded_and_changed(picture):
-    path, img = picture
+def test_image_is_loaded_and_changed(image):
+    path, img = image
     resize = dict(type='Resize', scale=(3, 4), keep_ratio=False)
     out = ImageTransforms([LOAD, resize])(dict(img_path=path, pid=1))
     assert out['img'].shape == (4, 3, 3)
@@ -35,8 +35,8 @@ def test_picture_is_loaded_and_changed(picture):
     np.testing.assert_array_equal(plain['img'], img)
 
 
-def test_another_picture_of_the_sample(picture):
-    path, img = picture
+def test_another_image_of_the_sample(image):
+    path, img = image
     transform = ImageTransforms(
         [LOAD], mapping=dict(img_path='reference_path', img='reference_img')
     )
@@ -48,7 +48,7 @@ def test_another_picture_of_the_sample(picture):
     assert transform(dict(img_path=path)) == dict(img_path=path)
 
 
-def test_missing_picture_is_named(tmp_path):
+def test_missing_image_is_named(tmp_path):
     path = str(tmp_path / 'gone.png')
     with pytest.raises(FileNotFoundError, match='does not exist') as caught:
         ImageTransforms([LOAD])(dict(img_path=path))
@@ -58,7 +58,7 @@ def test_missing_picture_is_named(tmp_path):
 @pytest.mark.parametrize(
     ('content', 'reason'), [(b'', 'empty'), (b'text', 'does not decode')]
 )
-def test_undecodable_picture_is_named(tmp_path, content, reason):
+def test_undecodable_image_is_named(tmp_path, content, reason):
     path = tmp_path / 'bad.png'
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f'read: {reason}') as caught:
@@ -66,17 +66,17 @@ def test_undecodable_picture_is_named(tmp_path, content, reason):
     assert str(path) in str(caught.value)
 
 
-def test_failing_transform_is_named(picture):
+def test_failing_transform_is_named(image):
     def explode(results):
         raise KeyError('scale')
 
     with pytest.raises(RuntimeError, match='function failed on the image'):
-        ImageTransforms([LOAD, explode])(dict(img_path=picture[0]))
+        ImageTransforms([LOAD, explode])(dict(img_path=image[0]))
 
 
-def test_a_transform_may_give_up(picture):
+def test_a_transform_may_give_up(image):
     transform = ImageTransforms([LOAD, lambda results: None])
-    assert transform(dict(img_path=picture[0])) is None
+    assert transform(dict(img_path=image[0])) is None
 
 
 def test_pad_crop_shifts_by_up_to_the_padding():

@@ -7,7 +7,7 @@ from mmtpr.datasets.transforms import PackRetrievalInputs
 from mmtpr.structures import RetrievalDataSample
 
 
-def test_picture_tokens_and_facts():
+def test_image_tokens_and_facts():
     img = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
     sample = dict(
         img=img,
@@ -44,7 +44,7 @@ def test_what_is_absent_is_left_out():
     assert 'image_id' not in out['data_samples']
 
 
-def test_other_keys_and_grey_pictures():
+def test_other_keys_and_grey_images():
     pack = PackRetrievalInputs(
         image_keys=dict(image='img', reference='reference_img'),
         token_keys=['eda_tokens'],

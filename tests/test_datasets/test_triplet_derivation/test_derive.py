@@ -43,7 +43,7 @@ def changes(max_changes=1, **kwargs):
     }
 
 
-def test_looks_are_pictures_of_one_person_in_one_outfit():
+def test_looks_are_images_of_one_person_in_one_outfit():
     looks = find_looks(RECORDS)
     assert [len(look.records) for look in looks] == [2, 1, 1, 1, 1, 1]
     assert [look.pid for look in looks] == [0, 1, 2, 3, 4, 0]
@@ -91,7 +91,7 @@ def test_triplets_are_of_syncprs_form_and_repeat():
     triplets = derive_triplets(RECORDS, per_pair=9)
     assert triplets == derive_triplets(RECORDS, per_pair=9)
     assert triplets != derive_triplets(RECORDS, per_pair=9, seed=1)
-    # 0 has two pictures in the first outfit: (0,1) (0,3) both ways, (0c,1).
+    # 0 has two images in the first outfit: (0,1) (0,3) both ways, (0c,1).
     assert len(triplets) == 2 * (2 + 2) + 2
     by_target = {}
     for triplet in triplets:

@@ -37,7 +37,7 @@ def test_plain_file_of_a_real_run(tmp_path, only_torchs_own_globals):
     assert Path(info['best_ckpt']).is_file()
     assert (info['epoch'], info['iter']) == (2, 11)
     assert set(hub['resumed_keys']) == set(info)
-    # arrays of the data set's metainfo as lists
+    # arrays of the dataset's metainfo as lists
     assert saved['meta']['dataset_meta']['palette'] == [0, 1, 2]
     assert (saved['meta']['epoch'], saved['meta']['iter']) == (3, 12)
     # the running process keeps its log

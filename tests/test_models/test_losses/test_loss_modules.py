@@ -127,7 +127,7 @@ def test_mlm_without_a_masked_token_is_zero_and_reaches_all_parameters(
     assert sum(p.grad.abs().sum() for p in loss.parameters()) == 0
 
 
-def test_mlm_learns_to_read_the_picture(features):
+def test_mlm_learns_to_read_the_image(features):
     """The word can be known from the image tokens alone."""
     loss = _mlm()
     features.mlm_text_tokens = torch.zeros(6, 5, 32)

@@ -38,8 +38,8 @@ def test_negatives_never_share_the_id_and_are_drawn_at_once(monkeypatch):
 
     monkeypatch.setattr(torch, 'multinomial', count)
     for _ in range(100):
-        pictures, captions, counts = hard_negatives(image, text, 10.0, ids)
-        assert (ids[pictures] != ids).all()
+        images, captions, counts = hard_negatives(image, text, 10.0, ids)
+        assert (ids[images] != ids).all()
         assert (ids[captions] != ids).all()
         assert counts.all()
     assert calls == [(24, 12)] * 100
@@ -75,8 +75,8 @@ def test_negatives_of_features_that_are_not_finite():
     image[1], text[4] = float('nan'), float('inf')
     ids = torch.tensor([0, 0, 1, 1, 2, 2])
     for scale in (10.0, torch.tensor(float('nan'))):
-        pictures, captions, counts = hard_negatives(image, text, scale, ids)
-        assert (ids[pictures] != ids).all()
+        images, captions, counts = hard_negatives(image, text, scale, ids)
+        assert (ids[images] != ids).all()
         assert (ids[captions] != ids).all()
         assert counts.all()
 
@@ -132,7 +132,7 @@ def test_matching_is_the_mean_over_one_right_and_two_wrong(
     torch.manual_seed(5)
     found = loss(features, encoder)
     torch.manual_seed(5)
-    pictures, captions, _ = hard_negatives(
+    images, captions, _ = hard_negatives(
         features.image_feats,
         features.text_feats,
         features.scale,
@@ -142,7 +142,7 @@ def test_matching_is_the_mean_over_one_right_and_two_wrong(
     for i in range(6):
         for image, text, label in (
             (i, i, 1),
-            (int(pictures[i]), i, 0),
+            (int(images[i]), i, 0),
             (i, int(captions[i]), 0),
         ):
             fused = encoder.fuse(
@@ -220,7 +220,7 @@ def test_contrast_and_matching_of_attributes(encoder, features, attributes):
     torch.testing.assert_close(found, expected / 6)
 
 
-def test_hidden_words_meet_pictures_they_fit(
+def test_hidden_words_meet_images_they_fit(
     encoder, features, attributes, monkeypatch
 ):
     seen = {}
@@ -234,14 +234,14 @@ def test_hidden_words_meet_pictures_they_fit(
     labels = features.attributes
     for _ in range(10):
         assert attributes(features, encoder).isfinite()
-        # The last sentence fits no picture of the batch.
+        # The last sentence fits no image of the batch.
         used = (seen['labels'] != -100).any(1)
         assert used.tolist() == [True] * 5 + [False]
         keys = features.keys_values[0][0]
         for row in range(5):
             same = (keys == seen['keys'][row]).flatten(1).all(1)
-            picture = int(same.nonzero()[0, 0])
-            assert labels[picture, row // 2] == row % 2
+            image = int(same.nonzero()[0, 0])
+            assert labels[image, row // 2] == row % 2
         hidden = seen['labels'][used]
         tokens = attributes.tokens[used]
         assert (hidden[hidden >= 0] == tokens[hidden >= 0]).all()

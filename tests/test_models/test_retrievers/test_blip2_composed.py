@@ -35,7 +35,7 @@ def sample(i, role, **kwargs):
 def triplets(number=4):
     generator = torch.Generator().manual_seed(0)
 
-    def pictures():
+    def images():
         return [
             torch.randint(0, 255, (3, 28, 28), generator=generator).byte()
             for _ in range(number)
@@ -48,7 +48,7 @@ def triplets(number=4):
         tokens[5 + i % 3 :] = 0
         samples[-1].tokens = tokens
     return dict(
-        inputs=dict(image=pictures(), reference=pictures()),
+        inputs=dict(image=images(), reference=images()),
         data_samples=samples,
     )
 
@@ -175,8 +175,8 @@ def test_pipelines_of_the_config(repo_root, tmp_path):
             if step.type == 'mmtpr.TokenizeBert':
                 step.vocab = write_tiny_vocab(tmp_path / 'vocab.txt')
     for name, value in (('a', 40), ('b', 200)):
-        picture = np.full((90, 30, 3), value, np.uint8)
-        cv2.imwrite(str(tmp_path / f'{name}.png'), picture)
+        image = np.full((90, 30, 3), value, np.uint8)
+        cv2.imwrite(str(tmp_path / f'{name}.png'), image)
     entry = dict(
         role='train',
         reference_path=str(tmp_path / 'a.png'),

@@ -81,7 +81,7 @@ def test_relevance_of_pairs(model, pipeline, samples):
     with torch.inference_mode():
         alone = model.encoder.encode_target(image)[0]
     torch.testing.assert_close(tokens[3], alone, atol=1e-5, rtol=1e-5)
-    # The first caption is the bank's best for its own picture or not.
+    # The first caption is the bank's best for its own image or not.
     rank = relevance_rank(tokens, texts, texts[:3])
     relevance = (tokens @ texts.t()).amax(1)
     wanted = 1 + (relevance[:, :3] >= relevance.diagonal()[:, None]).sum(1)

@@ -35,7 +35,7 @@ def inversion(**kwargs):
     return build(**{'losses': losses, 'freeze_encoder': True, **kwargs})
 
 
-def picture():
+def pixels():
     return torch.randint(0, 256, (3, 64, 32), dtype=torch.uint8)
 
 
@@ -45,9 +45,9 @@ def sample(caption='red shoes', image=True, reference=False, **meta):
     )
     if caption is not None:
         data.tokens = TOKENIZER([caption])[0]
-    inputs = dict(image=picture() if image else None)
+    inputs = dict(image=pixels() if image else None)
     if reference:
-        inputs['reference'] = picture()
+        inputs['reference'] = pixels()
     return dict(inputs=inputs, data_samples=data)
 
 
@@ -114,7 +114,7 @@ def test_only_the_inversion_network_trains():
     assert all(name.startswith('query.tinets.0.') for name in names)
 
 
-def test_cached_features_stand_in_for_pictures_and_captions():
+def test_cached_features_stand_in_for_images_and_captions():
     model = inversion().eval()
     data = model.data_preprocessor(pairs(), True)
     wanted = model(**data, mode='loss')['loss_text']
@@ -335,5 +335,5 @@ def test_incomplete_queries_are_named(missing):
     batch = pseudo_collate(
         [sample(role='gallery', image=False, instance_id=0)]
     )
-    with pytest.raises(ValueError, match=r'gallery item .* no picture'):
+    with pytest.raises(ValueError, match=r'gallery item .* no image'):
         model.test_step(batch)

@@ -80,7 +80,7 @@ def test_a_training_step_and_what_it_logs(tmp_path):
     assert not [n for n, p in model.named_parameters() if p.grad is None]
 
 
-def test_pictures_are_encoded_once_a_step(monkeypatch):
+def test_images_are_encoded_once_a_step(monkeypatch):
     model = build().train()
     calls = []
     encoder = model.encoder
@@ -179,15 +179,15 @@ def test_scores_of_pairs_and_of_all(monkeypatch):
     with torch.inference_mode():
         mask = (tokens != model.pad_token_id).long()
         feats, texts = model.encode_text(tokens[:3], mask[:3])
-        _, pictures = model.encode_image(images)
-        block = model.image_keys_values(pictures)
+        _, image_kv = model.encode_image(images)
+        block = model.image_keys_values(image_kv)
         every = model.itm_scores(
-            texts, mask[:3], pictures, pairwise=False, chunk_size=5
+            texts, mask[:3], image_kv, pairwise=False, chunk_size=5
         )
         again = model.itm_scores(
             texts, mask[:3], keys_values=block, pairwise=False
         )
-        pairs = model.itm_scores(texts, mask[:3], pictures[1:])
+        pairs = model.itm_scores(texts, mask[:3], image_kv[1:])
     assert every.shape == (3, 4)
     assert every.dtype == torch.float32
     torch.testing.assert_close(every, again, atol=1e-6, rtol=1e-5)
@@ -274,11 +274,11 @@ def test_losses_and_scores_are_those_of_the_release(private_parity, name):
     ]
     with torch.inference_mode():
         losses = model(inputs, samples, mode='loss')
-        _, pictures = model.encode_image(case['image'])
+        _, image_kv = model.encode_image(case['image'])
         mask = model.encoder.text_mask(case['text_ids'])
         assert torch.equal(mask, case['text_atts'])
         _, states = model.encode_text(case['text_ids'], mask)
-        scores = model.itm_scores(states, mask, pictures)
+        scores = model.itm_scores(states, mask, image_kv)
     for found, wanted in (
         (losses['loss_itc'], case['itc']),
         (losses['loss_mlm'], case['mlm']),

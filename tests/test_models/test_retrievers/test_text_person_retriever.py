@@ -22,11 +22,11 @@ def _build(**kwargs):
     return MODELS.build(tiny_retriever_cfg(**{'encoder': ENCODER, **kwargs}))
 
 
-def _sample(picture=True, caption=True, masked=False, **meta):
+def _sample(with_image=True, caption=True, masked=False, **meta):
     meta = dict(img_path='a.png', caption='a man', **meta)
     sample = RetrievalDataSample(metainfo=meta)
     image = None
-    if picture:
+    if with_image:
         image = torch.randint(0, 256, (3, 64, 32), dtype=torch.uint8)
     if caption:
         sample.tokens = torch.randint(1, 99, (8,))
@@ -52,9 +52,9 @@ def _mixed():
     torch.manual_seed(1)
     return pseudo_collate(
         [
-            _sample(picture=False, role='query', pid=0),
+            _sample(with_image=False, role='query', pid=0),
             _sample(caption=False, role='gallery', pid=0),
-            _sample(picture=False, role='query', pid=1),
+            _sample(with_image=False, role='query', pid=1),
             _sample(caption=False, role='gallery', pid=1),
             _sample(caption=False, role='gallery', pid=2),
         ]
@@ -148,7 +148,7 @@ def test_predict_serves_queries_and_gallery_of_one_batch():
         assert features.untyped_storage().nbytes() == 32 * 4
 
 
-def test_a_query_uses_its_caption_even_with_a_picture():
+def test_a_query_uses_its_caption_even_with_a_image():
     model = _build().eval()
     batch = pseudo_collate(
         [_sample(role='query', pid=0), _sample(role='gallery', pid=0)]
@@ -312,8 +312,8 @@ def test_a_pid_gap_hurts_only_the_id_loss():
     [
         (dict(role='query', caption=False), 'has no tokens'),
         (
-            dict(role='gallery', caption=False, picture=False),
-            'neither picture nor',
+            dict(role='gallery', caption=False, with_image=False),
+            'neither image nor',
         ),
     ],
 )

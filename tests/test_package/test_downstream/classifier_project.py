@@ -61,16 +61,16 @@ work_dir = '{folder}/work'
 
 
 def write_project(folder: Path, custom_imports: bool) -> Path:
-    """Two classes of four pictures, and the config."""
+    """Two classes of four images, and the config."""
     import mmcv
     import numpy as np
 
     random = np.random.default_rng(0)
     for label in (0, 1):
         for index in range(4):
-            picture = random.integers(0, 60, (32, 32, 3)) + 150 * label
+            image = random.integers(0, 60, (32, 32, 3)) + 150 * label
             path = folder / f'images/class{label}/{index}.png'
-            mmcv.imwrite(picture.astype(np.uint8), str(path))
+            mmcv.imwrite(image.astype(np.uint8), str(path))
     line = 'custom_imports = dict(imports=["mmtpr"])' if custom_imports else ''
     config = folder / 'config.py'
     text = CONFIG.replace('{custom_imports}', line)
@@ -84,7 +84,7 @@ def copy_state(model) -> dict:
 
 
 def outputs(model):
-    """Logits of fixed pictures in evaluation mode."""
+    """Logits of fixed images in evaluation mode."""
     import torch
 
     images = torch.randn(3, 3, 32, 32, generator=torch.manual_seed(1))

@@ -1,7 +1,7 @@
 """Projects of others that put mmtpr's relevance filter around their data.
 
-Run by ``tests/helpers/fresh_process.py``. A case is ``folder|data
-set|imports``. The folder holds pictures, annotations of both data sets, and a
+Run by ``tests/helpers/fresh_process.py``. A case is ``folder|dataset
+|imports``. The folder holds images, annotations of both datasets, and a
 score file. Nothing here imports mmtpr before the ``Runner`` does: the config
 alone reaches it.
 """
@@ -36,13 +36,13 @@ train_dataloader = dict(
         scores='{folder}/scores.npz', max_rank=5))
 train_cfg = dict(by_epoch=True, max_epochs=2)
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01))
-custom_hooks = [dict(type='mmengine.RecordPictures')]
+custom_hooks = [dict(type='mmengine.RecordImages')]
 work_dir = '{folder}/work'
 """
 
 # One registered with mmengine, one with mmpretrain and built upon its own.
 DATASETS = {
-    'mmengine': 'type="mmengine.CaptionedPictures", '
+    'mmengine': 'type="mmengine.CaptionedImages", '
     'ann_file="{folder}/pairs.json"',
     'mmpretrain': 'type="CaptionedFolder", ann_file="{folder}/classes.txt", '
     'classes=["dark", "light"], captions="{folder}/captions.json"',
@@ -59,7 +59,7 @@ def register_parts() -> type:
     from mmpretrain.registry import DATASETS as MMPRETRAIN_DATASETS
 
     @DATASETS.register_module()
-    class CaptionedPictures(BaseDataset):
+    class CaptionedImages(BaseDataset):
         METAINFO = dict(classes=('dark', 'light'))
 
     @MMPRETRAIN_DATASETS.register_module()
@@ -76,18 +76,18 @@ def register_parts() -> type:
             return data_list
 
     @HOOKS.register_module()
-    class RecordPictures(Hook):
+    class RecordImages(Hook):
         seen = []
 
         def after_train_iter(self, runner, batch_idx, data_batch, outputs):
             assert outputs['loss'].isfinite()
             self.seen += [s.img_path for s in data_batch['data_samples']]
 
-    return RecordPictures
+    return RecordImages
 
 
 def main(case: str) -> dict:
-    """Train on the filtered data; return the pictures seen."""
+    """Train on the filtered data; return the images seen."""
     folder, name, imports = case.split('|')
     hook = register_parts()
     from mmengine.config import Config

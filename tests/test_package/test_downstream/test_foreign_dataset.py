@@ -27,8 +27,8 @@ def write_data(folder) -> None:
     captions = [f'a person with number {i}' for i in range(PAIRS)]
     names = [f'{i}.png' for i in range(PAIRS)]
     for i, name in enumerate(names):
-        picture = random.integers(0, 100, (32, 32, 3)) + 100 * (i % 2)
-        mmcv.imwrite(picture.astype(np.uint8), str(folder / 'images' / name))
+        image = random.integers(0, 100, (32, 32, 3)) + 100 * (i % 2)
+        mmcv.imwrite(image.astype(np.uint8), str(folder / 'images' / name))
     pairs = list(zip(names, captions, strict=True))
     own = [
         dict(img_path=name, caption=caption, gt_label=i % 2)

@@ -107,10 +107,10 @@ def _config(model, pretrained) -> Any:
     return transformers.Blip2Config(**config)
 
 
-def picture_size(
+def build_image_size(
     config: Any, image_size: tuple[int, int] | int | None
 ) -> tuple[int, int]:
-    """Settle the size of pictures.
+    """Settle the size of images.
 
     Args:
         config (transformers.Blip2Config): See :func:`blip2_config`.

@@ -12,19 +12,19 @@ from mmtpr.models.freezing import frozen_layers, rest_frozen
 from mmtpr.registry import MODELS
 
 from ..input_checks import check_bert_length, check_image_size
-from .build import blip2_config, picture_size
+from .build import blip2_config, build_image_size
 from .parts import PARTS, freeze_parts, set_grad_checkpointing
 from .weights import create_with_weights
 
 
 @MODELS.register_module()
 class BLIP2Encoder(nn.Module):
-    """Pictures as 32 tokens, captions and picture with caption as vectors.
+    """Images as 32 tokens, captions and image with caption as vectors.
 
     The model is transformers' ``Blip2ForImageTextRetrieval``, the attribute
     ``blip2``, and needs the extra ``[blip2]``. Captions are BERT tokens with
     0 as padding, see :class:`mmtpr.datasets.transforms.TokenizeBert`;
-    pictures have CLIP's mean and standard deviation.
+    images have CLIP's mean and standard deviation.
 
     Args:
         model (str | PathLike | dict, optional): ``'vit-g'``, a folder or hub
@@ -37,7 +37,7 @@ class BLIP2Encoder(nn.Module):
             form, a file of LAVIS, of FAFA's release or of mmtpr, or None for
             random weights.
         image_size (tuple[int, int] | int, optional): Height and width of the
-            pictures. The grid of positions is resized bicubically where it
+            images. The grid of positions is resized bicubically where it
             differs. Defaults to None: that of the model.
         frozen (Sequence[str]): What does not train: ``'vision'`` (the ViT),
             ``'ln_vision'`` (the norm over it), ``'qformer'``,
@@ -58,7 +58,7 @@ class BLIP2Encoder(nn.Module):
         embed_dim (int): Width D of the shared space.
         hidden_dim (int): Width H of the Q-Former.
         vision_width (int): Width of the ViT.
-        num_queries (int): Tokens T of a picture.
+        num_queries (int): Tokens T of an image.
         vocab_size, context_length (int): Of the text side.
         image_size (tuple[int, int]): Height and width.
 
@@ -106,7 +106,7 @@ class BLIP2Encoder(nn.Module):
         self.num_queries = config.num_query_tokens
         self.vocab_size = config.qformer_config.vocab_size
         self.context_length = config.qformer_config.max_position_embeddings
-        self.image_size = picture_size(config, image_size)
+        self.image_size = build_image_size(config, image_size)
         native = config.vision_config.image_size
         self._resize_positions = self.image_size != (native, native)
 
@@ -132,17 +132,17 @@ class BLIP2Encoder(nn.Module):
         return self
 
     def encode_vision(self, images: Tensor) -> Tensor:
-        """Encode pictures with the ViT and the norm over it.
+        """Encode images with the ViT and the norm over it.
 
         Args:
-            images (Tensor): Normalised pictures of shape (B, 3, H, W).
+            images (Tensor): Normalised images of shape (B, 3, H, W).
 
         Returns:
             Tensor: Of shape (B, 1 + patches, vision_width), the class token
             first.
 
         Raises:
-            ValueError: If the pictures have not the encoder's size.
+            ValueError: If the images have not the encoder's size.
         """
         check_image_size(images, self.image_size)
         output = self.blip2.vision_model(
@@ -152,7 +152,7 @@ class BLIP2Encoder(nn.Module):
         return output.last_hidden_state
 
     def query_vision(self, vision: Tensor) -> Tensor:
-        """Let the queries read pictures.
+        """Let the queries read images.
 
         Args:
             vision (Tensor): Output of :meth:`encode_vision`.
@@ -168,10 +168,10 @@ class BLIP2Encoder(nn.Module):
     def fuse(
         self, vision: Tensor, tokens: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """Let queries and captions read each other, the queries pictures.
+        """Let queries and captions read each other, the queries images.
 
         Args:
-            vision (Tensor): Output of :meth:`encode_vision`, B pictures.
+            vision (Tensor): Output of :meth:`encode_vision`, B images.
             tokens (Tensor): B captions, token ids of shape (B, L).
             mask (Tensor, optional): 1 where a token counts, (B, L). Defaults
                 to None: everything but padding.
@@ -206,10 +206,10 @@ class BLIP2Encoder(nn.Module):
         mask: Tensor | None = None,
         return_hidden: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Embed reference pictures with their sentences.
+        """Embed reference images with their sentences.
 
         Args:
-            images (Tensor): Normalised pictures of shape (B, 3, H, W).
+            images (Tensor): Normalised images of shape (B, 3, H, W).
             tokens (Tensor): Token ids of shape (B, L).
             mask (Tensor, optional): See :meth:`fuse`.
             return_hidden (bool): Whether to return what is projected too.
@@ -226,10 +226,10 @@ class BLIP2Encoder(nn.Module):
     def encode_target(
         self, images: Tensor, return_hidden: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Embed pictures as tokens.
+        """Embed images as tokens.
 
         Args:
-            images (Tensor): Normalised pictures of shape (B, 3, H, W).
+            images (Tensor): Normalised images of shape (B, 3, H, W).
             return_hidden (bool): Whether to return what is projected too.
 
         Returns:
@@ -244,7 +244,7 @@ class BLIP2Encoder(nn.Module):
     def encode_text_only(
         self, tokens: Tensor, mask: Tensor | None = None
     ) -> Tensor:
-        """Embed captions without picture.
+        """Embed captions without image.
 
         Args:
             tokens (Tensor): Token ids of shape (K, L).
@@ -261,10 +261,10 @@ class BLIP2Encoder(nn.Module):
         return _normalized(self.blip2.text_projection(hidden[:, 0]))
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Embed pictures. See :meth:`encode_target`.
+        """Embed images. See :meth:`encode_target`.
 
         Args:
-            images (Tensor): Normalised pictures of shape (B, 3, H, W).
+            images (Tensor): Normalised images of shape (B, 3, H, W).
 
         Returns:
             Tensor: Of shape (B, T, D), L2-normalised, float32.
@@ -286,7 +286,7 @@ class BLIP2Encoder(nn.Module):
     def forward(
         self, images: Tensor | None = None, tokens: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Encode pictures, captions or both, each by itself.
+        """Encode images, captions or both, each by itself.
 
         Args:
             images (Tensor, optional): Of shape (B, 3, H, W).

@@ -138,7 +138,7 @@ def set_activation(
 def set_image_size(
     config: dict, image_size: tuple[int, int] | int | None
 ) -> tuple[int, int] | None:
-    """Put the picture size into the config where open_clip takes it.
+    """Put the image size into the config where open_clip takes it.
 
     Args:
         config (dict): Model config, changed in place.

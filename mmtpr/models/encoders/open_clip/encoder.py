@@ -36,13 +36,13 @@ class OpenCLIPEncoder(nn.Module):
             (open_clip or OpenAI layout, safetensors, or a checkpoint of an
             mmtpr retriever), or None for random weights.
         image_size (tuple[int, int] | int, optional): Height and width of the
-            pictures. Defaults to None: that of the model.
+            images. Defaults to None: that of the model.
         interpolation (str): How the grid of positions is resized. Defaults
             to ``'bilinear'``, which IRRA uses; open_clip uses ``'bicubic'``
             with ``antialias=True``. Towers of timm resize by themselves.
         antialias (bool): Whether to smooth where the grid shrinks.
         pretrained_size (tuple[int, int], optional): Height and width of the
-            pictures that ``pretrained`` was trained with, if they were not
+            images that ``pretrained`` was trained with, if they were not
             square and ``image_size`` is another. Defaults to None.
         quick_gelu (bool, optional): Activation of the transformers. Defaults
             to None: QuickGELU if the model's config or the tag says so or the
@@ -182,10 +182,10 @@ class OpenCLIPEncoder(nn.Module):
     def encode_image(
         self, images: Tensor, return_tokens: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Encode pictures.
+        """Encode images.
 
         Args:
-            images (Tensor): Normalised pictures of shape (B, 3, H, W).
+            images (Tensor): Normalised images of shape (B, 3, H, W).
             return_tokens (bool): Whether to return tokens too.
 
         Returns:
@@ -193,7 +193,7 @@ class OpenCLIPEncoder(nn.Module):
             (B, D), and tokens of shape (B, N, image_token_width) on demand.
 
         Raises:
-            ValueError: If the pictures have not the encoder's size.
+            ValueError: If the images have not the encoder's size.
             TypeError: If tokens are asked of a tower that has none.
         """
         check_image_size(images, self.image_size)
@@ -270,7 +270,7 @@ class OpenCLIPEncoder(nn.Module):
     def forward(
         self, images: Tensor | None = None, tokens: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Encode pictures, captions or both.
+        """Encode images, captions or both.
 
         Args:
             images (Tensor, optional): Of shape (B, 3, H, W).

@@ -1,4 +1,4 @@
-"""Position embeddings for pictures of another size."""
+"""Position embeddings for images of another size."""
 
 import math
 from typing import Any
@@ -42,7 +42,7 @@ def resize_positions(
         raise ValueError(
             f'{len(positions) - 1} positions are no {source[0]}x{source[1]} '
             f'grid, so they cannot be resized to {grid[0]}x{grid[1]}; give '
-            'pretrained_size, the size of the pictures these weights were '
+            'pretrained_size, the size of the images these weights were '
             'trained with.'
         )
     first, rest = positions[:1], positions[1:]
@@ -73,7 +73,7 @@ def resize_visual_pos_embed(
             can be. 16 x 16 and 32 x 8 have the same number of positions and
             are not the same. Defaults to False: equal numbers fit.
         size (tuple[int, int], optional): Height and width in pixels of the
-            pictures that the given grid belongs to. Defaults to None, which
+            images that the given grid belongs to. Defaults to None, which
             means squares.
     """
     for key, grid in ((_VIT_KEY, _vit_grid), (_RESNET_KEY, _resnet_grid)):
@@ -93,7 +93,7 @@ def resize_visual_pos_embed(
 def _given_grid(
     visual: Any, size: tuple[int, int] | None, wanted: tuple[int, int]
 ) -> tuple[int, int] | None:
-    """Grid of pictures of a size, from that of the tower's own size."""
+    """Grid of images of a size, from that of the tower's own size."""
     if size is None:
         return None
     own = _pair(visual.image_size)
@@ -117,7 +117,7 @@ def _pool_grid(visual: ModifiedResNet) -> tuple[int, int]:
 def set_resnet_size(visual: ModifiedResNet, size: tuple[int, int]) -> None:
     """Give the attention pool of CLIP's ResNet another grid.
 
-    open_clip builds it for square pictures only.
+    open_clip builds it for square images only.
 
     Args:
         visual (ModifiedResNet): Image tower, changed in place.

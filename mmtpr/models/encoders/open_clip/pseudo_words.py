@@ -230,5 +230,5 @@ def _check_words(clip: nn.Module, tokens: Tensor, words: Tensor) -> None:
     if len(tokens) not in (1, len(words)):
         raise ValueError(
             f'{len(tokens)} captions do not fit to the pseudo words of '
-            f'{len(words)} pictures.'
+            f'{len(words)} images.'
         )

@@ -171,7 +171,7 @@ def load_clip_weights(
 ) -> None:
     """Load weights in place; every key must find its place.
 
-    Position embeddings are resized to the model's picture size and number of
+    Position embeddings are resized to the model's image size and number of
     text tokens. Only ``logit_scale`` and ``logit_bias`` may be missing.
 
     Args:
@@ -180,7 +180,7 @@ def load_clip_weights(
         interpolation (str): How to resize the grid of positions.
         antialias (bool): Whether to smooth when the grid shrinks.
         size (tuple[int, int], optional): Height and width in pixels of the
-            pictures they were trained with. Defaults to None, which means
+            images they were trained with. Defaults to None, which means
             squares.
 
     Raises:

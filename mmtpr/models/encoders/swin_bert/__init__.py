@@ -1,4 +1,4 @@
-"""The encoder of APTM: a Swin, a BERT, and a BERT that reads pictures."""
+"""The encoder of APTM: a Swin, a BERT, and a BERT that reads images."""
 
 from .encoder import SwinBertEncoder
 

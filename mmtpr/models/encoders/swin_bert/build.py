@@ -32,7 +32,7 @@ def window_sizes(
     shrinks to it and does not shift.
 
     Args:
-        image_size (tuple[int, int]): Height and width of the pictures.
+        image_size (tuple[int, int]): Height and width of the images.
         window_size (int): Side of the window while the map is larger.
         stages (int): Number of stages. Defaults to 4.
         patch_size (int): Pixels of a patch's side. Defaults to 4.
@@ -51,7 +51,7 @@ def window_sizes(
         whole = all(side % stride == 0 for side in image_size)
         if not whole or not window or height % window or width % window:
             raise ValueError(
-                f'Pictures of {image_size[0]}x{image_size[1]} (height x '
+                f'Images of {image_size[0]}x{image_size[1]} (height x '
                 f'width) cannot be cut into windows: stage {stage + 1} has '
                 f'one value for {stride} pixels, and windows of '
                 f'{window_size} or the shorter side. Choose other image_size '
@@ -70,7 +70,7 @@ def build_swin(
         image (dict, optional): What differs from :data:`SWIN_B`, and how
             random weights are drawn: ``init_std`` and ``position_std``, see
             :func:`init_swin`.
-        image_size (tuple[int, int]): Height and width of the pictures.
+        image_size (tuple[int, int]): Height and width of the images.
 
     Returns:
         tuple[nn.Module, list[int]]: ``mmpretrain.SwinTransformer`` and the
@@ -78,7 +78,7 @@ def build_swin(
 
     Raises:
         ImportError: If mmpretrain is absent or broken.
-        ValueError: If pictures and windows do not fit.
+        ValueError: If images and windows do not fit.
     """
     cfg = SWIN_B | dict(image or {})
     scales = {k: cfg.pop(k) for k in ('init_std', 'position_std') if k in cfg}
@@ -138,7 +138,7 @@ def init_swin(
 def run_swin(
     vision: Any, images: torch.Tensor, run: Callable[..., torch.Tensor]
 ) -> torch.Tensor:
-    """Encode pictures, with a say in how blocks are called.
+    """Encode images, with a say in how blocks are called.
 
     mmpretrain's own recomputation of activations is the reentrant one, which
     distributed training does not get on with.
@@ -166,13 +166,13 @@ def run_swin(
 def build_bert(
     text: dict[str, Any] | None, fusion_layer: int, image_width: int
 ) -> nn.Module:
-    """Build BERT with random weights, its upper layers reading pictures.
+    """Build BERT with random weights, its upper layers reading images.
 
     Args:
         text (dict, optional): What differs from BERT-base, by the names of
             ``transformers.BertConfig``.
-        fusion_layer (int): First layer that reads pictures, from 0.
-        image_width (int): Width of the picture's tokens.
+        fusion_layer (int): First layer that reads images, from 0.
+        image_width (int): Width of the image's tokens.
 
     Returns:
         transformers.BertForMaskedLM: Layers ``fusion_layer`` and up have a
@@ -197,7 +197,7 @@ def build_bert(
 
 
 def build_matching_head(width: int) -> nn.Sequential:
-    """Head that tells whether caption and picture belong together.
+    """Head that tells whether caption and image belong together.
 
     Args:
         width (int): Width of the [CLS] it reads.

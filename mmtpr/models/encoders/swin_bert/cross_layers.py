@@ -65,7 +65,7 @@ class ImageCrossAttention(nn.Module):
 
         Args:
             hidden (Tensor): Text states of shape (P, L, width).
-            keys (Tensor): Of P pictures, see :meth:`keys_values`.
+            keys (Tensor): Of P images, see :meth:`keys_values`.
             values (Tensor): Likewise.
 
         Returns:
@@ -118,23 +118,23 @@ def cross_layer(
     keys: Tensor,
     values: Tensor,
 ) -> Tensor:
-    """Run a layer that also reads pictures.
+    """Run a layer that also reads images.
 
     Args:
         layer (nn.Module): ``BertLayer`` with an :class:`ImageCrossAttention`.
         hidden (Tensor): Of shape (P, L, width).
         bias (Tensor): See :func:`attention_bias`.
-        keys (Tensor): Of P pictures.
-        values (Tensor): Of P pictures.
+        keys (Tensor): Of P images.
+        values (Tensor): Of P images.
 
     Returns:
         Tensor: Of shape (P, L, width).
     """
     hidden = layer.attention(hidden, bias)[0]
-    return read_picture(layer, hidden, keys, values)
+    return read_image(layer, hidden, keys, values)
 
 
-def read_picture(
+def read_image(
     layer: Any, hidden: Tensor, keys: Tensor, values: Tensor
 ) -> Tensor:
     """Run what is left of a cross layer after its self-attention.
@@ -142,8 +142,8 @@ def read_picture(
     Args:
         layer (nn.Module): ``BertLayer`` with an :class:`ImageCrossAttention`.
         hidden (Tensor): Of shape (P, L, width), self-attended.
-        keys (Tensor): Of P pictures.
-        values (Tensor): Of P pictures.
+        keys (Tensor): Of P images.
+        values (Tensor): Of P images.
 
     Returns:
         Tensor: Of shape (P, L, width).
@@ -158,7 +158,7 @@ def first_cross_layer(
     keys: Tensor,
     values: Tensor,
 ) -> Tensor:
-    """Run a layer that also reads pictures, for the first token alone.
+    """Run a layer that also reads images, for the first token alone.
 
     The first token, [CLS], still reads all tokens of its text, so that it is
     the first of :func:`cross_layer`.
@@ -167,8 +167,8 @@ def first_cross_layer(
         layer (nn.Module): ``BertLayer`` with an :class:`ImageCrossAttention`.
         hidden (Tensor): Of shape (P, L, width).
         bias (Tensor): See :func:`attention_bias`.
-        keys (Tensor): Of P pictures.
-        values (Tensor): Of P pictures.
+        keys (Tensor): Of P images.
+        values (Tensor): Of P images.
 
     Returns:
         Tensor: Of shape (P, 1, width).
@@ -185,7 +185,7 @@ def first_cross_layer(
         dropout_p=own.dropout.p if own.training else 0.0,
     )
     first = layer.attention.output(context.transpose(1, 2).flatten(2), first)
-    return read_picture(layer, first, keys, values)
+    return read_image(layer, first, keys, values)
 
 
 def run_cross_layers(
@@ -196,7 +196,7 @@ def run_cross_layers(
     only_first: bool = False,
     prepared: bool = False,
 ) -> Tensor:
-    """Run layers that read pictures, one after the other.
+    """Run layers that read images, one after the other.
 
     Args:
         layers (list[tuple]): Each with the keys and values it reads.
@@ -215,7 +215,7 @@ def run_cross_layers(
         first = only_first and i == len(layers) - 1
         if prepared and i == 0:
             hidden = hidden[:, :1] if first else hidden
-            hidden = run(read_picture, layer, hidden, *pair)
+            hidden = run(read_image, layer, hidden, *pair)
         else:
             form = first_cross_layer if first else cross_layer
             hidden = run(form, layer, hidden, bias, *pair)

@@ -25,7 +25,7 @@ from .weights import load_bert, load_swin, load_whole
 
 @MODELS.register_module()
 class SwinBertEncoder(nn.Module):
-    """Swin for pictures, BERT whose upper layers read pictures for captions.
+    """Swin for images, BERT whose upper layers read images for captions.
 
     The base model of Filtering-WoRA (APTM, MM 2023): ``vision``, a
     ``mmpretrain.SwinTransformer``; ``bert``, transformers' ``BertForMaskedLM``
@@ -44,9 +44,9 @@ class SwinBertEncoder(nn.Module):
             say how wide random weights are drawn.
         text (dict, optional): What differs from BERT-base, by the names of
             ``transformers.BertConfig``.
-        image_size (tuple[int, int]): Height and width of the pictures.
+        image_size (tuple[int, int]): Height and width of the images.
             Defaults to (384, 128).
-        fusion_layer (int): First layer of BERT that reads pictures, from 0.
+        fusion_layer (int): First layer of BERT that reads images, from 0.
             Defaults to 6.
         embed_dim (int): Width D of the shared space. Defaults to 256.
         temperature (float): Divisor of cosines, which trains. Defaults to
@@ -145,10 +145,10 @@ class SwinBertEncoder(nn.Module):
     def encode_image(
         self, images: Tensor, return_tokens: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Encode pictures.
+        """Encode images.
 
         Args:
-            images (Tensor): Normalised pictures of shape (M, 3, H, W).
+            images (Tensor): Normalised images of shape (M, 3, H, W).
             return_tokens (bool): Whether to return the tokens too.
 
         Returns:
@@ -157,7 +157,7 @@ class SwinBertEncoder(nn.Module):
             (M, 1 + N, image_token_width), their mean first.
 
         Raises:
-            ValueError: If the pictures have not the encoder's size.
+            ValueError: If the images have not the encoder's size.
         """
         check_image_size(images, self.image_size)
         tokens = run_swin(self.vision, images, self._run)
@@ -210,7 +210,7 @@ class SwinBertEncoder(nn.Module):
 
     @property
     def cross_layers(self) -> nn.ModuleList:
-        """The layers of BERT that read pictures."""
+        """The layers of BERT that read images."""
         return self.bert.bert.encoder.layer[self.fusion_layer :]
 
     def image_keys_values(self, image_embeds: Tensor) -> KeysValues:
@@ -231,8 +231,8 @@ class SwinBertEncoder(nn.Module):
     def prepare_text(self, text_embeds: Tensor, text_mask: Tensor) -> Tensor:
         """Let captions read themselves in the first cross layer.
 
-        That comes before any picture: once for a caption, whatever number of
-        pictures it meets.
+        That comes before any image: once for a caption, whatever number of
+        images it meets.
 
         Args:
             text_embeds (Tensor): States of captions, of shape (K, L, Wt).
@@ -253,12 +253,12 @@ class SwinBertEncoder(nn.Module):
         only_first: bool = False,
         prepared: bool = False,
     ) -> Tensor:
-        """Let captions read pictures, the i-th caption the i-th picture.
+        """Let captions read images, the i-th caption the i-th image.
 
         Args:
             text_embeds (Tensor): States of captions, of shape (P, L, Wt).
             text_mask (Tensor): 1 where a token counts, of shape (P, L).
-            keys_values (KeysValues): Of P pictures, see
+            keys_values (KeysValues): Of P images, see
                 :meth:`image_keys_values`.
             only_first (bool): Whether only [CLS] is wanted, all that
                 :meth:`match` reads, which saves most of the last layer.
@@ -321,7 +321,7 @@ class SwinBertEncoder(nn.Module):
     def forward(
         self, images: Tensor | None = None, tokens: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Encode pictures, captions or both, each by itself.
+        """Encode images, captions or both, each by itself.
 
         Args:
             images (Tensor, optional): Of shape (M, 3, H, W).

@@ -231,12 +231,12 @@ def test_bfloat16_autocast(batch):
     assert torch.isfinite(grad).all()
 
 
-def test_pictures_of_another_size(batch):
+def test_images_of_another_size(batch):
     encoder = build(image_size=(56, 28)).eval()
     with torch.inference_mode():
         feats = encoder.encode_vision(torch.randn(2, 3, 56, 28))
     assert feats.shape == (2, 1 + 4 * 2, 48)
-    with pytest.raises(ValueError, match='takes pictures of 56x28'):
+    with pytest.raises(ValueError, match='takes images of 56x28'):
         encoder.encode_vision(batch[0])
 
 

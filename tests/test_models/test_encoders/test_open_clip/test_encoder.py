@@ -63,7 +63,7 @@ FAMILIES = {
         ),
     ),
 }
-#: Tokens of a picture of 128 x 64.
+#: Tokens of an image of 128 x 64.
 TOKENS = {
     'clip': 33,
     'custom_text': 33,

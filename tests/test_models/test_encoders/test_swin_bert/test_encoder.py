@@ -79,10 +79,10 @@ def outputs(case, encoder):
     with torch.inference_mode():
         image, image_embeds = encoder.encode_image(case['image'], True)
         text, text_embeds = encoder.encode_text(case['text_ids'], mask, True)
-        pictures = encoder.image_keys_values(image_embeds)
-        fused = encoder.fuse(text_embeds, mask, pictures)
+        image_kv = encoder.image_keys_values(image_embeds)
+        fused = encoder.fuse(text_embeds, mask, image_kv)
         _, masked = encoder.encode_text(case['masked_ids_in'], mask, True)
-        masked = encoder.fuse(masked, mask, pictures)
+        masked = encoder.fuse(masked, mask, image_kv)
         places = case['masked_pos'][..., None].expand(-1, -1, masked.shape[2])
         logits = encoder.predict_words(masked.gather(1, places))
         scale = 1 / encoder.temperature
@@ -186,7 +186,7 @@ def test_grad_checkpointing_gives_the_same_gradient(batch):
         torch.testing.assert_close(grads[1][name], grad, atol=1e-6, rtol=1e-4)
 
 
-def test_pictures_take_the_way_of_mmpretrain(batch):
+def test_images_take_the_way_of_mmpretrain(batch):
     encoder = build().eval()
     with torch.inference_mode():
         _, tokens = encoder.encode_image(batch[0], True)
@@ -202,18 +202,18 @@ def test_padding_neither_reads_nor_is_read(batch):
     longer = torch.cat([tokens, torch.zeros(4, 3, dtype=torch.long)], dim=1)
     with torch.inference_mode():
         _, image_embeds = encoder.encode_image(images, True)
-        pictures = encoder.image_keys_values(image_embeds)
+        image_kv = encoder.image_keys_values(image_embeds)
         found = []
         for ids in (tokens, longer):
             text, states = encoder.encode_text(ids, return_tokens=True)
-            fused = encoder.fuse(states, encoder.text_mask(ids), pictures)
+            fused = encoder.fuse(states, encoder.text_mask(ids), image_kv)
             found.append((text, encoder.match(fused)))
     for short, padded in zip(*found, strict=True):
         torch.testing.assert_close(short, padded, atol=1e-6, rtol=1e-5)
 
 
-def test_keys_and_values_are_of_single_pictures(batch):
-    """Those of a block are those of its pictures, row by row."""
+def test_keys_and_values_are_of_single_images(batch):
+    """Those of a block are those of its images, row by row."""
     encoder = build().eval()
     images, tokens = batch
     pick = torch.tensor([2, 0, 0, 3])
@@ -247,14 +247,14 @@ def test_the_last_layer_for_the_first_token_alone(batch, text):
     assert not mask.all()
     _, embeds = encoder.encode_image(images, True)
     _, states = encoder.encode_text(tokens, return_tokens=True)
-    pictures = encoder.image_keys_values(embeds)
-    whole = encoder.fuse(states, mask, pictures)
-    first = encoder.fuse(states, mask, pictures, only_first=True)
+    image_kv = encoder.image_keys_values(embeds)
+    whole = encoder.fuse(states, mask, image_kv)
+    first = encoder.fuse(states, mask, image_kv, only_first=True)
     assert first.shape == (4, 1, whole.shape[2])
     torch.testing.assert_close(first, whole[:, :1], atol=1e-5, rtol=1e-5)
     prepared = encoder.prepare_text(states, mask)
     for only_first, expected in ((True, first), (False, whole)):
-        found = encoder.fuse(prepared, mask, pictures, only_first, True)
+        found = encoder.fuse(prepared, mask, image_kv, only_first, True)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     weight = encoder.cross_layers[-1].attention.self.query.lora_B
     expected, found = (

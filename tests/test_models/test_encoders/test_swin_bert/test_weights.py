@@ -43,7 +43,7 @@ def swin_file(source, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def bert_folder(source, tmp_path_factory):
-    """A folder as transformers writes it: no layer reads pictures."""
+    """A folder as transformers writes it: no layer reads images."""
     torch.manual_seed(2)
     bert = transformers.BertForMaskedLM(source.bert.config)
     folder = tmp_path_factory.mktemp('bert')

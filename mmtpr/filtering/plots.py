@@ -1,4 +1,4 @@
-"""Pictures of a report: a histogram, and the best and worst pairs."""
+"""Images of a report: a histogram, and the best and worst pairs."""
 
 import os
 import textwrap
