@@ -1,4 +1,4 @@
-"""Data sets, their transforms and samplers."""
+"""Datasets, their transforms and samplers."""
 
 from . import samplers, transforms
 from .cuhk_pedes import CUHKPEDES

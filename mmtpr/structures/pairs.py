@@ -7,9 +7,9 @@ from typing import Any
 
 from mmtpr.utils.fingerprint import text_fingerprint
 
-#: Keys under which OpenMMLab data sets keep a caption, tried in this order.
+#: Keys under which OpenMMLab datasets keep a caption, tried in this order.
 CAPTION_KEYS = ('caption', 'text', 'gt_caption')
-#: Keys under which OpenMMLab data sets keep the path of an image.
+#: Keys under which OpenMMLab datasets keep the path of an image.
 IMAGE_KEYS = ('img_path',)
 
 

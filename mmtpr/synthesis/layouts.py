@@ -1,4 +1,4 @@
-"""Annotations of synthetic data sets, in the layouts of the real ones."""
+"""Annotations of synthetic datasets, in the layouts of the real ones."""
 
 import re
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from mmtpr.utils.errors import LaunchError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 SETS = ('cuhk', 'icfg', 'rstp')
-# Helpers that data sets bring along.
+# Helpers that datasets bring along.
 DATA = ('normalisation', 'clean', 'train_pipeline', 'test_pipeline')
 
 

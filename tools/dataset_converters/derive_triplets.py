@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('annotations', help='annotation file')
     add('--split', default='train', help='split to read')
-    add('--val-pids', type=int, default=0, help='see the data sets')
+    add('--val-pids', type=int, default=0, help='see the datasets')
     add('--out', required=True, help='SynCPR.json, or a folder of --queries')
     add('--queries', action='store_true', help='write ITCPR files')
     add('--prefix', default='', help='put before the paths, such as imgs/')

@@ -1,11 +1,11 @@
-"""Checking the records of composed retrieval data sets."""
+"""Checking the records of composed retrieval datasets."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from mmtpr.text.characters import is_blank
 
-#: Page of the documentation that explains the data sets, named by errors.
+#: Page of the documentation that explains the datasets, named by errors.
 COMPOSED_GUIDE = 'docs/user_guides/composed.md'
 _CURES = {
     int: 'Write a whole number, without quotes.',

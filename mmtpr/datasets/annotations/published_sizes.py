@@ -1,4 +1,4 @@
-"""Published sizes of the data sets."""
+"""Published sizes of the datasets."""
 
 from typing import NamedTuple
 

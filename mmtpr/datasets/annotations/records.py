@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from mmtpr.text.characters import is_blank
 from mmtpr.utils import read_json
 
-#: Page of the documentation that explains the data sets, named by errors.
+#: Page of the documentation that explains the datasets, named by errors.
 GUIDE = 'docs/user_guides/data.md'
 
 

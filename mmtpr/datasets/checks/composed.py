@@ -1,4 +1,4 @@
-"""Checking the data sets of composed retrieval on disk."""
+"""Checking the datasets of composed retrieval on disk."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Finding the data sets of a config below their wrappers."""
+"""Finding the datasets of a config below their wrappers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ _LOADERS = dict(
 
 
 def leaf_datasets(cfg: Config) -> Iterator[tuple[str, type | None, dict]]:
-    """Walk over the data sets of a config, without their wrappers.
+    """Walk over the datasets of a config, without their wrappers.
 
     Args:
         cfg (Config): A config with data loaders.

@@ -1,4 +1,4 @@
-"""Checking data sets on disk against what they should be."""
+"""Checking datasets on disk against what they should be."""
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations

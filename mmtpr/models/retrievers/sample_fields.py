@@ -74,7 +74,7 @@ def sample_attributes(
     sizes = {len(value) for value in values}
     if len(sizes) > 1:
         raise ValueError(
-            f'Samples of a batch have {sorted(sizes)} attributes; data sets '
+            f'Samples of a batch have {sorted(sizes)} attributes; datasets '
             'with different attributes cannot be mixed.'
         )
     found = torch.tensor(values, dtype=torch.long)

@@ -50,7 +50,7 @@ DATASETS = {
 
 
 def register_parts() -> type:
-    """The projects' own data sets and hook, none of them mmtpr's."""
+    """The projects' own datasets and hook, none of them mmtpr's."""
     import mmengine
     from mmengine.dataset import BaseDataset
     from mmengine.hooks import Hook

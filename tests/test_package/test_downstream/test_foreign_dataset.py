@@ -1,4 +1,4 @@
-"""mmtpr's relevance filter around data sets that are not mmtpr's."""
+"""mmtpr's relevance filter around datasets that are not mmtpr's."""
 
 import json
 
