@@ -18,8 +18,8 @@ from demo_steps import (
     Step,
     best_checkpoint,
     find,
-    image_step,
     parse_args,
+    ranking_step,
     run_demo,
     times,
     trained_parameters,
@@ -76,7 +76,7 @@ def stages(seed: int) -> list[Step]:
             'Compare the scores with the truth that was kept aside',
             f'tools/filtering/report_relevance.py {scores} '
             f'--truth data/toy/pretrain/truth.json --config {PRETRAIN} '
-            f'--out {OUT}/relevance',
+            f'--out {OUT}/relevance --overwrite',
         ),
         Step(
             'filtered',
@@ -112,7 +112,7 @@ def last_steps() -> list[Step]:
             '--cfg-options '
             f'test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        image_step(OUT, 'Draw ranked lists'),
+        ranking_step(OUT, 'Draw ranked lists'),
     ]
 
 

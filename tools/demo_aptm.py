@@ -19,8 +19,8 @@ from demo_steps import (
     ROOT,
     Step,
     best_checkpoint,
-    image_step,
     parse_args,
+    ranking_step,
     run_demo,
     times,
     trained_parameters,
@@ -87,7 +87,7 @@ def testing_steps() -> list[Step]:
             f'tools/test.py {TUNED} {best} --overwrite --out {OUT}/after.json '
             f'--cfg-options test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        image_step(OUT, 'Draw ranked lists'),
+        ranking_step(OUT, 'Draw ranked lists'),
     ]
 
 

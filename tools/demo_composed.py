@@ -19,8 +19,8 @@ from demo_steps import (
     ROOT,
     Step,
     best_checkpoint,
-    image_step,
     parse_args,
+    ranking_step,
     run_demo,
     times,
 )
@@ -141,7 +141,7 @@ def testing_steps() -> list[Step]:
             f'tools/test.py {FAFA} {best} --overwrite --out {OUT}/fafa.json '
             f'--cfg-options test_evaluator.save_ranking={OUT}/ranking.json',
         ),
-        image_step(OUT, 'Draw references, sentences and what FAFA finds'),
+        ranking_step(OUT, 'Draw references, sentences and what FAFA finds'),
     ]
 
 

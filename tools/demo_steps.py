@@ -110,7 +110,7 @@ def shorten(line: str) -> str:
     return line[:100]
 
 
-def image_step(out: Path, title: str) -> Step:
+def ranking_step(out: Path, title: str) -> Step:
     """Draw the ranking that a test saved.
 
     Args:
@@ -121,10 +121,10 @@ def image_step(out: Path, title: str) -> Step:
         Step: The command.
     """
     return Step(
-        'image',
+        'ranking',
         title,
         f'tools/analysis/visualize_ranking.py '
-        f'--ranking {out}/ranking.json --out {out}/ranking.png',
+        f'--ranking {out}/ranking.json --out {out}/ranking.png --overwrite',
     )
 
 

@@ -28,7 +28,7 @@ model = dict(
     target=dict(type='mmtpr.PatchTokens'),
     head=dict(
         type='mmtpr.FAFAHead',
-        topk=6,
+        topk_tokens=6,
         temperature=0.03,
         fd_weight=1.0,
         mfr_weight=0.5))

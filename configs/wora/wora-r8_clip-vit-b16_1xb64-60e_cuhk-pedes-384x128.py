@@ -1,7 +1,7 @@
 # WoRA on the image encoder, CUHK-PEDES filtered at rank 1800 of 10,000.
 _base_ = [
     '../_base_/datasets/cuhk_pedes_clip.py',
-    '../_base_/models/clip_vit_b16_adapted.py',
+    '../_base_/models/clip_vit_b16_wora.py',
     '../_base_/schedules/adam_60e_adapted.py',
     '../_base_/default_runtime.py',
 ]
@@ -16,14 +16,4 @@ train_dataloader = dict(
         scores=f'{_base_.cuhk_root}/relevance.npz',
         max_rank=1800))
 
-model = dict(
-    encoder=dict(
-        _delete_=True,
-        type='mmtpr.WoRAModel',
-        module=_base_.encoder,
-        rank=8,
-        alpha=8.0,
-        beta=1.0,
-        targets=_base_.image_linears,
-        trainable=_base_.trainable),
-    losses=dict(id=dict(num_classes=11003)))
+model = dict(losses=dict(id=dict(num_classes=11003)))

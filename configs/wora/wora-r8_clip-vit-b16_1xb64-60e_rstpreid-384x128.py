@@ -1,7 +1,7 @@
 # WoRA on the image encoder, RSTPReid filtered as CUHK-PEDES is.
 _base_ = [
     '../_base_/datasets/rstp_reid_clip.py',
-    '../_base_/models/clip_vit_b16_adapted.py',
+    '../_base_/models/clip_vit_b16_wora.py',
     '../_base_/schedules/adam_60e_adapted.py',
     '../_base_/default_runtime.py',
 ]
@@ -16,14 +16,4 @@ train_dataloader = dict(
         scores=f'{_base_.rstp_root}/relevance.npz',
         max_rank=1800))
 
-model = dict(
-    encoder=dict(
-        _delete_=True,
-        type='mmtpr.WoRAModel',
-        module=_base_.encoder,
-        rank=8,
-        alpha=8.0,
-        beta=1.0,
-        targets=_base_.image_linears,
-        trainable=_base_.trainable),
-    losses=dict(id=dict(num_classes=3701)))
+model = dict(losses=dict(id=dict(num_classes=3701)))

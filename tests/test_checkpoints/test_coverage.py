@@ -49,7 +49,7 @@ def composed():
                 type='mmtpr.PseudoWordQuery',
                 tinets=[dict(type='mmtpr.TINet', hidden_dim=8)],
             ),
-            head=dict(type='mmtpr.FAFAHead', topk=1),
+            head=dict(type='mmtpr.FAFAHead', topk_tokens=1),
             freeze_encoder=True,
         )
     )

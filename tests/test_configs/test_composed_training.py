@@ -88,7 +88,7 @@ def test_the_one_cycle_of_fafa_is_trained_as_written(data, tmp_path):
         keep_schedule=True,
     )
     cfg.model.target.grid = None
-    cfg.model.head.topk = 1
+    cfg.model.head.topk_tokens = 1
     cfg.train_dataloader.batch_sampler.max_per_id = 1
     cfg.train_dataloader.dataset.val_ids = 0
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None

@@ -111,3 +111,21 @@ def test_light_fafa_trains_on_real_images(
     found = runner.test()
     assert {'R@1', 'image/R@1', 'text/R@1', 'sum/R@1'} <= set(found)
     assert len(runner.test_dataloader.dataset) == 132 + 1068
+
+
+def test_what_is_there_stays_and_what_is_read_always(derive, root, tmp_path):
+    out = tmp_path / 'SynCPR.json'
+    out.write_text('mine')
+    words = (root / 'reid_raw.json', '--out')
+    with pytest.raises(SystemExit, match=r'exists already; --overwrite'):
+        derive(*words, out)
+    assert out.read_text() == 'mine'
+    derive(*words, out, '--overwrite')
+    assert json.loads(out.read_text())
+    (tmp_path / 'gallery.json').write_text('mine')
+    with pytest.raises(SystemExit, match=r'gallery.json" exists already'):
+        derive(*words, tmp_path, '--queries')
+    before = (root / 'reid_raw.json').read_bytes()
+    with pytest.raises(SystemExit, match='is read and would be written over'):
+        derive(*words, root / 'reid_raw.json', '--overwrite')
+    assert (root / 'reid_raw.json').read_bytes() == before

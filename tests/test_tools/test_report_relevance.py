@@ -52,3 +52,15 @@ def test_report_of_other_data(place, whole, tool, tmp_path):
         SystemExit, match=r'CUHKPEDES with 120 pairs, but .* with 100 pairs'
     ):
         tool('report_relevance', [*args, '--out', tmp_path])
+
+
+def test_a_report_that_is_there_stays(place, whole, tool, tmp_path):
+    args = [whole, '--max-rank', 5, '--out', tmp_path / 'out']
+    tool('report_relevance', args)
+    file = tmp_path / 'out/report.json'
+    file.write_text('mine')
+    with pytest.raises(SystemExit, match=r'report.json" exists already'):
+        tool('report_relevance', args)
+    assert file.read_text() == 'mine'
+    tool('report_relevance', [*args, '--overwrite'])
+    assert json.loads(file.read_text())['thresholds']

@@ -211,3 +211,15 @@ def test_reference_images_stand_in_front(tool, tmp_path):
     assert colours[0] == layout.unknown  # the reference
     assert colours.count(layout.right) == 1
     assert colours.count(layout.wrong) == 11
+
+
+def test_a_drawing_that_is_there_stays(tool, saved):
+    folder, _ = saved
+    out = folder / 'out.png'
+    out.write_text('mine')
+    words = ('--ranking', folder / 'ranking.json', '--out', out)
+    with pytest.raises(SystemExit, match=r'exists already; --overwrite'):
+        tool(*words)
+    assert out.read_text() == 'mine'
+    tool(*words, '--overwrite')
+    assert out.read_bytes().startswith(b'\x89PNG')

@@ -18,7 +18,12 @@ from mmengine.config import Config
 from mmtpr.engine import launch
 from mmtpr.evaluation import read_ranking
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.options import add_allow_partial, add_config_options
+from mmtpr.utils.options import (
+    add_allow_partial,
+    add_config_options,
+    add_overwrite,
+    check_output,
+)
 from mmtpr.visualization import draw_rankings, save_png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +63,7 @@ def parse_args() -> argparse.Namespace:
         '--image-root', help='folder that relative paths of images start at'
     )
     parser.add_argument('--work-dir', help='folder for the logs of the test')
+    add_overwrite(parser)
     add_allow_partial(parser)
     add_config_options(parser)
     args = parser.parse_args()
@@ -128,6 +134,8 @@ def main() -> None:
     """Draw."""
     args = parse_args()
     with launch.short_errors():
+        read = [args.ranking, args.config, args.checkpoint]
+        check_output(args.out, args.overwrite, read)
         if args.ranking:
             content = read_ranking(args.ranking)
         else:

@@ -24,7 +24,8 @@ from mmtpr.datasets.checks import (
     findings_of,
 )
 from mmtpr.utils import atomic_write
-from mmtpr.utils.options import add_config_options
+from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.options import add_config_options, add_overwrite, check_output
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -70,6 +71,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='with --strict, let counts differ from the published ones',
     )
+    add_overwrite(parser)
     add_config_options(parser)
     return parser.parse_args(argv)
 
@@ -128,6 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: Exit status.
     """
     args = parse_args(argv)
+    if args.json:
+        check_output(args.json, args.overwrite, [args.config])
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
@@ -150,5 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == '__main__':
     try:
         sys.exit(main())
+    except LaunchError as error:
+        sys.exit(f'error: {error}')
     except (OSError, ValueError) as error:
         sys.exit(f'{type(error).__name__}: {error}')

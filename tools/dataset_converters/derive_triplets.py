@@ -27,6 +27,7 @@ from mmtpr.datasets.triplet_derivation.derive import (
 from mmtpr.engine import launch
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.options import add_overwrite, check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +52,7 @@ def parse_args() -> argparse.Namespace:
     )
     add('--per-pair', type=int, default=2, help='triplets of two outfits')
     add('--seed', type=int, default=0)
+    add_overwrite(parser)
     return parser.parse_args()
 
 
@@ -80,6 +82,10 @@ def write(path: Path, content: list[dict]) -> None:
 
 def derive(args: argparse.Namespace) -> None:
     """Derive and write."""
+    out = Path(args.out)
+    names = ('query.json', 'gallery.json') if args.queries else ('',)
+    for name in names:
+        check_output(out / name, args.overwrite, [args.annotations])
     records = read_split(args)
     options = dict(
         max_changes=args.max_changes,
@@ -88,7 +94,6 @@ def derive(args: argparse.Namespace) -> None:
     )
     if args.per_look is not None:
         options['per_look'] = args.per_look
-    out = Path(args.out)
     if args.queries:
         queries, gallery = derive_queries(records, **options)
         write(out / 'query.json', queries)

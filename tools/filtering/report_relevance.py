@@ -19,7 +19,7 @@ from mmtpr.filtering.scores import RelevanceScores
 from mmtpr.structures.pairs import Pairs, dataset_name
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.options import add_config_options
+from mmtpr.utils.options import add_config_options, add_overwrite, check_output
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +51,7 @@ def parse_args() -> argparse.Namespace:
     add('--out', default='relevance_report', help='folder to write to')
     add('--image-key', help='key of the image path in an entry')
     add('--caption-key', help='key of the caption in an entry')
+    add_overwrite(parser)
     add_config_options(parser)
     return parser.parse_args()
 
@@ -97,6 +98,8 @@ def main() -> None:
     args = parse_args()
     out = Path(args.out)
     with launch.short_errors():
+        for name in ('report.json', 'histogram.png', 'pairs.png'):
+            check_output(out / name, args.overwrite, [args.scores, args.truth])
         try:
             scores = load_scores(args.scores)
             kinds, names = None, []

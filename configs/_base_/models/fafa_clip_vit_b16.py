@@ -16,7 +16,7 @@ model = dict(
     target=dict(type='mmtpr.PatchTokens', grid=(8, 4)),
     head=dict(
         type='mmtpr.FAFAHead',
-        topk=6,
+        topk_tokens=6,
         temperature=0.02,
         variant='released',
         fd_weight=1.0,

@@ -16,6 +16,7 @@ from mmtpr.models.losses.fine_grained import (
 from mmtpr.models.losses.functional import upcast
 from mmtpr.models.temperature import FAFA_BOUNDS, bounded
 from mmtpr.registry import MODELS
+from mmtpr.utils.deprecation import renamed_argument
 
 #: Labels of pairs of equal id where the user names none.
 _SAME_ID = {'released': 1.0, 'paper': 0.5}
@@ -35,7 +36,7 @@ class FAFAHead(BaseModule):
     Args:
         raw_dim (int, optional): Width of the raw features that MFR takes.
             Filled in by the retriever.
-        topk (int): Tokens of a target that count. Defaults to 6.
+        topk_tokens (int): Tokens of a target that count. Defaults to 6.
         temperature (float, optional): Divisor of similarities. None takes
             what :meth:`forward` is given. Defaults to 0.07.
         learn_temperature (bool): Whether it trains. Defaults to False.
@@ -53,6 +54,7 @@ class FAFAHead(BaseModule):
             training, such as ``dict(type='mmtpr.TokenStatisticsNoise')``,
             as the release does. Defaults to None.
         init_cfg (dict, optional): Initialization config.
+        topk (int, optional): Former name of ``topk_tokens``.
 
     Raises:
         ValueError: If an argument is out of range, or MFR lacks ``raw_dim``.
@@ -61,7 +63,7 @@ class FAFAHead(BaseModule):
     def __init__(
         self,
         raw_dim: int | None = None,
-        topk: int = 6,
+        topk_tokens: int = 6,
         temperature: float | None = 0.07,
         learn_temperature: bool = False,
         variant: str = 'released',
@@ -75,17 +77,23 @@ class FAFAHead(BaseModule):
         mask_ratio: float = 0.3,
         noise: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
+        topk: int | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        topk_tokens = renamed_argument(
+            'FAFAHead', 'topk', 'topk_tokens', topk, topk_tokens
+        )
         if variant not in _SAME_ID:
             raise ValueError(
                 f'variant must be one of {tuple(_SAME_ID)}, got {variant!r}.'
             )
-        if topk < 1:
-            raise ValueError(f'topk must be at least 1, got {topk}.')
+        if topk_tokens < 1:
+            raise ValueError(
+                f'topk_tokens must be at least 1, got {topk_tokens}.'
+            )
         if same_id_weight is None:
             same_id_weight = _SAME_ID[variant]
-        self.topk, self.variant = topk, variant
+        self.topk_tokens, self.variant = topk_tokens, variant
         self.same_id_weight = same_id_weight
         self.fda_weight, self.fd_weight = fda_weight, fd_weight
         self.margin, self.max_tokens = margin, max_tokens
@@ -104,20 +112,20 @@ class FAFAHead(BaseModule):
             )
 
     def check_tokens(self, number: int | None) -> None:
-        """Check that ``topk`` tokens can be chosen.
+        """Check that ``topk_tokens`` tokens can be chosen.
 
         Args:
             number (int, optional): Tokens T of a target, None if they are
                 not known before an image is seen.
 
         Raises:
-            ValueError: If ``topk`` exceeds T.
+            ValueError: If ``topk_tokens`` exceeds T.
         """
-        if number is not None and self.topk > number:
+        if number is not None and self.topk_tokens > number:
             raise ValueError(
-                f'topk={self.topk} of FAFAHead does not fit targets of '
-                f'{number} tokens: choose 1..{number}, or a target of more '
-                "tokens, such as target=dict(type='mmtpr.PatchTokens')."
+                f'topk_tokens={self.topk_tokens} of FAFAHead does not fit '
+                f'targets of {number} tokens: choose 1..{number}, or a target '
+                "of more tokens, such as target=dict(type='mmtpr.PatchTokens')."
             )
 
     def _set_temperature(self, temperature: float | None, learn: bool) -> None:
@@ -154,7 +162,7 @@ class FAFAHead(BaseModule):
             with its weight.
 
         Raises:
-            ValueError: If ``topk`` exceeds T, or a part is missing.
+            ValueError: If ``topk_tokens`` exceeds T, or a part is missing.
         """
         query, tokens = upcast(query), upcast(tokens)
         with torch.autocast(query.device.type, enabled=False):
@@ -162,7 +170,7 @@ class FAFAHead(BaseModule):
                 tokens = self.noise(tokens)
             query = F.normalize(query, dim=-1)
             tokens = F.normalize(tokens, dim=-1)
-            similarity = fda_similarity(query, tokens, self.topk)
+            similarity = fda_similarity(query, tokens, self.topk_tokens)
         losses = dict(
             loss_fda=self.fda_weight
             * fda_loss(

@@ -13,6 +13,7 @@ from mmtpr.datasets.checks.text_person import (
     datasets_of_config,
 )
 from mmtpr.testing import write_tiny_cuhk
+from mmtpr.utils.errors import LaunchError
 
 
 @pytest.fixture
@@ -174,7 +175,9 @@ def test_tool_prints_and_writes(tool, messy_root, tmp_path, capsys):
     report = json.loads(out.read_text('utf-8'))
     assert report['problems'] == 9 + 5
     assert f'{report["problems"]} problems found.' in text
-    assert tool.main([*arguments, '--strict']) == 1
+    with pytest.raises(LaunchError, match=r'report\.json" exists already'):
+        tool.main(arguments)
+    assert tool.main([*arguments, '--strict', '--overwrite']) == 1
 
 
 def test_tool_is_content_with_a_clean_set(

@@ -21,7 +21,7 @@ def test_losses_match_the_release(case):
         dict(
             type='mmtpr.FAFAHead',
             raw_dim=64,
-            topk=int(case['topk']),
+            topk_tokens=int(case['topk']),
             temperature=float(case['temperature']),
             margin=float(case['margin']),
             hidden_dim=case['mfr_w0'].shape[0],
@@ -155,12 +155,12 @@ def test_noise_moves_means_as_far_as_the_batch_spreads():
 
 def test_wrong_use_is_explained(case):
     args = (case['query'], case['target_tokens'], case['qid'])
-    with pytest.raises(ValueError, match=r'topk=33 .* 32 tokens'):
-        FAFAHead(mfr_weight=0, topk=33)(*args)
+    with pytest.raises(ValueError, match=r'topk_tokens=33 .* 32 tokens'):
+        FAFAHead(mfr_weight=0, topk_tokens=33)(*args)
     with pytest.raises(ValueError, match=r'each of the 12 pairs.*\(11,\)'):
         FAFAHead(mfr_weight=0)(*args[:2], args[2][:11])
-    with pytest.raises(ValueError, match='topk must be at least 1'):
-        FAFAHead(mfr_weight=0, topk=0)
+    with pytest.raises(ValueError, match='topk_tokens must be at least 1'):
+        FAFAHead(mfr_weight=0, topk_tokens=0)
     with pytest.raises(ValueError, match='variant'):
         FAFAHead(mfr_weight=0, variant='draft')
     with pytest.raises(ValueError, match='raw_dim'):
@@ -171,3 +171,9 @@ def test_wrong_use_is_explained(case):
         FAFAHead(mfr_weight=0, temperature=0)
     with pytest.raises(ValueError, match=r'0\.\.1'):
         TokenStatisticsNoise(p=2)
+
+
+def test_the_former_name_of_its_tokens_works_and_says_so():
+    with pytest.warns(FutureWarning, match='"topk" is now .*"topk_tokens"'):
+        head = FAFAHead(mfr_weight=0, topk=3)
+    assert head.topk_tokens == 3

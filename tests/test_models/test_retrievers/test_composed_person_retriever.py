@@ -217,7 +217,7 @@ def test_patches_are_pooled_to_a_grid():
     wanted = tokens[:, 1:].unflatten(1, (2, 4)).mean(2)
     got = model.target(model.encoder, images)
     torch.testing.assert_close(got.tokens, wanted)
-    model.head.topk = 3
+    model.head.topk_tokens = 3
     data = model.data_preprocessor(pairs(reference=True), True)
     with pytest.raises(ValueError, match=r'topk=3 .* 2 tokens'):
         model(**data, mode='loss')
