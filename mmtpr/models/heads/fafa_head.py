@@ -125,7 +125,8 @@ class FAFAHead(BaseModule):
             raise ValueError(
                 f'topk_tokens={self.topk_tokens} of FAFAHead does not fit '
                 f'targets of {number} tokens: choose 1..{number}, or a target '
-                "of more tokens, such as target=dict(type='mmtpr.PatchTokens')."
+                'of more tokens, such as '
+                "target=dict(type='mmtpr.PatchTokens')."
             )
 
     def _set_temperature(self, temperature: float | None, learn: bool) -> None:

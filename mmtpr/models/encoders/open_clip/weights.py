@@ -15,8 +15,8 @@ from open_clip.model import (
 )
 from torch import Tensor, nn
 
-from mmtpr.checkpoints import Fit, identify
-from mmtpr.checkpoints.files import is_torchscript, read_weight_file
+from mmtpr.checkpoints import Fit, identify, read_checkpoint
+from mmtpr.checkpoints.files import is_torchscript
 
 from .pos_embed import resize_visual_pos_embed
 
@@ -127,18 +127,16 @@ def read_weights(path: str | PathLike) -> ClipWeights:
     Raises:
         ValueError: If the file is damaged or holds no CLIP.
     """
-    state, archive = read_weight_file(path), is_torchscript(path)
-    for key in ('state_dict', 'model'):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    state = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    found = read_checkpoint(path).state
+    state = {k: v for k, v in found.items() if isinstance(v, Tensor)}
     numbers = [state.pop(key, None) for key in _OPENAI_NUMBERS]
     prefix = _prefix(state, str(path))
     state = {
         key: value.float() if value.is_floating_point() else value
         for key, value in _strip_prefix(state, prefix).items()
     }
-    openai = archive or any(number is not None for number in numbers)
+    known = any(number is not None for number in numbers)
+    openai = known or is_torchscript(path)
     return ClipWeights(str(path), state, openai, published=not prefix)
 
 
