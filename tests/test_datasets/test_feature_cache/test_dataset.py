@@ -88,8 +88,8 @@ def test_features_are_those_of_the_encoder(make, encoder):
     assert np.load(f'{data.cache}/image.npy').shape == (6, 1, 32)
     assert files(data.cache) == [
         'image.npy',
-        'meta.json',
         'image_row.npy',
+        'meta.json',
         'text.npy',
     ]
     assert files(Path(data.cache).parent) == ['cache']

@@ -155,7 +155,7 @@ def test_noise_moves_means_as_far_as_the_batch_spreads():
 
 def test_wrong_use_is_explained(case):
     args = (case['query'], case['target_tokens'], case['qid'])
-    with pytest.raises(ValueError, match=r'topk_tokens=33 .* 32 tokens'):
+    with pytest.raises(ValueError, match=r'topk=33 .* 32 tokens'):
         FAFAHead(mfr_weight=0, topk_tokens=33)(*args)
     with pytest.raises(ValueError, match=r'each of the 12 pairs.*\(11,\)'):
         FAFAHead(mfr_weight=0)(*args[:2], args[2][:11])
