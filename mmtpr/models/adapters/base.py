@@ -255,6 +255,20 @@ class AdapterLinear(nn.Module, ABC):
             self.refresh()
         return self
 
+    def __prepare_scriptable__(self) -> nn.Linear:
+        """Stand-in for ``torch.jit.script``: the merged layer.
+
+        Raises:
+            RuntimeError: If the adapter is not merged.
+        """
+        if self.merged:
+            return self.linear
+        raise RuntimeError(
+            f'torch.jit.script cannot compile a {type(self).__name__} that is '
+            'not merged: call merge_adapters(model) first, from '
+            'mmtpr.models.adapters, or use torch.compile.'
+        )
+
     def extra_repr(self) -> str:
         """Rank and state, for ``repr``."""
         return f'rank={self.rank}, merged={self.merged}'

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .base import AdapterLinear
-from .functional import adapted_linear
+from .cancellation import ThinColumns, ThinWatch
+from .functional import adapted_linear, add_columns
 from .norm import adapted_sqnorm, base_sqnorm, magnitude_scale
 
 
@@ -19,8 +20,9 @@ class DoRALinear(AdapterLinear):
     whole (it is not divided by the rank).
 
     The norm comes from rank-sized products and the cached norm of W0, so no
-    weight-sized tensor is built. A column whose norm is 0 stays 0. The cache
-    is renewed when weights are loaded, moved or changed in place.
+    weight-sized tensor is built. Columns in which W0 and BA all but cancel are
+    rebuilt one by one. A column whose norm is 0 stays 0. The cache is renewed
+    when weights are loaded, moved or changed in place.
 
     Args:
         linear (nn.Linear): The layer, with its pretrained weight in it.
@@ -69,6 +71,7 @@ class DoRALinear(AdapterLinear):
         # backward pass that is still to come.
         self._base_sqnorm = base
         self._seen = self._fingerprint()
+        self._watch = ThinWatch()
 
     def _fingerprint(self) -> tuple[int, int | None]:
         weight = self.linear.weight
@@ -89,10 +92,23 @@ class DoRALinear(AdapterLinear):
             Tensor: Shape (in,) or (out,) as ``norm_dim`` says,
             differentiable, float32 or float64.
         """
-        compiling = torch.compiler.is_compiling()
-        if not compiling and self._seen != self._fingerprint():
-            self.refresh()
-        sqnorm = adapted_sqnorm(
+        return self._scale()[0]
+
+    def _version_trained(self) -> tuple | None:
+        """State of what the norm depends on, None outside of training."""
+        factors = (self.lora_A, self.lora_B, self.alpha, self.beta)
+        if not self.training or any(t.is_inference() for t in factors):
+            return None
+        return self._seen, *(t._version for t in factors)
+
+    def _scale(self) -> tuple[Tensor, ThinColumns | None]:
+        """Magnitude over norm (n,), and the columns rebuilt for it."""
+        version = None
+        if not torch.compiler.is_compiling():
+            if self._seen != self._fingerprint():
+                self.refresh()
+            version = self._version_trained()
+        sqnorm, thin = adapted_sqnorm(
             self.linear.weight,
             self.lora_A,
             self.lora_B,
@@ -100,27 +116,37 @@ class DoRALinear(AdapterLinear):
             self.beta,
             self._base_sqnorm,
             self.norm_dim,
+            lambda mask: self._watch.any(mask, version),
         )
-        return magnitude_scale(self.magnitude, sqnorm, self.detach_norm)
+        scale = magnitude_scale(self.magnitude, sqnorm, self.detach_norm)
+        return scale, thin
 
     def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
-        scale = self.scale()
+        scale, thin = self._scale()
+        rest = scale
+        if thin is not None and x_low is None:
+            # With dropout the two parts see different inputs: nothing cancels.
+            rest = scale.index_fill(0, thin.index, 0.0)
         down: Tensor = self.lora_A
         up = self.alpha * self.lora_B
         if self.norm_dim == 'in':
-            down = down * scale
+            down = down * rest
         else:
-            up = up * scale.unsqueeze(1)
-        return adapted_linear(
+            up = up * rest.unsqueeze(1)
+        y = adapted_linear(
             x,
             self.linear.weight,
             self.linear.bias,
             down,
             up,
-            self.beta * scale,
+            self.beta * rest,
             self.norm_dim,
             x_low,
         )
+        if thin is None or x_low is not None:
+            return y
+        columns = thin.weight * scale[thin.index]  # (k, c)
+        return add_columns(y, x, columns, thin.index, self.norm_dim)
 
     def _adapted_weight(self) -> Tensor:
         scale = self.scale()

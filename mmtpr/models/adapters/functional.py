@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from .norm import no_autocast
+from .transforms import is_transformed
 
 _CHUNK = 512
 
@@ -40,7 +40,8 @@ class AdaptedLinearFunction(Function):
     - no gain: :math:`y = W_0 x + U D \tilde x + b`
 
     Kept for the backward pass: the inputs, the (T, rank) product and, for
-    ``'out'``, the (T, out) product; never a weight-sized tensor.
+    ``'out'``, the (T, out) product; never a weight-sized tensor. A gradient
+    that is to be differentiated again comes from the plain formula.
     """
 
     @staticmethod
@@ -86,12 +87,11 @@ class AdaptedLinearFunction(Function):
             y = base * gain.to(x.dtype)
             y = y if bias is None else y.add_(bias)
         y.addmm_(low, up.t())
-        ctx.side = side
+        ctx.side, ctx.has_bias = side, bias is not None
         ctx.save_for_backward(x, x_low, weight, down, up, gain, low, base)
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of everything but the frozen weight.
 
@@ -104,6 +104,8 @@ class AdaptedLinearFunction(Function):
             :meth:`forward`.
         """
         need_x, need_low, _, need_bias, *_ = ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            return _differentiable_backward(ctx, grad)
         with no_autocast(grad):
             # Read once: activation checkpointing gives them only once.
             x, x_low, weight, down, up, gain, low, base = ctx.saved_tensors
@@ -129,6 +131,55 @@ class AdaptedLinearFunction(Function):
             grad_gain,
             None,
         )
+
+
+def _differentiable_backward(ctx, grad: Tensor) -> tuple[Any, ...]:
+    """Gradients of :func:`plain_adapted_linear`, which torch derives again."""
+    x, x_low, weight, down, up, gain, *_ = ctx.saved_tensors
+    bias = None
+    if ctx.has_bias:  # its value changes no gradient
+        bias = grad.new_zeros(weight.shape[0], requires_grad=True)  # (out,)
+    inputs = (x, x_low, weight, bias, down, up, gain)
+    needed = [
+        i for i, need in enumerate(ctx.needs_input_grad[:7]) if need and i != 2
+    ]
+    with no_autocast(grad):
+        y = plain_adapted_linear(*inputs, ctx.side)  # (T, out)
+        grads = torch.autograd.grad(
+            y,
+            [inputs[i] for i in needed],
+            grad,
+            create_graph=True,
+            materialize_grads=True,
+        )
+    found = dict(zip(needed, grads, strict=True))
+    return (*(found.get(i) for i in range(7)), None)
+
+
+def plain_adapted_linear(
+    x: Tensor,
+    x_low: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    down: Tensor,
+    up: Tensor,
+    gain: Tensor | None,
+    side: str,
+) -> Tensor:
+    """Compute :class:`AdaptedLinearFunction` in torch's own operations.
+
+    It keeps more for the backward pass, and every transform of torch knows
+    it. Arguments and result are those of the function.
+    """
+    matrix = weight.to(x.dtype)
+    low = (x if x_low is None else x_low) @ down.t()  # (T, rank)
+    if gain is not None and side == 'in':
+        x = x * gain.to(x.dtype)  # (T, in)
+    y = x @ matrix.t()  # (T, out)
+    if gain is not None and side == 'out':
+        y = y * gain.to(x.dtype)
+    y = y if bias is None else y + bias.to(x.dtype)
+    return y + low @ up.t()
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -198,8 +249,36 @@ def adapted_linear(
     flat = x.to(dtype).reshape(-1, x.shape[-1])  # (T, in)
     if x_low is not None:
         x_low = x_low.to(dtype).reshape(-1, x.shape[-1])  # (T, in)
+    arguments = (
+        *(flat, x_low, weight, bias),
+        *(down.to(dtype), up.to(dtype), gain, side),
+    )
     with no_autocast(x):
-        y = AdaptedLinearFunction.apply(
-            flat, x_low, weight, bias, down.to(dtype), up.to(dtype), gain, side
-        )
+        if is_transformed(arguments):
+            y = plain_adapted_linear(*arguments)
+        else:
+            y = AdaptedLinearFunction.apply(*arguments)
     return y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+def add_columns(
+    y: Tensor, x: Tensor, columns: Tensor, index: Tensor, side: str
+) -> Tensor:
+    """Add the output of some columns or rows of a weight.
+
+    Args:
+        y (Tensor): Output without them, shape (..., out).
+        x (Tensor): Input, shape (..., in).
+        columns (Tensor): The c columns, shape (out, c), or, turned, the rows,
+            shape (in, c).
+        index (Tensor): Which they are, shape (c,), long.
+        side (str): ``'in'`` for columns, ``'out'`` for rows.
+
+    Returns:
+        Tensor: Shape (..., out), in the type of ``y``.
+    """
+    with no_autocast(x):
+        x, columns = x.to(y.dtype), columns.to(y.dtype)
+        if side == 'in':
+            return y + x[..., index] @ columns.t()
+        return y.index_add(-1, index, x @ columns)

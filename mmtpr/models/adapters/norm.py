@@ -1,11 +1,14 @@
 """Norms of adapted weights from rank-sized products."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+
+from .cancellation import ThinColumns, is_thin, rebuild_columns
+from .transforms import is_transformed
 
 _CHUNK = 512
 
@@ -69,9 +72,10 @@ class _FrozenProduct(Function):
         return torch.cat([factor @ c.to(factor.dtype) for c in chunks], 1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         (matrix,) = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a gradient of the gradient
+            return _FrozenProduct.apply(grad, matrix.t()), None
         pairs = zip(
             grad.split(_CHUNK, 1), matrix.split(_CHUNK, 1), strict=True
         )
@@ -86,13 +90,14 @@ def adapted_sqnorm(
     beta: Tensor,
     base: Tensor,
     norm_dim: str,
-) -> Tensor:
+    any_thin: Callable[[Tensor], bool] = lambda mask: bool(mask.any()),
+) -> tuple[Tensor, ThinColumns | None]:
     r"""Squared norm of every column or row of ``beta * W0 + alpha * B A``.
 
     Expanded, so that only matrices with one side ``rank`` appear:
     :math:`\beta^2 \|W_0\|^2 + 2 \alpha \beta \langle W_0, BA \rangle +
-    \alpha^2 \|BA\|^2`. The sum is clamped from below at the rounding error of
-    its two squares, hence at 0 where both vanish.
+    \alpha^2 \|BA\|^2`. Where little is left of these terms, the columns are
+    rebuilt.
 
     Args:
         weight (Tensor): Frozen weight W0, shape (out, in).
@@ -103,9 +108,12 @@ def adapted_sqnorm(
         base (Tensor): Squared norm of W0 from :func:`base_sqnorm`. Its type
             is the type of the accumulation.
         norm_dim (str): ``'in'`` or ``'out'``.
+        any_thin (Callable): Tells whether any of a mask (n,) is True.
 
     Returns:
-        Tensor: Shape (in,) or (out,), differentiable in all but ``weight``.
+        tuple[Tensor, ThinColumns | None]: The norms, shape (in,) or (out,),
+        differentiable in all but ``weight``, and the columns or rows that had
+        to be rebuilt, if any.
     """
     with no_autocast(weight):
         dtype = base.dtype
@@ -115,22 +123,47 @@ def adapted_sqnorm(
             matrix, outer, inner = matrix.t(), inner, outer
         outer, inner = outer.to(dtype), inner.to(dtype)
         alpha, beta = alpha.to(dtype), beta.to(dtype)
-        # <W0, BA> column by column is the sum over rank of A * (B^T W0).
-        # (rank, k) @ (k, n): several times faster on CPUs than the transpose.
-        if matrix.dtype == dtype:
-            product = inner @ matrix  # (rank, n)
-        else:
-            product = _FrozenProduct.apply(inner, matrix)  # (rank, n)
-        cross = (outer * product).sum(0)  # (n,)
-        # ||BA||^2 column by column is a^T (B^T B) a: rank x rank in between.
-        gram = inner @ inner.t()  # (rank, rank)
-        lowrank = (outer * (gram @ outer)).sum(0).clamp(min=0)  # (n,)
-        squares = beta.square() * base + alpha.square() * lowrank  # (n,)
-        total = squares + 2 * alpha * beta * cross
+        total, squares = _expanded_sqnorm(
+            matrix, outer, inner, alpha, beta, base
+        )
+        mask = is_thin(total, squares)  # (n,)
         # Where W0 and BA cancel, rounding may leave a negative sum, whose root
         # is NaN.
         floor = torch.finfo(dtype).eps * squares.detach()
-        return torch.maximum(total, floor)
+        total = torch.maximum(total, floor)
+        parts = (matrix, outer, inner, alpha, beta)
+        if is_transformed([mask]):
+            # Under vmap nothing can depend on the mask: rebuild them all.
+            thin = rebuild_columns(slice(None), *parts)
+            return torch.where(mask, thin.sqnorm.to(dtype), total), None
+        if not any_thin(mask):
+            return total, None
+        index = mask.nonzero()[:, 0]  # (c,)
+        thin = rebuild_columns(index, *parts)
+        return total.index_copy(0, index, thin.sqnorm.to(dtype)), thin
+
+
+def _expanded_sqnorm(
+    matrix: Tensor,
+    outer: Tensor,
+    inner: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+    base: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Squared norms (n,) by rank-sized products, and the squares in them."""
+    # <W0, BA> column by column is the sum over rank of A * (B^T W0).
+    # (rank, k) @ (k, n): several times faster on CPUs than the transpose.
+    if matrix.dtype == base.dtype:
+        product = inner @ matrix  # (rank, n)
+    else:
+        product = _FrozenProduct.apply(inner, matrix)  # (rank, n)
+    cross = (outer * product).sum(0)  # (n,)
+    # ||BA||^2 column by column is a^T (B^T B) a: rank x rank in between.
+    gram = inner @ inner.t()  # (rank, rank)
+    lowrank = (outer * (gram @ outer)).sum(0).clamp(min=0)  # (n,)
+    squares = beta.square() * base + alpha.square() * lowrank  # (n,)
+    return squares + 2 * alpha * beta * cross, squares
 
 
 def magnitude_scale(

@@ -210,14 +210,6 @@ def test_frozen_bias_can_be_thawed():
     )
 
 
-def test_second_derivatives_are_refused():
-    layer = make(WoRALinear)
-    x = torch.randn(2, 7, dtype=torch.float64, requires_grad=True)
-    (grad,) = torch.autograd.grad(layer(x).sin().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match='once_differentiable'):
-        grad.sum().backward()
-
-
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

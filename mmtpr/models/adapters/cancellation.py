@@ -1,0 +1,139 @@
+"""Columns in which the frozen and the low-rank part of a weight cancel.
+
+Where little of a column is left, its norm by rank-sized products and the sum
+of two outputs keep few digits. Such columns are rare: they alone are rebuilt,
+in float64.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+#: Share of the squares of a column's parts below which it is rebuilt. At this
+#: share the norm by rank-sized products is off by about 10 units of rounding.
+_LEFT = 1 / 8
+
+
+class ThinColumns(NamedTuple):
+    """Columns of an adapted weight of which little is left.
+
+    Attributes:
+        index (Tensor | slice): Which of the n columns, shape (c,), long.
+        weight (Tensor): ``beta * W0 + alpha * B A`` there, shape (k, c),
+            float64, differentiable.
+        sqnorm (Tensor): Its squared norm, shape (c,), float64.
+    """
+
+    index: Any
+    weight: Tensor
+    sqnorm: Tensor
+
+
+def is_thin(total: Tensor, squares: Tensor) -> Tensor:
+    """Find the columns of which little is left.
+
+    Args:
+        total (Tensor): Squared norm of each column, shape (n,).
+        squares (Tensor): Sum of the squared norms of its parts, shape (n,).
+
+    Returns:
+        Tensor: Of shape (n,), bool.
+    """
+    return total.detach() < _LEFT * squares.detach()
+
+
+def rebuild_columns(
+    index: Tensor | slice,
+    matrix: Tensor,
+    outer: Tensor,
+    inner: Tensor,
+    alpha: Tensor,
+    beta: Tensor,
+) -> ThinColumns:
+    """Compute columns of an adapted weight entry by entry.
+
+    Args:
+        index (Tensor | slice): Which columns, shape (c,), long.
+        matrix (Tensor): Frozen weight, shape (k, n).
+        outer (Tensor): Factor on the side of the columns, shape (rank, n).
+        inner (Tensor): The other factor, shape (rank, k).
+        alpha (Tensor): Factor of the low-rank part, shape ().
+        beta (Tensor): Factor of the frozen weight, shape ().
+
+    Returns:
+        ThinColumns: The columns.
+    """
+    has_double = matrix.device.type != 'mps'
+    dtype = torch.float64 if has_double else torch.float32
+    frozen = matrix[:, index].to(dtype)  # (k, c)
+    change = inner.to(dtype).t() @ outer[:, index].to(dtype)  # (k, c)
+    weight = beta.to(dtype) * frozen + alpha.to(dtype) * change  # (k, c)
+    # Below this a column is nothing but the rounding of the parameters.
+    unit = torch.finfo(outer.dtype).eps
+    floor = (unit * beta.detach().to(dtype)).square() * frozen.square().sum(0)
+    return ThinColumns(
+        index, weight, torch.maximum(weight.square().sum(0), floor)
+    )
+
+
+class ThinWatch:
+    """Answer to "is any column thin?" that lets an accelerator run on.
+
+    On the CPU the answer is read at once. On other devices reading it makes
+    the program wait for the device in every layer. While training, the answer
+    of the parameters before the last step is taken there, which has long been
+    computed; a step changes a column by little. It depends on the version of
+    the parameters alone, so that a forward pass that is done again for its
+    activations takes the same way.
+    """
+
+    def __init__(self) -> None:
+        self._known = False
+        self._version: tuple | None = None
+        self._answer: Tensor | None = None  # of the parameters of _version
+        self._arrival: torch.cuda.Event | None = None
+
+    def any(self, mask: Tensor, version: tuple | None) -> bool:
+        """Tell whether the columns have to be looked at one by one.
+
+        Args:
+            mask (Tensor): Columns that are thin, shape (n,), bool.
+            version (tuple, optional): Changes with the parameters; None where
+                the answer has to be that of now.
+
+        Returns:
+            bool: True if one of them is.
+        """
+        if torch.compiler.is_compiling() or _is_captured(mask):
+            return self._known
+        if mask.device.type == 'cpu' or version is None:
+            self._version, self._known = None, bool(mask.any())
+        elif self._version is None:
+            self._known = bool(mask.any())
+            self._ask(mask, version)
+        elif version != self._version:
+            if self._arrival is not None:
+                self._arrival.synchronize()
+            self._known = bool(self._answer)
+            self._ask(mask, version)
+        return self._known
+
+    def _ask(self, mask: Tensor, version: tuple) -> None:
+        """Let the answer come without waiting for it."""
+        self._version, self._answer = version, mask.any()
+        if mask.is_cuda:
+            answer = torch.empty((), dtype=torch.bool, pin_memory=True)
+            answer.copy_(self._answer, non_blocking=True)
+            self._arrival = torch.cuda.Event()
+            self._arrival.record()
+            self._answer = answer
+
+    def __reduce__(self) -> tuple:
+        """Copy and pickle: a copied layer starts anew."""
+        return ThinWatch, ()
+
+
+def _is_captured(tensor: Tensor) -> bool:
+    """Tell whether a CUDA graph is being recorded, which cannot wait."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
