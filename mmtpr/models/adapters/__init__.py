@@ -9,6 +9,7 @@ from .lora import LoRALinear
 from .merge import merge_adapters, remove_adapters, unmerge_adapters
 from .model import AdapterModel, WoRAModel
 from .peft_layout import peft_adapter
+from .stale import renew_stale_norms
 from .state import (
     adapter_state_dict,
     load_adapter_state_dict,
@@ -37,6 +38,7 @@ __all__ = [
     'named_adapters',
     'peft_adapter',
     'remove_adapters',
+    'renew_stale_norms',
     'trainable_state_dict',
     'unmerge_adapters',
 ]

@@ -85,6 +85,20 @@ class DoRALinear(AdapterLinear):
         self._base_sqnorm = base_sqnorm(self.linear.weight, self.norm_dim)
         self._seen = self._fingerprint()
 
+    @torch.no_grad()
+    def has_current_norm(self) -> bool:
+        """Tell whether the cached norm is that of the frozen weight.
+
+        Returns:
+            bool: False if somebody wrote the weight in a way that torch does
+            not notice, such as through ``weight.data``.
+        """
+        weight = self.linear.weight
+        if self.merged or weight.is_meta:
+            return True
+        now = base_sqnorm(weight, self.norm_dim)
+        return torch.allclose(now, self._base_sqnorm, rtol=1e-6, atol=0.0)
+
     def scale(self) -> Tensor:
         """Magnitude over norm.
 

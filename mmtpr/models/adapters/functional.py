@@ -139,12 +139,12 @@ def _differentiable_backward(ctx, grad: Tensor) -> tuple[Any, ...]:
     bias = None
     if ctx.has_bias:  # its value changes no gradient
         bias = grad.new_zeros(weight.shape[0], requires_grad=True)  # (out,)
-    inputs = (x, x_low, weight, bias, down, up, gain)
+    inputs: list[Any] = [x, x_low, weight, bias, down, up, gain]
     needed = [
         i for i, need in enumerate(ctx.needs_input_grad[:7]) if need and i != 2
     ]
     with no_autocast(grad):
-        y = plain_adapted_linear(*inputs, ctx.side)  # (T, out)
+        y = plain_adapted_linear(*(*inputs, ctx.side))  # (T, out)
         grads = torch.autograd.grad(
             y,
             [inputs[i] for i in needed],

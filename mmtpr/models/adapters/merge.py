@@ -6,6 +6,7 @@ from torch import nn
 
 from .attention import AdaptedMultiheadAttention
 from .base import AdapterLinear, without_adapter
+from .stale import renew_stale_norms
 from .state import check_adapter_keys, named_adapters, unwrap
 
 
@@ -32,6 +33,7 @@ def merge_adapters(model: nn.Module, remove: bool = False) -> nn.Module:
     adapters = [adapter for _, adapter in named_adapters(unwrap(model))]
     if not adapters:
         raise ValueError('There are no adapters to merge in this model.')
+    renew_stale_norms(unwrap(model))
     for adapter in adapters:
         adapter.merge()
     return _plain(unwrap(model), {}) if remove else model

@@ -15,6 +15,7 @@ from mmtpr.utils.mmpretrain_state import check_mmpretrain_types
 from .freeze import freeze_except_adapters
 from .inject import inject_adapters
 from .merge import merge_adapters, unmerge_adapters
+from .stale import renew_stale_norms
 from .state import adapter_state_dict, named_adapters
 
 
@@ -27,6 +28,10 @@ def _build(module: Any) -> nn.Module:
     if hasattr(module, 'init_weights') and not initialised:
         module.init_weights()
     return module
+
+
+def _before_saving(model: 'AdapterModel', *_: Any) -> None:
+    renew_stale_norms(model.module)
 
 
 @MODELS.register_module()
@@ -88,6 +93,7 @@ class AdapterModel(BaseModule):
         )
         freeze_except_adapters(module, trainable)
         self.module = module
+        self.register_state_dict_pre_hook(_before_saving)
         total = sum(p.numel() for p in module.parameters())
         trained = sum(
             p.numel() for p in module.parameters() if p.requires_grad
@@ -134,6 +140,8 @@ class AdapterModel(BaseModule):
     def train(self, mode: bool = True) -> 'AdapterModel':
         """Set the mode; frozen batch norms stay in evaluation.
 
+        Norms of frozen weights that were changed unnoticed are renewed.
+
         Args:
             mode (bool): Whether to train. Defaults to True.
 
@@ -143,6 +151,7 @@ class AdapterModel(BaseModule):
         super().train(mode)
         norms = (m for m in self.module.modules() if isinstance(m, _NormBase))
         rest_frozen(norm for norm in norms if norm.affine)
+        renew_stale_norms(self.module)
         return self
 
     def adapter_state_dict(self) -> dict:
