@@ -31,7 +31,12 @@ from mmtpr.converters.adapted_models import (
     probe,
     without_heads,
 )
-from mmtpr.models.adapters import merge_adapters, named_adapters
+from mmtpr.models.adapters import (
+    explain_ties,
+    merge_adapters,
+    named_adapters,
+    tied_weights,
+)
 from mmtpr.utils import atomic_write
 from mmtpr.utils.options import add_overwrite, check_output
 
@@ -103,6 +108,11 @@ def main() -> None:
             f'{len(missing)} keys are not in the checkpoint; their weights '
             'are those of pretrained, init_cfg or load_from (heads of losses '
             f'are left out), among them {missing[0]}.'
+        )
+    if ties := tied_weights(model):
+        raise ValueError(
+            f'{explain_ties(ties)}: exclude these layers from the targets, '
+            'or test with the adapters unmerged. Nothing was written.'
         )
     before = probe(model)
     layers = merge_layers(model)

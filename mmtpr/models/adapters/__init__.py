@@ -17,6 +17,7 @@ from .state import (
     named_adapters,
     trainable_state_dict,
 )
+from .ties import explain_ties, tied_weights
 from .wora import WoRALinear
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     'WoRAModel',
     'adaptable_layers',
     'adapter_state_dict',
+    'explain_ties',
     'freeze_except_adapters',
     'inject_adapters',
     'load_adapter_state_dict',
@@ -39,6 +41,7 @@ __all__ = [
     'peft_adapter',
     'remove_adapters',
     'renew_stale_norms',
+    'tied_weights',
     'trainable_state_dict',
     'unmerge_adapters',
 ]

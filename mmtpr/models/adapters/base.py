@@ -44,7 +44,7 @@ def _save_unmerged(module, state_dict, prefix, _) -> None:
     """State-dict hook: a merged layer is saved as if it were not merged."""
     key = f'{prefix}linear.weight'
     if module.merged and key in state_dict:
-        state_dict[key] = module._backup
+        state_dict[key] = module._backup.detach()
 
 
 def _unmerge_before_load(module, *_) -> None:
@@ -94,7 +94,7 @@ class AdapterLinear(nn.Module, ABC):
         self.rank = rank
         self.dropout = float(dropout)
         self.linear = linear.requires_grad_(False)
-        self._backup: Tensor | None = None
+        self._backup: nn.Parameter | None = None
         weight = linear.weight
         options: dict[str, Any] = dict(
             device=weight.device, dtype=norm_dtype(weight)
@@ -211,20 +211,24 @@ class AdapterLinear(nn.Module, ABC):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Write the effective weight into ``linear``; keep a backup.
+        """Put the effective weight into ``linear``; keep the frozen one.
 
-        A merged layer runs at the cost of a plain one and does not train.
+        A merged layer runs at the cost of a plain one and does not train. A
+        layer that shared the frozen weight keeps that.
         """
         if not self.merged:
-            merged = self.merged_weight()
-            self._backup = self.linear.weight.detach().clone()
-            self.linear.weight.copy_(merged)
+            frozen: Any = self.linear.weight
+            with torch.inference_mode(False):
+                merged = self.merged_weight().detach().clone()
+                self.linear.weight = nn.Parameter(merged, frozen.requires_grad)
+            # Past nn.Module, which would list it among the parameters.
+            self.__dict__['_backup'] = frozen
 
     @torch.no_grad()
     def unmerge(self) -> None:
         """Put the frozen weight back, bit for bit."""
         if self._backup is not None:
-            self.linear.weight.copy_(self._backup)
+            self.linear.weight = self._backup
             self._backup = None
             self.refresh()
 
@@ -250,7 +254,8 @@ class AdapterLinear(nn.Module, ABC):
     def _apply(self, fn: Any, recurse: bool = True) -> 'AdapterLinear':
         super()._apply(fn, recurse)
         if self._backup is not None:
-            self._backup = fn(self._backup)
+            # In place: another layer may share it.
+            self._backup.data = fn(self._backup.data)
         else:
             self.refresh()
         return self

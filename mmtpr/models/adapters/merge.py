@@ -1,13 +1,16 @@
 """Merging adapters into the weights of a whole model, and back."""
 
+import logging
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import nn
 
 from .attention import AdaptedMultiheadAttention
 from .base import AdapterLinear, without_adapter
 from .stale import renew_stale_norms
 from .state import check_adapter_keys, named_adapters, unwrap
+from .ties import explain_ties, tied_weights
 
 
 def merge_adapters(model: nn.Module, remove: bool = False) -> nn.Module:
@@ -34,6 +37,13 @@ def merge_adapters(model: nn.Module, remove: bool = False) -> nn.Module:
     if not adapters:
         raise ValueError('There are no adapters to merge in this model.')
     renew_stale_norms(unwrap(model))
+    ties = tied_weights(unwrap(model)) if remove else {}
+    if ties:
+        print_log(
+            f'{explain_ties(ties)}; they are untied now.',
+            logger='current',
+            level=logging.WARNING,
+        )
     for adapter in adapters:
         adapter.merge()
     return _plain(unwrap(model), {}) if remove else model
