@@ -66,6 +66,7 @@ def prepare(args: argparse.Namespace) -> Config:
         launch.enable_auto_scale_lr(cfg)
     set_resume(cfg, args.resume)
     launch.require_fit(cfg)
+    launch.require_gradients(cfg)
     launch.tidy(cfg)
     launch.start_processes(cfg, args.launcher)
     return cfg

@@ -36,6 +36,7 @@ __all__ = [
     'load_config',
     'require_checkpoint',
     'require_fit',
+    'require_gradients',
     'set_work_dir',
     'short_errors',
     'start_processes',
@@ -244,14 +245,31 @@ def require_fit(cfg: Config, **options: bool) -> None:
     """
     hooks = list(cfg.get('custom_hooks') or [])
     for hook in hooks:
-        kind: Any = hook.get('type') if isinstance(hook, dict) else ''
-        kind = kind if isinstance(kind, str) else kind.__name__
-        if kind.rpartition('.')[2] == 'StrictLoadHook':
+        if _hook_name(hook) == 'StrictLoadHook':
             hook.update(options)
             return
     options = options or dict(lenient=True)
     hooks.append(dict(type='mmtpr.StrictLoadHook', **options))
     cfg.custom_hooks = hooks
+
+
+def require_gradients(cfg: Config) -> None:
+    """Let training stop where adapters get no gradient.
+
+    Args:
+        cfg (Config): Changed in place: a ``mmtpr.AdapterGradientHook``, if
+            the config has none.
+    """
+    hooks = list(cfg.get('custom_hooks') or [])
+    if 'AdapterGradientHook' not in map(_hook_name, hooks):
+        hooks.append(dict(type='mmtpr.AdapterGradientHook'))
+        cfg.custom_hooks = hooks
+
+
+def _hook_name(hook: Any) -> str:
+    kind: Any = hook.get('type') if isinstance(hook, dict) else type(hook)
+    kind = kind if isinstance(kind, str) else kind.__name__
+    return kind.rpartition('.')[2]
 
 
 def tidy(cfg: Config) -> None:

@@ -1,6 +1,7 @@
 """Hooks: safe and exact checkpoints, adapters, failed losses."""
 
 from .adapter_checkpoint import AdapterCheckpointHook
+from .adapter_gradient import AdapterGradientHook
 from .adapter_stats import AdapterStatsHook
 from .atomic_checkpoint import AtomicCheckpointHook
 from .finite_loss import StopOnNonFiniteLossHook
@@ -11,6 +12,7 @@ from .strict_load import StrictLoadHook
 
 __all__ = [
     'AdapterCheckpointHook',
+    'AdapterGradientHook',
     'AdapterStatsHook',
     'AtomicCheckpointHook',
     'PlainCheckpointHook',

@@ -6,7 +6,13 @@ from .dora import DoRALinear
 from .freeze import freeze_except_adapters
 from .inject import ADAPTERS, adaptable_layers, inject_adapters
 from .lora import LoRALinear
-from .merge import merge_adapters, remove_adapters, unmerge_adapters
+from .merge import (
+    explain_ties,
+    merge_adapters,
+    remove_adapters,
+    tied_weights,
+    unmerge_adapters,
+)
 from .model import AdapterModel, WoRAModel
 from .peft_layout import peft_adapter
 from .stale import renew_stale_norms
@@ -17,7 +23,6 @@ from .state import (
     named_adapters,
     trainable_state_dict,
 )
-from .ties import explain_ties, tied_weights
 from .wora import WoRALinear
 
 __all__ = [

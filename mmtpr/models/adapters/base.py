@@ -196,6 +196,14 @@ class AdapterLinear(nn.Module, ABC):
             x_low = F.dropout(x, self.dropout)
         return self._adapted_forward(x, x_low)
 
+    def __rmatmul__(self, x: Tensor) -> Tensor:
+        """Output for code that multiplies by what is no ``nn.Linear``.
+
+        open_clip does so with the projection of a text tower, which may be a
+        linear layer or a bare matrix.
+        """
+        return self(x)
+
     def merged_weight(self) -> Tensor:
         """The effective weight as one matrix.
 

@@ -14,6 +14,7 @@ from .attention import PROJECTIONS, AdaptedMultiheadAttention
 from .base import AdapterLinear
 from .dora import DoRALinear
 from .lora import LoRALinear
+from .nested import leave_nested_tensors
 from .state import check_adapter_keys
 from .wora import WoRALinear
 
@@ -231,6 +232,7 @@ def inject_adapters(
         if id(linear) not in built and not isinstance(linear, AdapterLinear):
             built[id(linear)] = plan.adapter(linear, **plan.options)
         set_submodule(model, name, built.get(id(linear), linear))
+    leave_nested_tensors(model)
     hooks = model._load_state_dict_pre_hooks.values()
     if not any(getattr(h, 'hook', h) is check_adapter_keys for h in hooks):
         model.register_load_state_dict_pre_hook(check_adapter_keys)

@@ -8,9 +8,9 @@ from torch import nn
 
 from .attention import AdaptedMultiheadAttention
 from .base import AdapterLinear, without_adapter
+from .nested import restore_nested_tensors
 from .stale import renew_stale_norms
 from .state import check_adapter_keys, named_adapters, unwrap
-from .ties import explain_ties, tied_weights
 
 
 def merge_adapters(model: nn.Module, remove: bool = False) -> nn.Module:
@@ -46,7 +46,11 @@ def merge_adapters(model: nn.Module, remove: bool = False) -> nn.Module:
         )
     for adapter in adapters:
         adapter.merge()
-    return _plain(unwrap(model), {}) if remove else model
+    if not remove:
+        return model
+    plain = _plain(unwrap(model), {})
+    restore_nested_tensors(plain)
+    return plain
 
 
 def remove_adapters(model: nn.Module) -> nn.Module:
@@ -60,7 +64,9 @@ def remove_adapters(model: nn.Module) -> nn.Module:
         nn.Module: The model with the frozen weights and without adapters, see
         ``remove`` of :func:`merge_adapters`.
     """
-    return _plain(unwrap(model), {}, merged=False)
+    plain = _plain(unwrap(model), {}, merged=False)
+    restore_nested_tensors(plain)
+    return plain
 
 
 def unmerge_adapters(model: nn.Module) -> nn.Module:
@@ -76,6 +82,50 @@ def unmerge_adapters(model: nn.Module) -> nn.Module:
     for _, adapter in named_adapters(unwrap(model)):
         adapter.unmerge()
     return model
+
+
+def tied_weights(model: nn.Module) -> dict[str, str]:
+    """Find the weights that an adapted layer shares with another layer.
+
+    Such as a head whose weight is that of the embedding. A layer that appears
+    in the model under two names is one layer.
+
+    Args:
+        model (nn.Module): A model with adapters.
+
+    Returns:
+        dict[str, str]: Name of the adapted layer -> name of the parameter
+        that it shares.
+    """
+    own: dict[int, tuple[str, Any]] = {}
+    for name, adapter in named_adapters(model):
+        weight = adapter._backup if adapter.merged else adapter.linear.weight
+        own.setdefault(id(weight), (name, adapter))
+    ties: dict[str, str] = {}
+    for prefix, module in model.named_modules():
+        for key, parameter in module._parameters.items():
+            name, adapter = own.get(id(parameter), ('', None))
+            if adapter is None or module is adapter.linear:
+                continue
+            ties.setdefault(name, f'{prefix}.{key}' if prefix else key)
+    return ties
+
+
+def explain_ties(ties: dict[str, str]) -> str:
+    """Say which weights are shared.
+
+    Args:
+        ties (dict[str, str]): Result of :func:`tied_weights`.
+
+    Returns:
+        str: The message.
+    """
+    listed = ', '.join(f'{a} with {b}' for a, b in [*ties.items()][:3])
+    return (
+        f'{len(ties)} adapted layers share their weight with another layer: '
+        f'{listed}. Merged, the two weights differ, and a model that ties '
+        'them cannot hold both'
+    )
 
 
 def _plain(
