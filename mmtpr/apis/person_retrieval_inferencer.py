@@ -15,6 +15,7 @@ from torch import nn
 
 from mmtpr.evaluation import topk_similarity
 from mmtpr.models.build import build_model
+from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.registry import INFERENCERS
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.deprecation import renamed_argument
@@ -250,6 +251,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         if not cfg:
             path: Any = weights  # given where there is no config
             cfg.update(config_in_checkpoint(path)._cfg_dict)
+        follow_encoder(cfg)
         model = build_model(cfg, weights, device, self._allow_partial)
         model.cfg = cfg
         return model

@@ -102,6 +102,8 @@ def _keep_functions(node: Any, facts: Mapping, path: str = '') -> Any:
     if kind == 'OpenCLIPEncoder' and node.get('pretrained'):
         known = facts.get(plain_path(path.rstrip('.'))) or {}
         node = dict(node, quick_gelu=_quick_gelu(node, known))
+        for name in ('image_mean', 'image_std'):
+            node.setdefault(name, known.get(name))
     return {
         key: _keep_functions(value, facts, f'{path}{key}.')
         for key, value in node.items()

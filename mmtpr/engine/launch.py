@@ -22,6 +22,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmtpr.checkpoints.read import read_for_runner, read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.engine.processes import end_processes, start_processes
+from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.utils.errors import LaunchError, NonFiniteLossError
 from mmtpr.utils.options import add_config_options
 
@@ -100,6 +101,7 @@ def load_config(
     cfg = Config.fromfile(str(found))
     if options:
         cfg.merge_from_dict(options)
+    follow_encoder(cfg)
     return cfg
 
 

@@ -15,6 +15,7 @@ from mmtpr.checkpoints.function_facts import differing_facts
 from mmtpr.checkpoints.read import read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
+from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils.errors import LaunchError
 
 
@@ -54,7 +55,7 @@ def build_model(
     else:
         found = read_named(checkpoint)
         model = _build(spare_pretrained(cfg.model, found))
-        load_for_use(model, found, cfg.model, allow_partial)
+        load_for_use(model, found, cfg.model, allow_partial, token_facts(cfg))
     return model.to(device).eval()
 
 
@@ -63,6 +64,7 @@ def load_for_use(
     found: Checkpoint,
     cfg: Any,
     allow_partial: bool = False,
+    tokens: dict | None = None,
 ) -> Coverage:
     """Load a checkpoint into a model that is to be used, not trained.
 
@@ -71,6 +73,7 @@ def load_for_use(
         found (Checkpoint): The checkpoint.
         cfg (dict): Config of the model.
         allow_partial (bool): See :func:`build_model`.
+        tokens (dict, optional): What the config tells of its tokenizer.
 
     Returns:
         Coverage: What the checkpoint held and the config brought.
@@ -78,7 +81,7 @@ def load_for_use(
     Raises:
         LaunchError: See :func:`build_model`.
     """
-    differing_facts(found.meta, model, found.path)
+    differing_facts(found.meta, model, found.path, tokens)
     cover = Coverage.of(model, found.state, cfg, found.meta)
     for line in cover.require(found.path, allow_partial):
         print_log(line, logger='current', level=logging.WARNING)

@@ -1,6 +1,7 @@
 """Data preprocessor: collated samples become a retriever's tensors."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -26,12 +27,15 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
 
     Args:
         mean (Sequence[float], optional): Mean of each channel, in RGB order
-            (BGR if ``to_rgb`` is False) and 0..255. Defaults to CLIP's.
+            (BGR if ``to_rgb`` is False) and 0..255. Defaults to None: that of
+            the encoder, if it tells, else CLIP's.
         std (Sequence[float], optional): Standard deviation likewise.
         to_rgb (bool): Whether images come as BGR, as mmcv loads them, and
             the model wants RGB. Defaults to True.
         non_blocking (bool): Whether to copy asynchronously, useful with
             ``pin_memory=True``. Defaults to False.
+        own_statistics (bool): Whether ``mean`` and ``std`` are meant where
+            the encoder tells others. Defaults to False.
 
     Attributes:
         vocab_size (int | None): Words of the encoder, set by a retriever
@@ -46,8 +50,11 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] | None = None,
         to_rgb: bool = True,
         non_blocking: bool = False,
+        own_statistics: bool = False,
     ) -> None:
         super().__init__(non_blocking)
+        self._given = dict(mean=mean, std=std)
+        self._own_statistics = own_statistics
         mean = mean or [255 * value for value in _CLIP_MEAN]
         std = std or [255 * value for value in _CLIP_STD]
         if len(mean) != 3 or len(std) != 3:
@@ -58,6 +65,46 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         for name, values in (('mean', mean), ('std', std)):
             value = torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
+
+    def follow(self, encoder: Any) -> None:
+        """Take the statistics of an encoder where none were given.
+
+        Args:
+            encoder (Any): May have ``image_mean`` and ``image_std``, of RGB
+                images in 0..1.
+
+        Raises:
+            ValueError: If others were given, without ``own_statistics``.
+        """
+        for name, given in self._given.items():
+            told = getattr(encoder, f'image_{name}', None)
+            if told is None or self._own_statistics:
+                continue
+            values = [255 * value for value in told][
+                :: 1 if self.to_rgb else -1
+            ]
+            buffer = getattr(self, name)
+            wanted = buffer.new_tensor(values).view(1, 3, 1, 1)
+            if given is not None and not torch.allclose(
+                wanted, buffer, rtol=1e-3, atol=1e-3
+            ):
+                raise ValueError(
+                    f'data_preprocessor has {name}={[*given]}, but the '
+                    f'encoder was trained with {values}: take {name} out, or '
+                    'set own_statistics=True if it is meant.'
+                )
+            if given is None:
+                buffer.copy_(wanted)
+
+    def function_facts(self) -> dict[str, Any]:
+        """Tell how images are normalised.
+
+        Returns:
+            dict: See :mod:`mmtpr.checkpoints.function_facts`.
+        """
+        return dict(
+            mean=self.mean.flatten().tolist(), std=self.std.flatten().tolist()
+        )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Prepare a batch.

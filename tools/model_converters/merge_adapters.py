@@ -31,12 +31,14 @@ from mmtpr.converters.adapted_models import (
     probe,
     without_heads,
 )
+from mmtpr.engine import launch
 from mmtpr.models.adapters import (
     explain_ties,
     merge_adapters,
     named_adapters,
     tied_weights,
 )
+from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils import atomic_write
 from mmtpr.utils.options import add_overwrite, check_output
 
@@ -123,7 +125,9 @@ def main() -> None:
     }
     worst = check(layers | features, args.tolerance)
     state = without_heads(plain.state_dict(), missing)
-    meta = {'merged_adapters': len(layers), FACTS: function_facts(plain)}
+    cfg = launch.load_config(args.config, args.cfg_options)
+    facts = function_facts(plain, token_facts(cfg))
+    meta = {'merged_adapters': len(layers), FACTS: facts}
     file = dict(meta=to_plain(meta), state_dict=state)
     with atomic_write(args.out) as handle:
         torch.save(file, handle)

@@ -6,7 +6,7 @@ load = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(128, 384), keep_ratio=False),
 ]
-tokenize = dict(type='mmtpr.TokenizeCaption', tokenizer='ViT-B-16')
+tokenize = dict(type='mmtpr.TokenizeCaption')  # that of the encoder
 
 train_pipeline = [
     dict(

@@ -26,7 +26,7 @@ class TokenizeCaption(BaseTransform):
     ``<target>_mask``, 1 where a token counts
 
     Args:
-        tokenizer (str | dict): Name of an open_clip model
+        tokenizer (str | dict, optional): Name of an open_clip model
             (``'ViT-B-16'``, ``'hf-hub:org/name'``, ``'local-dir:path'``), or
             arguments of a byte-pair tokenizer in CLIP's form
             (``dict(bpe_path='vocab.txt.gz')``), or
@@ -34,7 +34,8 @@ class TokenizeCaption(BaseTransform):
             :class:`mmtpr.text.bert_tokenizer.BertTokenizer`, which needs
             tokenizers, or ``dict(hf='roberta-base')`` with the name or folder
             of another Hugging Face tokenizer, which needs transformers.
-            Defaults to ``'ViT-B-16'``.
+            Defaults to None: mmtpr's tools put in that of the encoder;
+            elsewhere it is CLIP's, that of ``'ViT-B-16'``.
         context_length (int, optional): Tokens, padding included. Defaults to
             None, what the named model takes, else 77, or 32 for BERT.
         source (str): Key to read. Defaults to ``'caption'``.
@@ -49,11 +50,12 @@ class TokenizeCaption(BaseTransform):
 
     def __init__(
         self,
-        tokenizer: str | dict = 'ViT-B-16',
+        tokenizer: str | dict | None = None,
         context_length: int | None = None,
         source: str = 'caption',
         target: str = 'tokens',
     ) -> None:
+        tokenizer = tokenizer or 'ViT-B-16'
         built: Any = build_tokenizer(tokenizer, context_length)
         self.tokenizer = built
         self.name = tokenizer

@@ -18,6 +18,7 @@ from mmtpr.checkpoints.coverage import (
 from mmtpr.checkpoints.function_facts import FACTS, function_facts
 from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
+from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils import atomic_write
 from mmtpr.utils.unwrap import unwrap
 
@@ -144,7 +145,7 @@ class AdapterCheckpointHook(Hook):
             cfg=runner.cfg.pretty_text,
         )
         state = self._state(runner)
-        about.update(meta, **_facts(unwrap(runner.model), state))
+        about.update(meta, **_facts(runner, state))
         file = dict(meta=to_plain(about), state_dict=state)
         with atomic_write(Path(runner.work_dir) / name) as handle:
             torch.save(file, handle)
@@ -176,15 +177,17 @@ class AdapterCheckpointHook(Hook):
         return {key: value.detach().cpu() for key, value in state.items()}
 
 
-def _facts(model: nn.Module, state: Mapping) -> dict:
+def _facts(runner: Any, state: Mapping) -> dict:
     """Note what a file lacks of what trained, and what the model computes."""
+    model = unwrap(runner.model)
     unused = unused_keys(model)
     lacking = [
         key
         for key in sorted(trained_keys(model) - state.keys())
         if not unused(key)
     ]
-    facts: dict[str, Any] = {FACTS: function_facts(model)}
+    tokens = token_facts(runner.cfg)
+    facts: dict[str, Any] = {FACTS: function_facts(model, tokens)}
     if lacking:
         facts[LACKS] = dict(count=len(lacking), keys=lacking)
     return facts

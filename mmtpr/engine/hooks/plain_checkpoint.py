@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmtpr.checkpoints.function_facts import FACTS, function_facts
 from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
+from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils.unwrap import unwrap
 
 # Tensors only, written by torch itself, and too large to walk through.
@@ -48,7 +49,7 @@ class PlainCheckpointHook(Hook):
             TypeError: If the state of the optimizer or of a scheduler has no
                 plain form.
         """
-        facts = function_facts(unwrap(runner.model))
+        facts = function_facts(unwrap(runner.model), token_facts(runner.cfg))
         if facts:
             checkpoint.setdefault('meta', {})[FACTS] = facts
         if 'message_hub' in checkpoint:

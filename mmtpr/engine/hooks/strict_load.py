@@ -10,6 +10,7 @@ from mmtpr.checkpoints.coverage import Coverage, kind_clause
 from mmtpr.checkpoints.function_facts import differing_facts
 from mmtpr.checkpoints.grouped_names import grouped_names
 from mmtpr.registry import HOOKS
+from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils.deprecation import renamed_argument
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.unwrap import unwrap
@@ -97,7 +98,10 @@ class StrictLoadHook(Hook):
             self._check_test(runner, model, given, meta, where)
         else:
             self._check_training(runner, model, given, where)
-        differing_facts(meta, model, where)
+        trains = not self.test_only
+        tokens = token_facts(runner.cfg)
+        for line in differing_facts(meta, model, where, tokens, trains):
+            runner.logger.warning(line)
 
     def _check_test(self, runner, model, given, meta, where: str) -> None:
         """Everything that a test uses must be there."""

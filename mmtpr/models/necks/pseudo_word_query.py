@@ -35,8 +35,9 @@ class PseudoWordQuery(BaseModule):
             Defaults to ``'*'``.
         prompt (str): Text before the pseudo words in training. Defaults to
             ``'a photo of'``.
-        tokenizer (str | dict): That of ``mmtpr.TokenizeCaption`` in the
-            pipeline. Defaults to ``'ViT-B-16'``.
+        tokenizer (str | dict, optional): That of ``mmtpr.TokenizeCaption`` in
+            the pipeline. Defaults to None: mmtpr's tools put in that of the
+            encoder; elsewhere it is CLIP's.
         init_cfg (dict, optional): Initialization config.
 
     Raises:
@@ -53,7 +54,7 @@ class PseudoWordQuery(BaseModule):
         template: str = 'a * is , {}',
         placeholder: str = '*',
         prompt: str = 'a photo of',
-        tokenizer: str | dict = 'ViT-B-16',
+        tokenizer: str | dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -64,7 +65,9 @@ class PseudoWordQuery(BaseModule):
             MODELS.build({**widths, **tinet}) for tinet in tinets
         )
         number = max(tinet.num_words for tinet in self.tinets)
-        tokenize = build_tokenizer(tokenizer, encoder.context_length)
+        tokenize = build_tokenizer(
+            tokenizer or 'ViT-B-16', encoder.context_length
+        )
         self.template = PromptTemplate(
             encoder.clip, tokenize, template, placeholder, number - 1
         )

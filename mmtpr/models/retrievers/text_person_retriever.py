@@ -82,6 +82,8 @@ class TextPersonRetriever(BaseModel):
         is_module = isinstance(encoder, nn.Module)
         self.encoder = encoder if is_module else MODELS.build(encoder)
         self._check_encoder()
+        if hasattr(self.data_preprocessor, 'follow'):
+            self.data_preprocessor.follow(self.encoder)
         self.losses = nn.ModuleDict(
             {
                 name: _build_loss(loss, self.encoder)

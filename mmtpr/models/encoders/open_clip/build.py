@@ -61,7 +61,7 @@ def _named_config(name: str) -> dict[str, Any]:
         )
     except Exception as error:
         raise ValueError(
-            f'The config of model "{name}" cannot be had ({error}). '
+            f'The config of model "{name}" cannot be downloaded ({error}). '
             '"hf-hub:" needs the network; offline, give the path of a json '
             'file or of a "local-dir:".'
         ) from error
@@ -106,7 +106,7 @@ def create_clip(config: dict[str, Any]) -> nn.Module:
             )
         except OSError as error:
             raise ValueError(
-                f'The text tower "{hf_name}" cannot be had ({error}). It '
+                f'The text tower "{hf_name}" cannot be read ({error}). It '
                 'comes from the Hugging Face hub; offline, set '
                 'text_cfg.hf_model_name to a local folder.'
             ) from error
@@ -122,9 +122,24 @@ def set_activation(
         quick_gelu (bool, optional): The user's choice. None leaves it to the
             config and to what is known of the weights.
         weights (ClipWeights, optional): The weights to be loaded.
+
+    Raises:
+        ValueError: If the weights were saved from an encoder of another
+            activation than the one asked for.
     """
+    told = weights.facts.get('quick_gelu') if weights else None
+    asked = config.get('quick_gelu') or None
+    asked = asked if quick_gelu is None else quick_gelu
+    if weights and None not in (told, asked) and told != asked:
+        raise ValueError(
+            f'"{weights.source}" was trained with quick_gelu={told}, but the '
+            f'encoder is to have quick_gelu={asked}: the same weights would '
+            'give other features. Take quick_gelu out, or another model.'
+        )
     if quick_gelu is not None:
         config['quick_gelu'] = quick_gelu
+    elif told is not None:
+        config['quick_gelu'] = told
     elif weights and weights.quick_gelu and not config.get('quick_gelu'):
         config['quick_gelu'] = True
         print_log(

@@ -15,6 +15,7 @@ from mmtpr.registry import MODELS
 from ..input_checks import check_image_size
 from . import token_features as towers
 from .build import create_clip, model_config, set_activation, set_image_size
+from .companions import find_companions
 from .parts import PARTS, freeze_unused
 from .pos_embed import set_resnet_size
 from .pseudo_words import encode_with_words, token_embedding
@@ -48,6 +49,11 @@ class OpenCLIPEncoder(nn.Module):
             to None: QuickGELU if the model's config or the tag says so or the
             file is an archive of OpenAI.
         context_length (int, optional): Text tokens, if not the model's.
+        image_mean (Sequence[float], optional): Mean of each channel, RGB in
+            0..1, that images are normalised with. Defaults to None: that of
+            the weights, as far as their tag, their file or all tags of the
+            model tell.
+        image_std (Sequence[float], optional): Standard deviation likewise.
         token_projection (bool): Whether token features are projected into the
             shared space, as IRRA does. Towers that cannot project single
             tokens keep their own width. Defaults to True.
@@ -57,6 +63,8 @@ class OpenCLIPEncoder(nn.Module):
             backward pass to save memory. Defaults to False.
 
     Attributes:
+        image_mean, image_std (tuple[float, ...] | None): What the data
+            preprocessor of a retriever takes unless it has its own.
         embed_dim (int): Width of the shared space.
         vision_width, text_width (int): Widths of the towers.
         image_token_width, text_token_width (int): Widths of the tokens.
@@ -84,6 +92,8 @@ class OpenCLIPEncoder(nn.Module):
         pretrained_size: tuple[int, int] | None = None,
         quick_gelu: bool | None = None,
         context_length: int | None = None,
+        image_mean: Sequence[float] | None = None,
+        image_std: Sequence[float] | None = None,
         token_projection: bool = True,
         frozen: Sequence[str] = (),
         grad_checkpointing: bool = False,
@@ -96,6 +106,9 @@ class OpenCLIPEncoder(nn.Module):
             config['text_cfg']['context_length'] = context_length
         size = set_image_size(config, image_size)
         self._quick_gelu = bool(config.get('quick_gelu'))
+        self._set_statistics(model, pretrained, weights, image_mean, image_std)
+        if weights and pretrained_size is None:
+            pretrained_size = weights.facts.get('image_size')
         self.clip = create_clip(config)
         self._load(size, weights, (interpolation, antialias, pretrained_size))
         self._describe(config['embed_dim'], token_projection)
@@ -103,6 +116,15 @@ class OpenCLIPEncoder(nn.Module):
         freeze_unused(self.clip)
         if grad_checkpointing:
             self.clip.set_grad_checkpointing(True)
+
+    def _set_statistics(self, model, pretrained, weights, mean, std) -> None:
+        """Mean and std: as asked for, of the file, of the tag."""
+        told = weights.facts if weights else {}
+        known = find_companions(model, pretrained)
+        mean = mean or told.get('image_mean') or known.mean
+        std = std or told.get('image_std') or known.std
+        self.image_mean = tuple(mean) if mean else None
+        self.image_std = tuple(std) if std else None
 
     def _load(self, size, weights, options) -> None:
         """Load weights, and bring towers to size that are built square."""
@@ -151,7 +173,20 @@ class OpenCLIPEncoder(nn.Module):
             quick_gelu=self._quick_gelu,
             context_length=self.context_length,
             image_size=list(self.image_size),
+            patch_grid=self._patch_grid(),
+            image_mean=self.image_mean and list(self.image_mean),
+            image_std=self.image_std and list(self.image_std),
         )
+
+    def _patch_grid(self) -> list[int] | None:
+        """Rows and columns of patches of a vision transformer."""
+        grid = getattr(self.clip.visual, 'grid_size', None)
+        if grid is None:
+            trunk = getattr(self.clip.visual, 'trunk', None)
+            grid = getattr(
+                getattr(trunk, 'patch_embed', None), 'grid_size', None
+            )
+        return [*grid] if grid else None
 
     @property
     def logit_scale(self) -> nn.Parameter:

@@ -1,7 +1,7 @@
 """Finding, reading and loading weights of CLIP."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmtpr.checkpoints import Fit, identify, read_checkpoint
 from mmtpr.checkpoints.files import is_torchscript
+from mmtpr.checkpoints.function_facts import facts_of
 
 from .pos_embed import resize_visual_pos_embed
 
@@ -39,12 +40,15 @@ class ClipWeights:
             QuickGELU.
         published (bool): Whether the names stood without prefix, as in the
             files of open_clip and OpenAI, whose position grids are square.
+        facts (dict): What the encoder that they were saved from told of
+            itself, see :mod:`mmtpr.checkpoints.function_facts`.
     """
 
     source: str
     state: dict[str, Tensor]
     quick_gelu: bool = False
     published: bool = True
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def find_weights(
@@ -127,8 +131,8 @@ def read_weights(path: str | PathLike) -> ClipWeights:
     Raises:
         ValueError: If the file is damaged or holds no CLIP.
     """
-    found = read_checkpoint(path).state
-    state = {k: v for k, v in found.items() if isinstance(v, Tensor)}
+    found = read_checkpoint(path)
+    state = {k: v for k, v in found.state.items() if isinstance(v, Tensor)}
     numbers = [state.pop(key, None) for key in _OPENAI_NUMBERS]
     prefix = _prefix(state, str(path))
     state = {
@@ -137,7 +141,8 @@ def read_weights(path: str | PathLike) -> ClipWeights:
     }
     known = any(number is not None for number in numbers)
     openai = known or is_torchscript(path)
-    return ClipWeights(str(path), state, openai, published=not prefix)
+    facts = facts_of(found.meta, prefix.removesuffix('clip.').rstrip('.'))
+    return ClipWeights(str(path), state, openai, not prefix, facts)
 
 
 def _prefix(state: dict[str, Tensor], path: str) -> str:
