@@ -64,13 +64,19 @@ def attribute_metrics(predicted: Array, labels: Array) -> dict[str, float]:
         positives and negatives.
 
     Raises:
-        ValueError: If shapes differ or are not (N, A).
+        ValueError: If shapes differ or are not (N, A), or predictions are
+            probabilities.
     """
     predicted, labels = torch.as_tensor(predicted), torch.as_tensor(labels)
     if predicted.shape != labels.shape or labels.dim() != 2:
         raise ValueError(
             'Expected predictions and labels of one shape (N, A), got '
             f'{tuple(predicted.shape)} and {tuple(labels.shape)}.'
+        )
+    if not (predicted.bool() == predicted).all():
+        raise ValueError(
+            'Predictions must be bool or 0 and 1, got other numbers. '
+            'Probabilities or scores need a threshold first.'
         )
     known = labels >= 0
     chosen, true = (predicted > 0) & known, labels > 0

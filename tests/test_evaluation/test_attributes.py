@@ -132,3 +132,9 @@ def test_metric_names_what_is_missing():
     del bad.attribute_scores
     with pytest.raises(ValueError, match='neither attribute_scores nor pred'):
         evaluate([bad])
+
+
+@pytest.mark.parametrize('value', [0.2, 0.9, 2, -1])
+def test_probabilities_are_no_predictions(value):
+    with pytest.raises(ValueError, match='need a threshold first'):
+        attribute_metrics([[value, 1]], [[1, 0]])

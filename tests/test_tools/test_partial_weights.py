@@ -118,7 +118,9 @@ def test_the_activation_travels_with_a_checkpoint(adapted, tmp_path):
     facts = model.encoder.module.function_facts()
     assert facts['quick_gelu'] is True
     cfg.model.encoder.module.quick_gelu = False
-    with pytest.raises(LaunchError, match='trained with encoder quick_gelu=True, but'):
+    with pytest.raises(
+        LaunchError, match='trained with encoder quick_gelu=True, but'
+    ):
         build_model(cfg, str(tmp_path / 'quick.pth'), 'cpu')
 
 

@@ -96,6 +96,9 @@ class Matches:
         ignore_ids (Sequence[int]): Ids that match nothing.
         exclude (tuple[Tensor, Tensor], optional): Query and gallery indices
             of pairs that are out of the ranking.
+
+    Raises:
+        ValueError: If an index of ``exclude`` names no query or gallery item.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class Matches:
         high = torch.searchsorted(ids, queries, right=True)
         self._size = high - self._low  # (Q, )
         self._width = len(gallery)
-        self._gone = _distinct(exclude, device)
+        self._gone = _distinct(exclude, device, len(queries), len(gallery))
 
     def count(self) -> torch.Tensor:
         """Count the positives of each query.
@@ -226,12 +229,35 @@ class MatchedBlocks:
         return scores, *self._matches.block(start, stop)
 
 
-def _distinct(exclude: Pairs | None, device: torch.device) -> Pairs:
+def _distinct(
+    exclude: Pairs | None, device: torch.device, queries: int, gallery: int
+) -> Pairs:
     """Distinct pairs on a device, none as empty vectors."""
     if exclude is None:
         empty = torch.zeros(0, dtype=torch.long, device=device)
         return empty, empty
-    rows, cols = torch.stack([x.to(device) for x in exclude]).unique(dim=1)
+    pairs = [torch.as_tensor(x, device=device) for x in exclude]
+    if len(pairs) != 2 or pairs[0].shape != pairs[1].shape:
+        shapes = ' and '.join(str(tuple(x.shape)) for x in pairs)
+        raise ValueError(
+            'exclude must be two vectors of one length, query and gallery '
+            f'indices, got shapes {shapes}.'
+        )
+    for indices, number, name in zip(
+        pairs, (queries, gallery), ('query', 'gallery'), strict=True
+    ):
+        if indices.is_floating_point() or indices.dtype == torch.bool:
+            raise ValueError(
+                f'The {name} indices of exclude must be integers, got '
+                f'{indices.dtype}.'
+            )
+        wrong = indices[(indices < 0) | (indices >= number)]
+        if len(wrong):
+            raise ValueError(
+                f'exclude names {name} {int(wrong[0])}: there are 0 to '
+                f'{number - 1}.'
+            )
+    rows, cols = torch.stack([x.long() for x in pairs]).unique(dim=1)
     return rows, cols
 
 

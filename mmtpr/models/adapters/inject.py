@@ -1,6 +1,7 @@
 """Putting adapters into a model."""
 
 import inspect
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -133,6 +134,12 @@ def _select(
     plans = [_plan(adapter_cfg, target) for target in targets]
     patterns = compile_patterns([t['type'] for t in targets], 'targets')
     barred = compile_patterns(exclude, 'exclude')
+    for pattern in barred:
+        if not any(pattern.fullmatch(name) for name in layers):
+            raise ValueError(
+                f'The pattern {pattern.pattern!r} of exclude matches no layer.'
+                f' {near_names(pattern.pattern, list(layers))}'
+            )
     excluded = {n for n in layers if any(p.fullmatch(n) for p in barred)}
     chosen: dict[str, _Plan] = {}
     for pattern, plan in zip(patterns, plans, strict=True):
@@ -148,7 +155,35 @@ def _select(
         raise ValueError(
             f'Adapted already, cannot adapt twice: {", ".join(twice[:5])}.'
         )
+    _warn_of_ranks(
+        {n: plan.options.get('rank', 8) for n, plan in chosen.items()}, layers
+    )
     return {name: chosen[name] for name in layers if name in chosen}
+
+
+def _warn_of_ranks(ranks: dict[str, int], layers: dict[str, Any]) -> None:
+    """Tell of changes that cost more than the whole weight would."""
+    widths = {name: _width(name, layers[name]) for name in ranks}
+    high = [name for name, rank in ranks.items() if rank > widths[name]]
+    if high:
+        name = high[0]
+        print_log(
+            f'{len(high)} of {len(ranks)} adapters have a higher rank than '
+            f'their weight can have, such as "{name}": {ranks[name]} of at '
+            f'most {widths[name]}. They cost more than training the weight '
+            'itself; give their targets a lower rank.',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _width(name: str, layer: Any) -> int:
+    """Highest rank that a weight can have."""
+    if isinstance(layer, nn.Linear):
+        return min(layer.in_features, layer.out_features)
+    sides = {'k': 'kdim', 'v': 'vdim'}
+    side = sides.get(name.rpartition('.')[2], 'embed_dim')
+    return min(layer.embed_dim, getattr(layer, side))
 
 
 def set_submodule(model: nn.Module, name: str, module: nn.Module) -> None:

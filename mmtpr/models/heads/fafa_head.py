@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmtpr.models.losses.fine_grained import (
+    SAME_ID_WEIGHTS,
     MaskedFeatureReasoning,
     fda_loss,
     fda_similarity,
@@ -17,9 +18,6 @@ from mmtpr.models.losses.functional import upcast
 from mmtpr.models.temperature import FAFA_BOUNDS, bounded
 from mmtpr.registry import MODELS
 from mmtpr.utils.deprecation import renamed_argument
-
-#: Labels of pairs of equal id where the user names none.
-_SAME_ID = {'released': 1.0, 'paper': 0.5}
 
 
 @MODELS.register_module()
@@ -83,16 +81,17 @@ class FAFAHead(BaseModule):
         topk_tokens = renamed_argument(
             'FAFAHead', 'topk', 'topk_tokens', topk, topk_tokens
         )
-        if variant not in _SAME_ID:
+        if variant not in SAME_ID_WEIGHTS:
             raise ValueError(
-                f'variant must be one of {tuple(_SAME_ID)}, got {variant!r}.'
+                f'variant must be one of {tuple(SAME_ID_WEIGHTS)}, got '
+                f'{variant!r}.'
             )
         if topk_tokens < 1:
             raise ValueError(
                 f'topk_tokens must be at least 1, got {topk_tokens}.'
             )
         if same_id_weight is None:
-            same_id_weight = _SAME_ID[variant]
+            same_id_weight = SAME_ID_WEIGHTS[variant]
         self.topk_tokens, self.variant = topk_tokens, variant
         self.same_id_weight = same_id_weight
         self.fda_weight, self.fd_weight = fda_weight, fd_weight

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from .functional import full_precision, upcast
 
 _EPS = 1e-8
-_VARIANTS = ('paper', 'released')
+#: Variant -> label of another pair of the same id.
+SAME_ID_WEIGHTS = {'released': 1.0, 'paper': 0.5}
 
 
 def _check_variant(variant: str) -> None:
-    if variant not in _VARIANTS:
+    if variant not in SAME_ID_WEIGHTS:
         raise ValueError(
-            f'variant must be one of {_VARIANTS}, got {variant!r}.'
+            f'variant must be one of {tuple(SAME_ID_WEIGHTS)}, got '
+            f'{variant!r}.'
         )
 
 
@@ -31,7 +33,8 @@ def fda_similarity(query: Tensor, tokens: Tensor, topk: int = 6) -> Tensor:
         topk (int): How many tokens count, at most T. Defaults to 6.
 
     Returns:
-        Tensor: Similarities of shape (B, N), in [-1, 1].
+        Tensor: Similarities of shape (B, N), in [-1, 1], computed in float32
+        at least, under autocast too.
 
     Raises:
         ValueError: If ``topk`` is not in 1..T.
@@ -42,11 +45,13 @@ def fda_similarity(query: Tensor, tokens: Tensor, topk: int = 6) -> Tensor:
             f'topk={topk} does not fit targets of {num_tokens} tokens: '
             f'choose 1..{num_tokens}.'
         )
-    cosines = torch.einsum('bd,ntd->bnt', query, tokens)  # (B, N, T)
-    # A mean needs no order: topk of all T would sort for nothing.
-    if topk == num_tokens:
-        return cosines.mean(dim=2)  # (B, N)
-    return cosines.topk(topk, dim=2, sorted=False).values.mean(dim=2)
+    with full_precision(query.device):
+        query, tokens = upcast(query), upcast(tokens)
+        cosines = torch.einsum('bd,ntd->bnt', query, tokens)  # (B, N, T)
+        # A mean needs no order: topk of all T would sort for nothing.
+        if topk == num_tokens:
+            return cosines.mean(dim=2)  # (B, N)
+        return cosines.topk(topk, dim=2, sorted=False).values.mean(dim=2)
 
 
 def _soft_labels(ids: Tensor, same_id_weight: float) -> Tensor:
@@ -61,7 +66,7 @@ def fda_loss(
     similarity: Tensor,
     ids: Tensor,
     temperature: Tensor | float,
-    same_id_weight: float = 1.0,
+    same_id_weight: float | None = None,
     variant: str = 'released',
 ) -> Tensor:
     """Fine-grained dynamic alignment.
@@ -75,8 +80,9 @@ def fda_loss(
         similarity (Tensor): Of shape (B, B), queries by targets.
         ids (Tensor): Group ids of shape (B, ).
         temperature (Tensor | float): Divides the similarity.
-        same_id_weight (float): Label of an equal id, before the row is
-            normalised. Defaults to 1.0.
+        same_id_weight (float, optional): Label of an equal id, before the row
+            is normalised. Defaults to None: that of the variant, 1.0 if
+            released, 0.5 in the paper.
         variant (str): ``'released'`` averages the directions, ``'paper'``
             sums them. Defaults to ``'released'``.
 
@@ -84,10 +90,17 @@ def fda_loss(
         Tensor: Scalar.
 
     Raises:
-        ValueError: If the similarity is not square, another number of ids,
-            or an unknown variant.
+        ValueError: If the similarity is empty or not square, another number
+            of ids, a temperature that is not positive, or an unknown variant.
     """
     _check_variant(variant)
+    if same_id_weight is None:
+        same_id_weight = SAME_ID_WEIGHTS[variant]
+    if not similarity.numel():
+        raise ValueError('fda_loss got a batch without pairs.')
+    # A learned one is bounded elsewhere; on an accelerator it would wait.
+    if not isinstance(temperature, Tensor) and not temperature > 0:
+        raise ValueError(f'temperature must be > 0, got {temperature}.')
     if similarity.size(0) != similarity.size(1):
         raise ValueError(
             f'fda_loss needs as many queries as targets, got a similarity of '
@@ -136,8 +149,13 @@ def feature_diversity_loss(
 
     Returns:
         Tensor: Scalar.
+
+    Raises:
+        ValueError: If there are no tokens, or the variant is unknown.
     """
     _check_variant(variant)
+    if not tokens.numel():
+        raise ValueError('feature_diversity_loss got a batch without tokens.')
     with full_precision(tokens.device):
         tokens = F.normalize(upcast(tokens), dim=-1)
         if variant == 'released':
@@ -206,12 +224,17 @@ class MaskedFeatureReasoning(nn.Module):
             query (Tensor): Query features of shape (B, D).
             target (Tensor): Target features of shape (B, D).
             masks (tuple[Tensor, Tensor], optional): Masks of the query and of
-                the target, of shape (B, D), 1 = masked. Drawn when None.
-                Defaults to None.
+                the target, of shape (B, D), 1 or True = masked. Defaults to
+                None: drawn.
 
         Returns:
             Tensor: Scalar.
+
+        Raises:
+            ValueError: If the batch is empty.
         """
+        if not len(query):
+            raise ValueError('Masked reasoning got an empty batch.')
         if masks is None:
             masks = (self._draw(query), self._draw(target))
         return 0.5 * (
@@ -225,6 +248,7 @@ class MaskedFeatureReasoning(nn.Module):
         )
 
     def _reconstruct(self, x: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+        mask = mask.to(x.dtype)  # bool has no 1 - mask
         seen = torch.cat([x * (1 - mask), other], dim=1)  # (B, 2 D)
         guess = self.predictor(seen)  # (B, D)
         error = (upcast(guess) - upcast(x)).square() * mask  # (B, D)

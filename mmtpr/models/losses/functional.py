@@ -56,12 +56,27 @@ def _row_normalised(target: Tensor) -> Tensor:
 
 def _check_rows(image_feats: Tensor, text_feats: Tensor, ids, text_ids):
     """Row and column ids; without ``text_ids`` the rows are pairs."""
+    if not len(image_feats) or not len(text_feats):
+        raise ValueError(
+            f'A batch of {len(image_feats)} images and {len(text_feats)} '
+            'texts has no loss.'
+        )
     if text_ids is None and len(image_feats) != len(text_feats):
         raise ValueError(
             f'{len(image_feats)} images and {len(text_feats)} texts are not '
             'pairs: give the ids of the texts separately.'
         )
-    return ids, ids if text_ids is None else text_ids
+    text_ids = ids if text_ids is None else text_ids
+    for given, feats, kind in (
+        (ids, image_feats, 'images'),
+        (text_ids, text_feats, 'texts'),
+    ):
+        if given is not None and given.shape != feats.shape[:1]:
+            raise ValueError(
+                f'Expected one id for each of the {len(feats)} {kind}, got '
+                f'ids of shape {tuple(given.shape)}.'
+            )
+    return ids, text_ids
 
 
 def sdm_loss(
@@ -88,7 +103,8 @@ def sdm_loss(
         Tensor: Scalar.
 
     Raises:
-        ValueError: If M differs from N and ``text_pids`` is None.
+        ValueError: If M differs from N and ``text_pids`` is None, ids do not
+            fit, or the batch is empty.
     """
     pids, text_pids = _check_rows(image_feats, text_feats, pids, text_pids)
     with full_precision(image_feats.device):
@@ -124,7 +140,8 @@ def itc_loss(
         Tensor: Scalar, the mean of both directions.
 
     Raises:
-        ValueError: If M differs from N and there are no ids to match.
+        ValueError: If M differs from N and there are no ids to match, ids do
+            not fit, or the batch is empty.
     """
     ids, text_ids = _check_rows(image_feats, text_feats, ids, text_ids)
     with full_precision(image_feats.device):
@@ -164,7 +181,8 @@ def cmpm_loss(
         Tensor: Scalar, the sum of both directions.
 
     Raises:
-        ValueError: If M differs from N and ``text_pids`` is None.
+        ValueError: If M differs from N and ``text_pids`` is None, ids do not
+            fit, or the batch is empty.
     """
     pids, text_pids = _check_rows(image_feats, text_feats, pids, text_pids)
     with full_precision(image_feats.device):

@@ -228,3 +228,22 @@ def test_lists_are_cut_and_leave_excluded_out():
     lists = ranked_lists([[0.1, 0.9, 0.5]], [1], [1, 1, 2], 10, exclude=pairs)
     assert lists['index'][0, :2].tolist() == [2, 0]
     assert lists['score'][0, 2] == float('-inf')
+
+
+@pytest.mark.parametrize(
+    ('exclude', 'match'),
+    [
+        (([0], [-1]), 'names gallery -1: there are 0 to 2'),
+        (([0], [3]), 'names gallery 3: there are 0 to 2'),
+        (([2], [0]), 'names query 2: there are 0 to 1'),
+        (([-1], [0]), 'names query -1'),
+        (([0, 1], [0]), 'two vectors of one length'),
+        (([0.0], [0.0]), 'must be integers, got torch.float32'),
+    ],
+)
+def test_pairs_to_exclude_are_checked(exclude, match):
+    pairs = tuple(torch.tensor(x) for x in exclude)
+    scores = torch.tensor([[0.9, 0.2, 0.1], [0.1, 0.2, 0.3]])
+    for call in (rank_metrics, ranks_of_positives):
+        with pytest.raises(ValueError, match=match):
+            call(scores, [1, 2], [1, 2, 1], exclude=pairs)

@@ -1,5 +1,7 @@
 """Injection into a whole model."""
 
+import logging
+
 import pytest
 import torch
 from adapter_cases import ALL, close, features, stir
@@ -158,3 +160,35 @@ class TestInjection:
         assert model['a'] is model['b']
         merge_adapters(model, remove=True)
         assert model['a'] is model['b'] is shared
+
+
+class TestNumbersThatMakeNoSense:
+    def model(self):
+        return nn.Sequential(nn.Linear(6, 9), nn.MultiheadAttention(12, 2))
+
+    def test_a_rank_above_that_of_the_weight(self, monkeypatch):
+        told = []
+        monkeypatch.setattr(
+            'mmtpr.models.adapters.inject.print_log',
+            lambda line, level=None, **_: told.append((level, line)),
+        )
+        inject_adapters(
+            self.model(), dict(type='WoRA', rank=13), [dict(type='.*')]
+        )
+        ((level, line), _) = told
+        assert level == logging.WARNING
+        assert line.startswith('5 of 5 adapters have a higher rank')
+        assert '"0": 13 of at most 6' in line
+        told.clear()
+        ranks = [dict(type='0', rank=6), dict(type='.*', rank=12)]
+        inject_adapters(self.model(), dict(type='WoRA'), ranks)
+        assert len(told) == 1  # how many layers were adapted
+
+    def test_an_exclusion_that_matches_nothing(self):
+        model = self.model()
+        match = r"qq' of exclude matches no layer.*1\.q"
+        with pytest.raises(ValueError, match=match):
+            inject_adapters(
+                model, dict(type='LoRA'), [dict(type='.*')], [r'1\.qq']
+            )
+        assert isinstance(model[0], nn.Linear)

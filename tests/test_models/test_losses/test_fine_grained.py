@@ -107,3 +107,51 @@ def test_bad_arguments_are_named():
         feature_diversity_loss(tokens, variant='draft')
     with pytest.raises(ValueError, match='mask_ratio'):
         MaskedFeatureReasoning(3, mask_ratio=1.5)
+
+
+def test_the_variant_sets_the_label_of_equal_ids():
+    torch.manual_seed(0)
+    similarity, ids = torch.randn(4, 4), torch.tensor([0, 0, 1, 2])
+    for variant, weight in (('paper', 0.5), ('released', 1.0)):
+        found = fda_loss(similarity, ids, 0.1, variant=variant)
+        assert found == fda_loss(similarity, ids, 0.1, weight, variant)
+
+
+@pytest.mark.parametrize('topk', [2, 5])
+def test_similarity_is_float32_under_autocast(topk):
+    torch.manual_seed(0)
+    query = F.normalize(torch.randn(3, 64), dim=-1)
+    tokens = F.normalize(torch.randn(4, 5, 64), dim=-1)
+    wanted = fda_similarity(query, tokens, topk)
+    with torch.autocast('cpu', torch.bfloat16):
+        found = fda_similarity(query, tokens, topk)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, wanted)
+    half = fda_similarity(query.bfloat16(), tokens.bfloat16(), topk)
+    assert half.dtype == torch.float32
+
+
+@pytest.mark.parametrize('temperature', [0, -0.1, float('nan')])
+def test_a_temperature_that_divides_nothing(temperature):
+    with pytest.raises(ValueError, match='temperature must be > 0'):
+        fda_loss(torch.eye(2), torch.arange(2), temperature)
+
+
+def test_empty_batches_are_refused():
+    with pytest.raises(ValueError, match='batch without pairs'):
+        fda_loss(torch.zeros(0, 0), torch.zeros(0).long(), 0.1)
+    for variant in ('paper', 'released'):
+        with pytest.raises(ValueError, match='batch without tokens'):
+            feature_diversity_loss(torch.zeros(0, 3, 4), variant=variant)
+    with pytest.raises(ValueError, match='empty batch'):
+        MaskedFeatureReasoning(4)(torch.zeros(0, 4), torch.zeros(0, 4))
+
+
+def test_bool_masks():
+    torch.manual_seed(0)
+    reasoning = MaskedFeatureReasoning(6)
+    query, target = torch.randn(2, 3, 6)
+    masks = tuple(torch.rand(2, 3, 6) < 0.4)
+    numbers = tuple(mask.float() for mask in masks)
+    wanted = reasoning(query, target, numbers)
+    assert reasoning(query, target, masks) == wanted

@@ -112,3 +112,30 @@ def test_losses_on_a_gpu_match_those_on_a_cpu(case):
         moved = {k: v.cuda() for k, v in case.items()}
         there = _run(moved, name, moved['image'], moved['text'])
         assert there.item() == pytest.approx(here.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize('loss', [sdm_loss, itc_loss, cmpm_loss])
+class TestIds:
+    """Ids are never stretched to the size of a batch."""
+
+    def call(self, loss, image, text, ids, text_ids=None):
+        if loss is cmpm_loss:
+            return loss(image, text, ids, text_ids)
+        if loss is itc_loss:
+            return loss(image, text, 10.0, ids, text_ids)
+        return loss(image, text, ids, 10.0, text_ids)
+
+    def test_one_id_for_many(self, loss):
+        feats = torch.randn(3, 4)
+        match = r'one id for each of the 3 images, got ids of shape \(1,\)'
+        with pytest.raises(ValueError, match=match):
+            self.call(loss, feats, feats, torch.tensor([7]))
+        with pytest.raises(ValueError, match='of the 3 texts'):
+            self.call(
+                loss, feats, feats, torch.arange(3), torch.tensor([[1], [2]])
+            )
+
+    def test_an_empty_batch(self, loss):
+        none = torch.zeros(0, 4)
+        with pytest.raises(ValueError, match='0 images and 0 texts'):
+            self.call(loss, none, none, torch.zeros(0).long())
