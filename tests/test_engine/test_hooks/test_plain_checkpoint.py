@@ -57,7 +57,7 @@ class Colour(IntEnum):
     RED = 1
 
 
-RUNNER = SimpleNamespace(model=torch.nn.Linear(1, 1))
+RUNNER = SimpleNamespace(model=torch.nn.Linear(1, 1), cfg={})
 
 
 def test_what_has_no_plain_form(monkeypatch):

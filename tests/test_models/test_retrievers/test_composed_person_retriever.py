@@ -210,7 +210,7 @@ def test_a_fusion_is_the_normalised_sum():
 
 def test_patches_are_pooled_to_a_grid():
     target = dict(type='mmtpr.PatchTokens', grid=(2, 1))
-    head = {**FAFA['head'], 'topk': 2}
+    head = {**FAFA['head'], 'topk_tokens': 2}
     model = build(**{**FAFA, 'target': target, 'head': head}).eval()
     images = torch.randn(2, 3, 64, 32)
     _, tokens = model.encoder.encode_image(images, return_tokens=True)
@@ -311,7 +311,7 @@ def test_wrong_use_is_explained():
         inversion(head=dict(type='mmtpr.FAFAHead'))
     few = (dict(type='mmtpr.PooledTarget'), FAFA['target'] | dict(grid=(1, 5)))
     for target, tokens in zip(few, (1, 5), strict=True):
-        with pytest.raises(ValueError, match=rf'topk=6 .* {tokens} tokens'):
+        with pytest.raises(ValueError, match=rf'topk_tokens=6 .* {tokens} tokens'):
             build(**(FAFA | dict(target=target)))
     with pytest.raises(ValueError, match='text, vis, got id'):
         inversion(losses=dict(id=dict(type='mmtpr.SDMLoss')))
