@@ -12,8 +12,6 @@ from mmtpr.checkpoints.files import load_weights
 from mmtpr.utils import atomic_write
 from mmtpr.utils.fingerprint import text_fingerprint
 
-#: Endings of the files that count as images in a folder.
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 _KIND = 'mmtpr gallery index 1'
 
 
@@ -114,41 +112,6 @@ def cached_index(
         index = make()
         index.save(file, owner)
     return index
-
-
-def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
-    """List the images of a gallery.
-
-    Args:
-        gallery (str | PathLike | Sequence[str]): A folder, searched with its
-            subfolders, or paths of images.
-
-    Returns:
-        list[str]: Paths; those of a folder are sorted.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If there are no images.
-    """
-    if not isinstance(gallery, str | os.PathLike):
-        paths = [os.fspath(path) for path in gallery]
-    elif Path(gallery).is_dir():
-        paths = sorted(
-            str(path)
-            for path in Path(gallery).rglob('*')
-            if path.suffix.lower() in EXTENSIONS and not os.path.isdir(path)
-        )
-    else:
-        raise FileNotFoundError(
-            f'The gallery "{gallery}" is not a folder. Give a folder of '
-            'images or a list of their paths.'
-        )
-    if not paths:
-        raise ValueError(
-            f'The gallery {gallery!r} holds no images. In a folder, files '
-            f'ending in {", ".join(EXTENSIONS)} count.'
-        )
-    return paths
 
 
 def files_fingerprint(paths: Sequence[str]) -> str:

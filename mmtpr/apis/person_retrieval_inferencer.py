@@ -24,11 +24,11 @@ from mmtpr.visualization import RetrievalVisualizer
 
 from .config_facts import as_config, config_in_checkpoint, evaluator_tokens
 from .embedding import embed_gallery
+from .gallery_files import list_images
 from .gallery_index import (
     GalleryIndex,
     cached_index,
     files_fingerprint,
-    list_images,
 )
 from .queries import Query, hide_references, list_queries, sample_of
 from .results import rank_paths, report_cut, to_draw

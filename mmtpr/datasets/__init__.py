@@ -1,6 +1,7 @@
 """Datasets, their transforms and samplers."""
 
 from . import samplers, transforms
+from .checks.joined_persons import ConcatDataset
 from .cuhk_pedes import CUHKPEDES
 from .feature_cache import CachedFeatureDataset
 from .icfg_pedes import ICFGPEDES
@@ -19,6 +20,7 @@ __all__ = [
     'MALS',
     'PA100K',
     'CachedFeatureDataset',
+    'ConcatDataset',
     'RSTPReid',
     'RelevanceFilteredDataset',
     'SynCPR',

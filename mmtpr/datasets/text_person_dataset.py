@@ -181,6 +181,15 @@ class TextPersonDataset(FrugalDataset):
             info['attributes'] = values.tolist()
         return info
 
+    def pids(self) -> np.ndarray:
+        """Identities of the split, as losses and metrics see them.
+
+        Returns:
+            ndarray: Of shape (C, ), int64, ascending.
+        """
+        self.full_init()
+        return self._pids
+
     @property
     def source(self) -> str:
         """The annotations, for messages."""
@@ -274,8 +283,10 @@ class TextPersonDataset(FrugalDataset):
         return [r._replace(pid=number[r.pid]) for r in records]
 
     def _describe(self, records: list[PersonRecord]) -> None:
+        pids = {r.pid for r in records}
+        self._pids = np.array(sorted(pids), dtype=np.int64)  # (C,)
         counts = dict(
-            num_pids=len({r.pid for r in records}),
+            num_pids=len(pids),
             num_images=len({(r.pid, r.path) for r in records}),
             num_captions=sum(len(r.captions) for r in records),
         )

@@ -1,6 +1,31 @@
-"""Characters of captions that nobody sees."""
+"""Captions without content, and characters that nobody sees."""
 
 import unicodedata
+from typing import Any
+
+
+def is_nothing(value: Any) -> bool:
+    """Check for what files have in the place of a missing caption.
+
+    Args:
+        value (Any): What a file holds.
+
+    Returns:
+        bool: True for null and NaN.
+    """
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def is_empty_caption(value: Any) -> bool:
+    """Check whether there is no caption, or one without visible character.
+
+    Args:
+        value (Any): A caption, null or NaN.
+
+    Returns:
+        bool: True for what says nothing.
+    """
+    return is_nothing(value) or is_blank(value)
 
 
 def is_blank(caption: str) -> bool:

@@ -47,14 +47,22 @@ def token_facts(cfg: Any) -> dict[str, Any]:
         part = cfg.get(loader) or {}
         for node in tokenizer_nodes(part, ('TokenizeCaption', 'TokenizeBert')):
             try:
-                return dict(probe=probe_ids(*_request(node)))
+                return dict(probe=probe_ids(*tokenizer_request(node)))
             except (ImportError, OSError, ValueError):
                 return {}
     return {}
 
 
-def _request(node: dict) -> tuple[Any, int | None]:
-    """Tokenizer and number of tokens of a transform's config."""
+def tokenizer_request(node: dict) -> tuple[Any, int | None]:
+    """Tokenizer and number of tokens that the config of a transform asks for.
+
+    Args:
+        node (dict): Config of ``TokenizeCaption`` or ``TokenizeBert``.
+
+    Returns:
+        tuple[Any, int | None]: Arguments of
+        :func:`mmtpr.text.clip_tokenizer.build_tokenizer`.
+    """
     if 'TokenizeBert' in str(node['type']):
         options = {k: node[k] for k in ('clean', 'max_words') if k in node}
         bert = str(node.get('vocab', 'bert-base-uncased'))

@@ -4,8 +4,10 @@ import errno
 import os
 import stat
 from io import BytesIO
+from typing import NamedTuple
 
 import mmcv
+import numpy as np
 from mmengine import fileio
 from PIL import Image
 
@@ -16,6 +18,8 @@ FOLDER = 'a folder'
 LOOP = 'a loop of links'
 DENIED = 'permission denied'
 
+#: Below these an image shows nothing: pixels of a side, levels of 256.
+_LEAST_SIDE, _LEAST_STD = 8, 2.0
 #: Errors of a path. All others are of the machine (too many open files, no
 #: memory, a disk that fails) and say nothing about the image.
 _BY_ERRNO: dict[int | None, str] = {
@@ -27,6 +31,19 @@ _BY_ERRNO: dict[int | None, str] = {
     errno.EACCES: DENIED,
     errno.EPERM: DENIED,
 }
+
+
+class ImageState(NamedTuple):
+    """What was seen of an image.
+
+    Attributes:
+        problem (str): Why it cannot be read, see :func:`image_problem`.
+        shows_nothing (bool): Whether it is smaller than 8 pixels on a side or
+            of one colour, as near as eyes can tell.
+    """
+
+    problem: str
+    shows_nothing: bool = False
 
 
 def image_problem(path: str | os.PathLike) -> str:
@@ -45,12 +62,27 @@ def image_problem(path: str | os.PathLike) -> str:
     Raises:
         OSError: If the machine fails, and not the image.
     """
+    return inspect_image(path).problem
+
+
+def inspect_image(path: str | os.PathLike) -> ImageState:
+    """Decode an image and say what is wrong with it.
+
+    Args:
+        path (str | PathLike): The file.
+
+    Returns:
+        ImageState: Its state.
+
+    Raises:
+        OSError: If the machine fails, and not the image.
+    """
     try:
         problem = '' if '://' in str(path) else file_problem(path)
         content = b'' if problem else fileio.get(path)
     except OSError as error:
-        return _of_path(error)
-    return problem or _content_problem(content)
+        return ImageState(_of_path(error))
+    return ImageState(problem) if problem else _inspect_content(content)
 
 
 def file_problem(path: str | os.PathLike) -> str:
@@ -85,19 +117,23 @@ def _of_path(error: OSError) -> str:
     return problem
 
 
-def _content_problem(content: bytes) -> str:
+def _inspect_content(content: bytes) -> ImageState:
     if not content:
-        return 'empty'
+        return ImageState('empty')
     if foreign := foreign_content(content):
-        return foreign
+        return ImageState(foreign)
     whole = _decodes_whole(content)
     try:
         decoded = mmcv.imfrombytes(content)
     except Exception:
         decoded = None
+    if whole is False:
+        return ImageState('truncated')
     if decoded is None:
-        return 'truncated' if whole is False else 'does not decode'
-    return 'truncated' if whole is False else ''
+        return ImageState('does not decode')
+    tiny = min(decoded.shape[:2]) < _LEAST_SIDE
+    flat = decoded.astype(np.float32).std(axis=(0, 1)).max() < _LEAST_STD
+    return ImageState('', bool(tiny or flat))
 
 
 def _decodes_whole(content: bytes) -> bool | None:

@@ -73,7 +73,7 @@ def test_missing_images_are_looked_for_without_opening(tmp_path, monkeypatch):
         raise AssertionError('an image was opened')
 
     monkeypatch.setattr(
-        'mmtpr.datasets.annotations.images.image_problem', opened
+        'mmtpr.datasets.annotations.images.inspect_image', opened
     )
     root = itcpr_root(tmp_path, images='acd')
     assert len(ITCPR(data_root=root)) == 4  # nobody looks

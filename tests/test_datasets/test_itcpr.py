@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from mmtpr.datasets.annotations.composed_records import (
+    check_composed_records,
+)
 from mmtpr.datasets.itcpr import ITCPR
 from mmtpr.evaluation import rank_metrics
 
@@ -148,3 +151,30 @@ def test_market_queries_load_and_can_be_found(market_dir):
     ids = torch.tensor([s['instance_id'] for s in samples])
     oracle = (ids[:132, None] == ids[None, 132:]).float()
     assert rank_metrics(oracle, ids[:132], ids[132:])['mAP'] == 100
+
+
+@pytest.mark.parametrize(
+    ('caption', 'kept'),
+    [
+        (['in red'], 'in red'),
+        ('in red', 'in red'),
+        *(([], None), (None, None), ([None], None)),
+        *((float('nan'), None), ([' '], None)),
+    ],
+)
+def test_a_list_of_one_sentence_is_taken(caption, kept):
+    record = dict(file_path='a.jpg', caption=caption)
+    args = ([record], dict(file_path=str), 'query.json', ('caption',), 'skip')
+    records, skipped = check_composed_records(*args)
+    assert [r['caption'] for r in records] == ([kept] if kept else [])
+    assert skipped == ([] if kept else [0])
+
+
+@pytest.mark.parametrize('caption', [['a', 'b'], 7, dict(text='a')])
+def test_what_is_no_sentence(caption):
+    record = dict(file_path='a.jpg', caption=caption)
+    match = r'Record 0 of "query.json": the key "caption" must hold a sentence'
+    with pytest.raises(ValueError, match=match):
+        check_composed_records(
+            [record], dict(file_path=str), 'query.json', ('caption',), 'skip'
+        )

@@ -94,7 +94,7 @@ def render(report: dict) -> str:
             known = (split['published'] or {}).get(name)
             told = f'{known:>12,}' if known is not None else f'{"-":>12}'
             mark = '  differs' if name in wrong else ''
-            lines.append(f'  {name:<18}{number:>12,}  published {told}{mark}')
+            lines.append(f'  {name:<26}{number:>12,}  published {told}{mark}')
         for name in findings_of(split):
             lines += _finding(name.replace('_', ' '), split[name])
     for overlap in report['overlaps']:
@@ -110,7 +110,7 @@ def render(report: dict) -> str:
 
 
 def _finding(name: str, finding: dict) -> list[str]:
-    lines = [f'  {name:<18}{finding["number"]:>12,}']
+    lines = [f'  {name:<26}{finding["number"]:>12,}']
     for example in finding['examples']:
         if isinstance(example, dict):
             example = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from mmtpr.text.characters import is_blank
+from mmtpr.text.characters import is_blank, is_empty_caption, is_nothing
 
 #: Page of the documentation that explains the datasets, named by errors.
 COMPOSED_GUIDE = 'docs/user_guides/composed.md'
@@ -46,7 +46,8 @@ def check_composed_records(
                 f'See {COMPOSED_GUIDE}.'
             )
         _check_keys(record, required, where)
-        empty = [k for k in captions if _says_nothing(record.get(k))]
+        sentences = {k: _sentence(record, k, where) for k in captions}
+        empty = [k for k, said in sentences.items() if is_empty_caption(said)]
         if empty and empty_captions == 'error':
             raise ValueError(
                 f'{where} has no caption under the key "{empty[0]}". Correct '
@@ -56,7 +57,7 @@ def check_composed_records(
         if empty:
             skipped.append(index)
         else:
-            kept.append(record)
+            kept.append({**record, **sentences} if sentences else record)
     return kept, skipped
 
 
@@ -82,5 +83,15 @@ def _check_keys(record: dict, required: dict[str, type], where: str) -> None:
             )
 
 
-def _says_nothing(caption: Any) -> bool:
-    return not isinstance(caption, str) or is_blank(caption)
+def _sentence(record: dict, key: str, where: str) -> str | None:
+    """The sentence under a key; a list of one is that one."""
+    said = record.get(key)
+    if isinstance(said, list) and len(said) <= 1:
+        said = said[0] if said else None
+    if is_nothing(said) or isinstance(said, str):
+        return said
+    raise ValueError(
+        f'{where}: the key "{key}" must hold a sentence, found '
+        f'{type(said).__name__} {str(said)[:40]!r}. Write one sentence, or '
+        f'a record for each. See {COMPOSED_GUIDE}.'
+    )

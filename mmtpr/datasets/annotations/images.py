@@ -10,8 +10,9 @@ from mmtpr.utils.images import (
     FOLDER,
     LOOP,
     MISSING,
+    ImageState,
     file_problem,
-    image_problem,
+    inspect_image,
 )
 
 #: There is nothing to open. A file that may not be read is there.
@@ -31,11 +32,26 @@ def find_bad_images(
         dict[str, str]: Problem by path, in the order of ``paths``, see
         :func:`mmtpr.utils.images.image_problem`.
     """
+    states = inspect_images(paths, num_workers).items()
+    return {path: state.problem for path, state in states if state.problem}
+
+
+def inspect_images(
+    paths: Iterable[str], num_workers: int = 8
+) -> dict[str, ImageState]:
+    """Decode images in threads and tell what was seen of each.
+
+    Args:
+        paths (Iterable[str]): The files.
+        num_workers (int): Threads. Defaults to 8.
+
+    Returns:
+        dict[str, ImageState]: State by path, in the order of ``paths``.
+    """
     paths = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(num_workers) as pool:
-        problems = pool.map(image_problem, paths, chunksize=64)
-        pairs = zip(paths, problems, strict=True)
-        return {path: problem for path, problem in pairs if problem}
+        states = pool.map(inspect_image, paths, chunksize=64)
+        return dict(zip(paths, states, strict=True))
 
 
 def find_missing_images(paths: Iterable[str]) -> list[str]:

@@ -1,13 +1,16 @@
 """Reading the published annotation files into one kind of record."""
 
+import difflib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mmtpr.text.characters import is_blank
+from mmtpr.text.characters import is_empty_caption, is_nothing
 from mmtpr.utils import read_json
 
+#: Names of splits.
+SPLITS = ('train', 'val', 'test')
 #: Page of the documentation that explains the datasets, named by errors.
 GUIDE = 'docs/user_guides/data.md'
 
@@ -171,7 +174,7 @@ def parse_records(
                 item[layout.path],
                 captions,
                 _identity(item[layout.pid]),
-                item[layout.split] if layout.split else '',
+                _split(item[layout.split], where) if layout.split else '',
                 _attributes(item, layout, where),
                 lost,
             )
@@ -204,18 +207,33 @@ def _identity(pid: int | str) -> int | str:
     return int(pid) if isinstance(pid, str) and pid.isdecimal() else pid
 
 
+def _split(name: str, where: str) -> str:
+    """One of :data:`SPLITS`, whatever its case; "valid" is val."""
+    plain = name.strip().lower()
+    plain = 'val' if plain in ('valid', 'validation') else plain
+    if plain not in SPLITS:
+        near = difflib.get_close_matches(plain, SPLITS, 1)
+        raise ValueError(
+            f'{where} is of the split "{name}", but there are '
+            f'{", ".join(SPLITS)}{f" (meant: {near[0]}?)" if near else ""}. '
+            f'Correct this record, or remove it. See {GUIDE}.'
+        )
+    return plain
+
+
 def _captions(
     item: dict, layout: Layout, where: str, empty: str
 ) -> tuple[tuple[str, ...], int]:
     captions = item.get(layout.captions)
+    captions = None if is_nothing(captions) else captions
     if isinstance(captions, str):
         captions = [captions]
     if captions is not None and not isinstance(captions, list):
         raise _wrong(where, layout.captions, 'captions', captions)
     for caption in captions or ():
-        if not isinstance(caption, str):
+        if not isinstance(caption, str) and not is_nothing(caption):
             raise _wrong(where, layout.captions, 'captions', caption)
-    kept = tuple(c for c in captions or () if not is_blank(c))
+    kept = tuple(c for c in captions or () if not is_empty_caption(c))
     lost = max(1, len(captions or ())) - len(kept)
     if lost and empty == 'error':
         raise ValueError(

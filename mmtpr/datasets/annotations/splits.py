@@ -3,10 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from .records import GUIDE, PersonRecord
-
-#: Names of splits.
-SPLITS = ('train', 'val', 'test')
+from .records import GUIDE, SPLITS, PersonRecord
 
 
 def split_by_order(

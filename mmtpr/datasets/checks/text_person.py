@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmtpr.text.characters import has_control_characters
 from mmtpr.utils.images import MISSING
 
-from ..annotations.images import find_bad_images
+from ..annotations.images import inspect_images
 from ..annotations.published_sizes import PUBLISHED, Counts
 from ..annotations.records import PersonRecord
 from ..text_person_dataset import TextPersonDataset
@@ -20,15 +20,29 @@ from .composed import (
     composed_of_config,
 )
 from .config_datasets import build_lenient, leaf_datasets
+from .records import (
+    cut_captions,
+    images_of_several_persons,
+    paths_by_case,
+    repeated_records,
+    shared_captions,
+)
 
 #: Findings of a split, in the order of the report.
 FINDINGS = (
     'missing_images',
     'unreadable_images',
+    'near_empty_images',
+    'images_of_several_persons',
+    'repeated_records',
+    'paths_by_case',
     'shared_captions',
+    'cut_captions',
     'empty_captions',
     'control_captions',
 )
+#: Findings that published sets have: told, but no problem.
+HARMLESS = ('shared_captions', 'cut_captions', 'repeated_paths')
 
 
 def datasets_of_config(
@@ -48,7 +62,15 @@ def datasets_of_config(
         and the types of the other datasets found, less those of
         :func:`composed_of_config`.
     """
-    built: dict[tuple, TextPersonDataset] = {}
+    found, others = _with_pipelines(cfg, splits)
+    return [dataset for dataset, _ in found], others
+
+
+def _with_pipelines(
+    cfg: Config, splits: Sequence[str] | None
+) -> tuple[list[tuple[TextPersonDataset, Any]], list[str]]:
+    """The datasets, each with the configs of its transforms."""
+    built: dict[tuple, tuple[TextPersonDataset, Any]] = {}
     others = []
     for _, kind, node in leaf_datasets(cfg):
         if kind is None or not issubclass(kind, TextPersonDataset):
@@ -58,7 +80,7 @@ def datasets_of_config(
         dataset = build_lenient(kind, node)
         key = (kind, str(dataset.ann_file), dataset.split)
         if not splits or dataset.split in splits:
-            built.setdefault(key, dataset)
+            built.setdefault(key, (dataset, node.get('pipeline')))
     return list(built.values()), others
 
 
@@ -67,6 +89,7 @@ def check_split(
     images: bool = True,
     num_workers: int = 8,
     limit: int = 20,
+    pipeline: Any = (),
 ) -> dict[str, Any]:
     """Check one split.
 
@@ -76,6 +99,8 @@ def check_split(
         images (bool): Whether to decode the images. Defaults to True.
         num_workers (int): Threads that decode. Defaults to 8.
         limit (int): Examples kept of each finding. Defaults to 20.
+        pipeline (list[dict]): Configs of its transforms, for the tokenizer
+            that may cut captions. Defaults to ().
 
     Returns:
         dict: ``dataset``, ``split``, ``source``, ``found`` and ``published``
@@ -83,17 +108,25 @@ def check_split(
         :data:`FINDINGS` a dict of ``number`` and ``examples``.
     """
     records = dataset.load_records()
-    bad = {}
+    bad, empty = {}, []
     if images:
         dataset.check_image_root(records[0].path)
         paths = (dataset.image_path(r.path) for r in records)
-        bad = find_bad_images(paths, num_workers)
+        states = inspect_images(paths, num_workers)
+        bad = {p: s.problem for p, s in states.items() if s.problem}
+        empty = [p for p, s in states.items() if s.shows_nothing]
+    cut = cut_captions(records, pipeline)
     findings: dict[str, list] = dict(
         missing_images=[p for p, why in bad.items() if why == MISSING],
         unreadable_images=[
             f'{path}: {why}' for path, why in bad.items() if why != MISSING
         ],
+        near_empty_images=empty,
+        images_of_several_persons=images_of_several_persons(records),
+        repeated_records=repeated_records(records),
+        paths_by_case=paths_by_case(records),
         shared_captions=shared_captions(records),
+        **({} if cut is None else dict(cut_captions=cut)),
         empty_captions=dataset.load_report['empty_captions'],
         control_captions=[
             f'{r.path}: {caption!r}'
@@ -140,7 +173,7 @@ def check_config(
     Raises:
         ValueError: If there is nothing to check.
     """
-    datasets, others = datasets_of_config(cfg, splits)
+    datasets, others = _with_pipelines(cfg, splits)
     composed = composed_of_config(cfg, splits)
     if not datasets and not composed:
         raise ValueError(
@@ -151,10 +184,10 @@ def check_config(
     how = (images, num_workers, limit)
     return dict(
         splits=[
-            *(check_split(dataset, *how) for dataset in datasets),
+            *(check_split(data, *how, pipe) for data, pipe in datasets),
             *(check_composed(dataset, use, *how) for use, dataset in composed),
         ],
-        overlaps=overlapping_pids(datasets, limit),
+        overlaps=overlapping_pids([data for data, _ in datasets], limit),
         skipped=sorted(set(others)),
     )
 
@@ -187,30 +220,6 @@ def published_counts(dataset: TextPersonDataset) -> Counts | None:
     """
     name = dataset.metainfo.get('dataset_name')
     return PUBLISHED.get(name, {}).get(dataset.split)
-
-
-def shared_captions(records: Iterable[PersonRecord]) -> list[dict]:
-    """Find captions that several persons share.
-
-    Captions are compared without case and surrounding white space.
-
-    Args:
-        records (Iterable[PersonRecord]): Records of a split.
-
-    Returns:
-        list[dict]: ``caption`` and ``pids``, most shared first.
-    """
-    owners: dict[str, set] = {}
-    for record in records:
-        for caption in record.captions:
-            key = ' '.join(caption.lower().split())
-            owners.setdefault(key, set()).add(record.pid)
-    shared = [
-        dict(caption=caption, pids=sorted(pids, key=str))
-        for caption, pids in owners.items()
-        if len(pids) > 1
-    ]
-    return sorted(shared, key=lambda item: -len(item['pids']))
 
 
 def overlapping_pids(
@@ -248,8 +257,8 @@ def overlapping_pids(
 def count_problems(report: dict, ignore_counts: bool = False) -> int:
     """Count what is wrong in a report.
 
-    Captions shared by several persons and repeated gallery paths are
-    reported but are no error: the published sets have them.
+    What :data:`HARMLESS` names is reported but is no error: the published
+    sets have it.
 
     Args:
         report (dict): Result of :func:`check_config`.
@@ -264,7 +273,7 @@ def count_problems(report: dict, ignore_counts: bool = False) -> int:
         problems += sum(
             split[name]['number']
             for name in findings_of(split)
-            if name not in ('shared_captions', 'repeated_paths')
+            if name not in HARMLESS
         )
         if not ignore_counts:
             problems += len(count_differences(split))

@@ -5,8 +5,8 @@ import pytest
 from mmtpr.datasets.annotations.images import (
     find_bad_images,
     find_missing_images,
-    image_problem,
 )
+from mmtpr.utils.images import image_problem
 
 
 @pytest.fixture

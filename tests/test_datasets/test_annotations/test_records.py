@@ -1,6 +1,7 @@
 import pytest
 
 from mmtpr.datasets import CUHKPEDES, ICFGPEDES, RSTPReid
+from mmtpr.datasets.annotations.records import LAYOUTS, parse_records
 
 GUIDE = 'docs/user_guides/data.md'
 
@@ -227,3 +228,41 @@ def test_nothing_left(write, records):
         file.write(b'')
     message = error(data_root=root, broken_images='skip')
     assert 'No sample of the split "train"' in message
+
+
+@pytest.mark.parametrize(
+    ('name', 'plain'),
+    [('Train', 'train'), ('VAL', 'val'), (' test ', 'test'), ('valid', 'val')],
+)
+def test_splits_in_another_spelling(name, plain):
+    raw = [dict(file_path='a', captions=['x'], id=1, split=name)]
+    (found,) = parse_records(raw, LAYOUTS['reid_raw'], 'f.json')
+    assert found.split == plain
+
+
+@pytest.mark.parametrize(
+    ('name', 'match'),
+    [
+        ('trian', r'Record 1 of "f.json" is of the split "trian".*train\?'),
+        ('query', r'split "query", but there are train, val, test\. Correct'),
+        ('', r'is of the split ""'),
+    ],
+)
+def test_splits_that_do_not_exist(name, match):
+    good = dict(file_path='a', captions=['x'], id=1, split='train')
+    raw = [good, dict(good, split=name)]
+    with pytest.raises(ValueError, match=match):
+        parse_records(raw, LAYOUTS['reid_raw'], 'f.json')
+
+
+@pytest.mark.parametrize('nothing', [None, float('nan'), '', '  '])
+@pytest.mark.parametrize('listed', [True, False])
+def test_captions_of_nothing(nothing, listed):
+    """null and NaN, among captions or in their place."""
+    captions = ['x', nothing] if listed else nothing
+    raw = [dict(file_path='a', captions=captions, id=1, split='train')]
+    (found,) = parse_records(raw, LAYOUTS['reid_raw'], 'f.json', 'skip')
+    assert found.captions == (('x',) if listed else ())
+    assert found.lost == 1
+    with pytest.raises(ValueError, match=r'Record 0 .*(no|an empty) caption'):
+        parse_records(raw, LAYOUTS['reid_raw'], 'f.json')

@@ -107,5 +107,7 @@ def test_the_tool_prints_them(config, tmp_path, repo_root, capsys):
     text = capsys.readouterr().out
     assert 'SynCPR train, val' in text
     assert 'published    1,153,220  differs' in text
-    assert 'missing targets              1\n      a.jpg: instance' in text
+    assert (
+        'missing targets                      1\n      a.jpg: instance' in text
+    )
     assert '5 problems found.' in text

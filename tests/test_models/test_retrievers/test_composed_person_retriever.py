@@ -311,7 +311,8 @@ def test_wrong_use_is_explained():
         inversion(head=dict(type='mmtpr.FAFAHead'))
     few = (dict(type='mmtpr.PooledTarget'), FAFA['target'] | dict(grid=(1, 5)))
     for target, tokens in zip(few, (1, 5), strict=True):
-        with pytest.raises(ValueError, match=rf'topk_tokens=6 .* {tokens} tokens'):
+        match = rf'topk_tokens=6 .* {tokens} tokens'
+        with pytest.raises(ValueError, match=match):
             build(**(FAFA | dict(target=target)))
     with pytest.raises(ValueError, match='text, vis, got id'):
         inversion(losses=dict(id=dict(type='mmtpr.SDMLoss')))

@@ -12,7 +12,7 @@ Statistics = tuple[float, ...] | None
 
 
 class Companions(NamedTuple):
-    """What images and captions need, so that a model reads them right.
+    """Preparation of images and captions that a model was trained with.
 
     Attributes:
         tokenizer (str | dict | None): As of ``mmtpr.TokenizeCaption``; None

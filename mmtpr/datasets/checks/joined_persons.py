@@ -11,8 +11,8 @@ from mmengine.logging import print_log
 
 from mmtpr.registry import DATASETS
 
-from .annotations.records import GUIDE
-from .text_person_dataset import TextPersonDataset
+from ..annotations.records import GUIDE
+from ..text_person_dataset import TextPersonDataset
 
 #: Meta information of one dataset, which the joined ones need not share.
 OF_ONE_DATASET = (
@@ -21,7 +21,7 @@ OF_ONE_DATASET = (
     'num_pids',
     'num_images',
     'num_captions',
-    'attributes',
+    'num_attributes',
 )
 
 
