@@ -9,7 +9,9 @@ from mmengine.config import Config
 
 import mmtpr  # noqa: F401
 from mmtpr.engine import launch
+from mmtpr.engine.epoch_length import require_iterations
 from mmtpr.engine.resume import find_resume_checkpoint
+from mmtpr.engine.run_lock import lock_output
 from mmtpr.utils.errors import LaunchError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +68,7 @@ def prepare(args: argparse.Namespace) -> Config:
         launch.enable_auto_scale_lr(cfg)
     set_resume(cfg, args.resume)
     launch.require_fit(cfg)
-    launch.require_gradients(cfg)
+    launch.require_training_checks(cfg)
     launch.tidy(cfg)
     launch.start_processes(cfg, args.launcher)
     return cfg
@@ -76,7 +78,13 @@ def main() -> None:
     """Train."""
     args = parse_args()
     with launch.short_errors():
-        launch.build_runner(prepare(args)).train()
+        runner = launch.build_runner(prepare(args))
+        lock_output(
+            Path(runner.work_dir) / '.training.lock',
+            f'The work dir "{runner.work_dir}"',
+        )
+        require_iterations(runner)
+        runner.train()
     launch.end_processes()
 
 

@@ -21,7 +21,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmtpr.checkpoints.read import read_for_runner, read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
+from mmtpr.engine.config_keys import check_config_keys, check_option_roots
 from mmtpr.engine.processes import end_processes, start_processes
+from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.utils.errors import LaunchError, NonFiniteLossError
 from mmtpr.utils.options import add_config_options
@@ -37,7 +39,7 @@ __all__ = [
     'load_config',
     'require_checkpoint',
     'require_fit',
-    'require_gradients',
+    'require_training_checks',
     'set_work_dir',
     'short_errors',
     'start_processes',
@@ -90,7 +92,8 @@ def load_config(
         Config: The config with the overrides.
 
     Raises:
-        LaunchError: If there is no such file, naming near ones.
+        LaunchError: If there is no such file, naming near ones, or a key that
+            nothing reads is in it or in ``options``.
     """
     places = [Path(path)] + ([root / path] if root else [])
     found = next((place for place in places if place.is_file()), None)
@@ -99,7 +102,9 @@ def load_config(
             f'The config "{path}" does not exist.{_near(places)}'
         )
     cfg = Config.fromfile(str(found))
+    check_config_keys(cfg)
     if options:
+        check_option_roots(options, cfg)
         cfg.merge_from_dict(options)
     follow_encoder(cfg)
     return cfg
@@ -192,12 +197,27 @@ def enable_auto_scale_lr(cfg: Config) -> None:
         LaunchError: If the config does not say which batch size its learning
             rate is meant for.
     """
-    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+    settings = cfg.get('auto_scale_lr') or {}
+    if 'base_batch_size' not in settings:
         raise LaunchError(
             '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) '
             'in the config: the batch size its learning rate is meant for.'
         )
-    cfg.auto_scale_lr.enable = True
+    base = settings['base_batch_size']
+    batch = (cfg.get('train_dataloader') or {}).get('batch_size') or base
+    steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    world = int(os.environ.get('WORLD_SIZE', 1))
+    # mmengine divides the batch of all processes by this, and knows nothing
+    # of gradients that add up over iterations.
+    cfg.auto_scale_lr = dict(
+        settings, enable=True, base_batch_size=base / steps
+    )
+    print_log(
+        'The learning rate is multiplied by '
+        f'{world * batch * steps / base:g}: {world} processes x batch '
+        f'{batch} x {steps} accumulated, for a base of {base}.',
+        logger='current',
+    )
 
 
 def require_checkpoint(checkpoint: str) -> None:
@@ -233,45 +253,6 @@ def use_checkpoint(
         cfg.model = spare_pretrained(cfg.model, read_named(checkpoint))
     cfg.load_from, cfg.resume = checkpoint, False
     require_fit(cfg, test_only=True, allow_partial=allow_partial)
-
-
-def require_fit(cfg: Config, **options: bool) -> None:
-    """Stop where a checkpoint does not fit the model.
-
-    Args:
-        cfg (Config): Changed in place: a ``mmtpr.StrictLoadHook``, beside
-            what the config tells such a hook already.
-        **options (bool): ``test_only`` and ``allow_partial`` for a test.
-            Without them, for training, a hook that the config does not have
-            is lenient.
-    """
-    hooks = list(cfg.get('custom_hooks') or [])
-    for hook in hooks:
-        if _hook_name(hook) == 'StrictLoadHook':
-            hook.update(options)
-            return
-    options = options or dict(lenient=True)
-    hooks.append(dict(type='mmtpr.StrictLoadHook', **options))
-    cfg.custom_hooks = hooks
-
-
-def require_gradients(cfg: Config) -> None:
-    """Let training stop where adapters get no gradient.
-
-    Args:
-        cfg (Config): Changed in place: a ``mmtpr.AdapterGradientHook``, if
-            the config has none.
-    """
-    hooks = list(cfg.get('custom_hooks') or [])
-    if 'AdapterGradientHook' not in map(_hook_name, hooks):
-        hooks.append(dict(type='mmtpr.AdapterGradientHook'))
-        cfg.custom_hooks = hooks
-
-
-def _hook_name(hook: Any) -> str:
-    kind: Any = hook.get('type') if isinstance(hook, dict) else type(hook)
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return kind.rpartition('.')[2]
 
 
 def tidy(cfg: Config) -> None:

@@ -1,10 +1,15 @@
 """Choice of the checkpoint that a run resumes from."""
 
+import logging
 import os
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
+
+from mmengine.logging import print_log
+
+from mmtpr.utils.errors import LaunchError
 
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
@@ -15,13 +20,18 @@ def find_resume_checkpoint(work_dir: str | os.PathLike) -> str | None:
     It is the one that the file ``last_checkpoint`` names, also after the work
     dir was moved. If that file is missing, empty or names a file that is gone
     or cut off, as a kill at the wrong moment or a full disk may leave it, it
-    is the highest-numbered complete ``epoch_*.pth`` or ``iter_*.pth``.
+    is the highest-numbered complete ``epoch_*.pth`` or ``iter_*.pth``, and a
+    WARNING says so.
 
     Args:
         work_dir (str | PathLike): The work dir of the run.
 
     Returns:
-        str | None: Path of the checkpoint, or None if there is none.
+        str | None: Path of the checkpoint, or None if there is none, after a
+        WARNING.
+
+    Raises:
+        LaunchError: If there are checkpoints and none of them is whole.
     """
     work_dir = Path(work_dir)
     named = _read(work_dir / 'last_checkpoint')
@@ -33,7 +43,47 @@ def find_resume_checkpoint(work_dir: str | os.PathLike) -> str | None:
                 return str(path)
     found = [p for p in work_dir.glob('*.pth') if _NUMBERED.fullmatch(p.name)]
     found.sort(key=_number, reverse=True)
-    return next((str(p) for p in found if _complete(p)), None)
+    whole = next((str(p) for p in found if _complete(p)), None)
+    if whole is None:
+        _nothing_whole(work_dir, named, [p.name for p in found])
+    else:
+        _warn(
+            f'--resume: {_last(work_dir, named)}; "{whole}" is the newest '
+            'whole checkpoint there, training goes on from it.'
+        )
+    return whole
+
+
+def _nothing_whole(work_dir: Path, named: str, names: list[str]) -> None:
+    """Warn of a start from the beginning, or stop where it may do harm."""
+    if named or names:
+        listed = ', '.join(names[:3]) or named
+        raise LaunchError(
+            f'--resume: no checkpoint in "{work_dir}" is whole ({listed}). '
+            'Name one with --resume CHECKPOINT, or train in another work dir.'
+        )
+    best = [p.name for p in work_dir.glob('best_*.pth')]
+    if best:
+        raise LaunchError(
+            f'--resume: "{work_dir}" has {best[0]}, but no epoch_*.pth or '
+            'iter_*.pth to go on from, and a new start may replace it. Name '
+            'it with --resume to go on from it, or train in another work dir.'
+        )
+    _warn(
+        f'--resume: there is no checkpoint in "{work_dir}" (last_checkpoint, '
+        'epoch_*.pth, iter_*.pth): training starts from the beginning.'
+    )
+
+
+def _last(work_dir: Path, named: str) -> str:
+    file = f'"{work_dir / "last_checkpoint"}"'
+    if not named:
+        return f'{file} is missing or empty'
+    return f'{file} names "{named}", which is gone or damaged'
+
+
+def _warn(line: str) -> None:
+    print_log(line, logger='current', level=logging.WARNING)
 
 
 def _read(path: Path) -> str:

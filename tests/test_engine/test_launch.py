@@ -19,8 +19,8 @@ def test_config_options_and_near_names(tmp_path, monkeypatch):
     path = tmp_path / 'configs/wora_toy.py'
     path.parent.mkdir()
     path.write_text('a = dict(b=1)\n')
-    cfg = launch.load_config(str(path), {'a.b': 2, 'c': 'x'})
-    assert (cfg.a.b, cfg.c) == (2, 'x')
+    cfg = launch.load_config(str(path), {'a.b': 2, 'load_from': 'x'})
+    assert (cfg.a.b, cfg.load_from) == (2, 'x')
     monkeypatch.chdir('/')
     assert launch.load_config('configs/wora_toy.py', root=tmp_path).a.b == 1
     with pytest.raises(LaunchError, match=r'there is: wora_toy\.py\.$'):
@@ -133,3 +133,27 @@ def test_tools_in_an_installed_copy(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "type='mmtpr.WoRAModel'" in done.stdout
     assert 'batch_size=7' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('processes', 'batch', 'steps', 'factor'),
+    [(1, 64, 1, 1.0), (1, 16, 4, 1.0), (2, 16, 4, 2.0), (1, 32, 3, 1.5)],
+)
+def test_auto_scale_counts_accumulation(
+    processes, batch, steps, factor, monkeypatch
+):
+    told = []
+    monkeypatch.setattr(launch, 'print_log', lambda x, **_: told.append(x))
+    monkeypatch.setenv('WORLD_SIZE', str(processes))
+    cfg = Config(
+        dict(
+            auto_scale_lr=dict(base_batch_size=64),
+            train_dataloader=dict(batch_size=batch),
+            optim_wrapper=dict(type='OptimWrapper', accumulative_counts=steps),
+        )
+    )
+    launch.enable_auto_scale_lr(cfg)
+    # What mmengine computes from it.
+    base = cfg.auto_scale_lr.base_batch_size
+    assert processes * batch / base == pytest.approx(factor)
+    assert f'multiplied by {factor:g}: {processes} processes' in told[0]

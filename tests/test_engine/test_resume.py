@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmtpr.engine.resume import find_resume_checkpoint
+from mmtpr.utils.errors import LaunchError
 
 pytestmark = pytest.mark.smoke
 
@@ -33,3 +34,49 @@ def test_falls_back_to_the_last_complete_file(tmp_path):
     assert find_resume_checkpoint(tmp_path) == str(tmp_path / 'epoch_10.pth')
     (tmp_path / 'last_checkpoint').write_text(str(cut))
     assert find_resume_checkpoint(tmp_path) == str(tmp_path / 'epoch_10.pth')
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        'mmtpr.engine.resume.print_log', lambda line, **_: told.append(line)
+    )
+    return told
+
+
+def test_a_start_from_the_beginning_is_told(tmp_path, lines):
+    assert find_resume_checkpoint(tmp_path) is None
+    (line,) = lines
+    assert f'no checkpoint in "{tmp_path}"' in line
+    assert 'starts from the beginning' in line
+
+
+def test_the_newest_whole_one_is_named(tmp_path, lines):
+    good = save(tmp_path / 'epoch_1.pth')
+    (tmp_path / 'epoch_2.pth').write_bytes(b'cut off')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    assert find_resume_checkpoint(tmp_path) == good
+    (line,) = lines
+    assert 'epoch_2.pth", which is gone or damaged' in line
+    assert f'"{good}" is the newest whole' in line
+    lines.clear()
+    (tmp_path / 'last_checkpoint').write_text(good)
+    assert find_resume_checkpoint(tmp_path) == good
+    assert lines == []
+
+
+def test_where_none_is_whole_it_stops(tmp_path):
+    (tmp_path / 'epoch_2.pth').write_bytes(b'cut off')
+    with pytest.raises(LaunchError, match=r'is whole \(epoch_2\.pth\)'):
+        find_resume_checkpoint(tmp_path)
+    (tmp_path / 'epoch_2.pth').unlink()
+    (tmp_path / 'last_checkpoint').write_text('elsewhere/epoch_7.pth')
+    with pytest.raises(LaunchError, match=r'whole \(elsewhere/epoch_7\.pth'):
+        find_resume_checkpoint(tmp_path)
+
+
+def test_an_old_best_is_not_put_at_risk(tmp_path):
+    save(tmp_path / 'best_mAP_epoch_3.pth')
+    with pytest.raises(LaunchError, match=r'has best_mAP_epoch_3\.pth, but'):
+        find_resume_checkpoint(tmp_path)

@@ -146,7 +146,7 @@ def test_other_encoders_train_and_test(
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2)
     cfg.param_scheduler = []
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    launch.require_gradients(cfg)
+    launch.require_training_checks(cfg)
     runner = Runner.from_cfg(cfg)
     runner.train()
     metrics = runner.test()

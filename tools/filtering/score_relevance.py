@@ -23,6 +23,7 @@ from mmengine.registry import init_default_scope
 
 import mmtpr  # noqa: F401
 from mmtpr.engine import launch
+from mmtpr.engine.run_lock import lock_output
 from mmtpr.filtering import sample_bank, setup
 from mmtpr.filtering.run import describe_run, run_scoring
 from mmtpr.filtering.scorer import RetrieverScorer
@@ -164,6 +165,7 @@ def main() -> None:
         )
         source = dict(source=args.bank, seed=args.seed)
         meta = describe_run(pairs, bank, who, source)
+        lock_output(f'{args.out}.lock', f'The score file "{args.out}"')
         try:
             run_scoring(
                 scorer,

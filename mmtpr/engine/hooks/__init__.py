@@ -4,6 +4,7 @@ from .adapter_checkpoint import AdapterCheckpointHook
 from .adapter_gradient import AdapterGradientHook
 from .adapter_stats import AdapterStatsHook
 from .atomic_checkpoint import AtomicCheckpointHook
+from .epoch_length import EpochLengthHook
 from .finite_loss import StopOnNonFiniteLossHook
 from .plain_checkpoint import PlainCheckpointHook
 from .randomness import ReproducibleRandomnessHook
@@ -15,6 +16,7 @@ __all__ = [
     'AdapterGradientHook',
     'AdapterStatsHook',
     'AtomicCheckpointHook',
+    'EpochLengthHook',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
     'SameBatchesHook',

@@ -1,5 +1,7 @@
 """Checkpoints that a kill at any moment cannot spoil."""
 
+import difflib
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
 
 from mmtpr.registry import HOOKS
 from mmtpr.utils.atomic import remove_leftovers
@@ -38,6 +41,7 @@ class AtomicCheckpointHook(CheckpointHook):
     file_backend: Any
 
     def __init__(self, *args, **kwargs) -> None:
+        _check_arguments(kwargs)
         super().__init__(*args, **kwargs)
         self._outdated: list[str] | None = None
 
@@ -55,6 +59,17 @@ class AtomicCheckpointHook(CheckpointHook):
         local = isinstance(self.file_backend, LocalBackend)
         if local and is_main_process():
             remove_leftovers(self.out_dir)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Save the best checkpoint of a training run.
+
+        Args:
+            runner (Runner): The runner.
+            metrics (dict, optional): Results of the validation.
+        """
+        if not hasattr(self, 'file_backend'):
+            return  # a validation without training has nothing to save
+        super().after_val_epoch(runner, metrics)
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         with self._removing_last():
@@ -92,6 +107,25 @@ class AtomicCheckpointHook(CheckpointHook):
         best = getattr(self, 'best_ckpt_path_dict', {}).values()
         one = getattr(self, 'best_ckpt_path', None)
         return {str(path) for path in (*best, one, self.last_ckpt) if path}
+
+
+def _check_arguments(given: dict[str, Any]) -> None:
+    """Refuse what neither mmengine's hook nor the saving takes.
+
+    mmengine hands unknown arguments to ``save_checkpoint``, which minds them
+    when the first epoch is over.
+    """
+    known = {
+        *inspect.signature(CheckpointHook.__init__).parameters,
+        *inspect.signature(Runner.save_checkpoint).parameters,
+    } - {'self', 'kwargs'}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise TypeError(
+                f'AtomicCheckpointHook has no argument "{name}"'
+                f'{f"; meant: {near[0]}?" if near else "."}'
+            )
 
 
 class _PutOffRemovals:

@@ -70,10 +70,11 @@ def test_all_is_well(tmp_path):
 
 def test_tools_add_it_once():
     cfg = Config(dict(custom_hooks=[dict(type='EMAHook')]))
-    launch.require_gradients(cfg)
-    launch.require_gradients(cfg)
+    launch.require_training_checks(cfg)
+    launch.require_training_checks(cfg)
     types = [hook['type'] for hook in cfg.custom_hooks]
-    assert types == ['EMAHook', 'mmtpr.AdapterGradientHook']
+    checks = ['mmtpr.EpochLengthHook', 'mmtpr.AdapterGradientHook']
+    assert types == ['EMAHook', *checks]
     cfg = Config(dict(custom_hooks=[dict(HOOK, allow=['a'])]))
-    launch.require_gradients(cfg)
-    assert len(cfg.custom_hooks) == 1
+    launch.require_training_checks(cfg)
+    assert len(cfg.custom_hooks) == 2

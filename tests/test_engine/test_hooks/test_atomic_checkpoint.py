@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from toy_parts import toy_config
 
+from mmtpr.engine import AtomicCheckpointHook
 from mmtpr.engine.resume import find_resume_checkpoint
 
 
@@ -98,3 +99,16 @@ def test_save_best_of_an_unknown_number(tmp_path):
     with pytest.raises(KeyError, match=r"save_best='mAP'.*\['toy/mean'\]"):
         runner.train()
     assert files(tmp_path) == ['epoch_1.pth']
+
+
+def test_an_argument_that_nothing_takes_stops_at_once():
+    with pytest.raises(TypeError, match=r'"save_bets"; meant: save_best'):
+        AtomicCheckpointHook(save_bets='mAP')
+    AtomicCheckpointHook(interval=2, save_best='mAP', max_keep_ckpts=3)
+
+
+def test_a_validation_alone_saves_nothing(tmp_path):
+    cfg = toy_config(tmp_path)
+    runner = Runner.from_cfg(Config(cfg))
+    assert 'toy/mean' in runner.val()
+    assert not [*tmp_path.glob('*.pth')]

@@ -1,0 +1,91 @@
+"""Keys of a runner's config: unknown ones, and overrides without effect."""
+
+import difflib
+import inspect
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mmtpr.utils.errors import LaunchError
+
+#: Keys that are read beside the arguments of the runner.
+_BESIDE = (
+    *('runner_type', 'model_wrapper_cfg', 'find_unused_parameters'),
+    *('custom_imports', 'compile', 'sync_bn', 'activation_checkpointing'),
+    *('tta_model', 'tta_pipeline', 'cudnn_benchmark', 'log_processor'),
+    *('efficient_conv_bn_eval', 'base_batch_size'),
+)
+#: Likeness from which a name is taken for a misspelt one.
+_LIKE = 0.88
+
+
+def runner_keys() -> set[str]:
+    """List the top-level keys of a config that mmengine or mmtpr reads.
+
+    Returns:
+        set[str]: Their names.
+    """
+    arguments = set(inspect.signature(Runner.__init__).parameters)
+    return arguments - {'self', 'cfg'} | {*_BESIDE}
+
+
+def check_config_keys(cfg: Mapping[str, Any]) -> None:
+    """Stop where a config seems to misspell a key.
+
+    Other names are variables of the config file.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        LaunchError: If a name is nearly that of a key.
+    """
+    known = runner_keys()
+    for name in cfg:
+        if name.endswith('_pipeline'):  # by habit a variable
+            continue
+        near = difflib.get_close_matches(name, known, 1, _LIKE)
+        if name not in known and near:
+            raise LaunchError(
+                f'The config has "{name}", which nothing reads; meant: '
+                f'"{near[0]}"? Give a variable of your own another name.'
+            )
+
+
+def check_option_roots(
+    options: Iterable[str], cfg: Mapping[str, Any], name: str = '--cfg-options'
+) -> None:
+    """Check the first parts of the keys that a command line overrides.
+
+    Args:
+        options (Iterable[str]): Such as ``'optim_wrapper.optimizer.lr'``.
+        cfg (Config): The config, before they are merged into it.
+        name (str): The option of the command line. Defaults to
+            ``'--cfg-options'``.
+
+    Raises:
+        LaunchError: If neither the config has such a key nor anything reads
+            one, naming the nearest.
+    """
+    known = runner_keys()
+    for option in options:
+        root = option.split('.')[0]
+        if root in known:
+            continue
+        if root in cfg:
+            print_log(
+                f'{name} {option}: "{root}" is a variable of the config file, '
+                'which was read with the file: overriding it changes nothing. '
+                'Override the keys that it went into.',
+                logger='current',
+                level=logging.WARNING,
+            )
+            continue
+        near = difflib.get_close_matches(root, {*known, *cfg}, 1, 0.6)
+        raise LaunchError(
+            f'{name} {option}: there is no "{root}" in the config'
+            f'{f"; meant: {near[0]}?" if near else "."}'
+        )

@@ -1,0 +1,46 @@
+"""Hooks that tools add to a config: checks of what is loaded and trained."""
+
+from typing import Any
+
+from mmengine.config import Config
+
+
+def require_fit(cfg: Config, **options: bool) -> None:
+    """Stop where a checkpoint does not fit the model.
+
+    Args:
+        cfg (Config): Changed in place: a ``mmtpr.StrictLoadHook``, beside
+            what the config tells such a hook already.
+        **options (bool): ``test_only`` and ``allow_partial`` for a test.
+            Without them, for training, a hook that the config does not have
+            is lenient.
+    """
+    hooks = list(cfg.get('custom_hooks') or [])
+    for hook in hooks:
+        if _hook_name(hook) == 'StrictLoadHook':
+            hook.update(options)
+            return
+    options = options or dict(lenient=True)
+    hooks.append(dict(type='mmtpr.StrictLoadHook', **options))
+    cfg.custom_hooks = hooks
+
+
+def require_training_checks(cfg: Config) -> None:
+    """Let training stop where it would train nothing, or adapters nothing.
+
+    Args:
+        cfg (Config): Changed in place: a ``mmtpr.EpochLengthHook`` and a
+            ``mmtpr.AdapterGradientHook``, unless the config has them.
+    """
+    hooks = list(cfg.get('custom_hooks') or [])
+    present = [*map(_hook_name, hooks)]
+    for name in ('EpochLengthHook', 'AdapterGradientHook'):
+        if name not in present:
+            hooks.append(dict(type=f'mmtpr.{name}'))
+    cfg.custom_hooks = hooks
+
+
+def _hook_name(hook: Any) -> str:
+    kind: Any = hook.get('type') if isinstance(hook, dict) else type(hook)
+    kind = kind if isinstance(kind, str) else kind.__name__
+    return kind.rpartition('.')[2]

@@ -1,0 +1,75 @@
+"""Misspelt keys of configs and command lines."""
+
+import pytest
+from mmengine.config import Config
+
+from mmtpr.engine import launch
+from mmtpr.engine.config_keys import check_config_keys, check_option_roots
+from mmtpr.utils.errors import LaunchError
+
+CONFIG = dict(
+    model=dict(type='A'),
+    max_epochs=60,
+    cuhk_root='data',
+    train_pipeline=[],
+    val_pipeline=[],
+    test_pipeline=[],
+    encoder=dict(),
+)
+
+
+@pytest.mark.parametrize(
+    ('option', 'near'),
+    [
+        ('optim_wraper.optimizer.lr', 'optim_wrapper'),
+        ('train_dataloder.batch_size', 'train_dataloader'),
+        ('modle.encoder', 'model'),
+        ('custom_hook', 'custom_hooks'),
+        ('max_epoch', 'max_epochs'),
+        ('load_form', 'load_from'),
+    ],
+)
+def test_options_that_nothing_reads(option, near):
+    match = f'--cfg-options {option}: there is no .* meant: {near}'
+    with pytest.raises(LaunchError, match=match):
+        check_option_roots([option], CONFIG)
+
+
+def test_options_of_the_runner_need_not_be_in_the_config():
+    known = ('randomness.seed', 'val_cfg', 'load_from', 'auto_scale_lr.enable')
+    check_option_roots(known, CONFIG)
+
+
+def test_overriding_a_variable_changes_nothing(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        'mmtpr.engine.config_keys.print_log',
+        lambda line, **_: told.append(line),
+    )
+    check_option_roots(['max_epochs', 'model.type', 'cuhk_root'], CONFIG)
+    assert len(told) == 2
+    assert '"max_epochs" is a variable of the config file' in told[0]
+    assert 'Override the keys that it went into' in told[1]
+
+
+@pytest.mark.parametrize(
+    'name', ['train_dataloder', 'optim_wraper', 'param_schedulers', 'testcfg']
+)
+def test_keys_of_a_config_that_are_misspelt(name):
+    with pytest.raises(LaunchError, match=f'has "{name}", which nothing'):
+        check_config_keys({**CONFIG, name: dict(a=1)})
+
+
+def test_every_config_passes(repo_root):
+    for path in sorted((repo_root / 'configs').glob('*.py')):
+        check_config_keys(Config.fromfile(path))
+
+
+def test_tools_check_both(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text('model = dict(type="A")\n')
+    with pytest.raises(LaunchError, match='there is no "modell"'):
+        launch.load_config(str(path), {'modell.type': 'B'})
+    path.write_text('model = dict(type="A")\nval_dataloder = dict()\n')
+    with pytest.raises(LaunchError, match='meant: "val_dataloader"'):
+        launch.load_config(str(path))

@@ -1,0 +1,108 @@
+"""Two runs and one output."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from mmtpr.engine import run_lock
+from mmtpr.engine.run_lock import lock_output
+from mmtpr.utils.errors import LaunchError
+
+TAKE = """
+import sys
+from mmtpr.engine.run_lock import lock_output
+lock_output(sys.argv[1], 'It')
+print('taken', flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A process that has taken the lock and waits."""
+    process = subprocess.Popen(
+        [sys.executable, '-c', TAKE, str(tmp_path / 'lock')],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == 'taken\n'
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    told = []
+    monkeypatch.setattr(run_lock, 'print_log', lambda x, **_: told.append(x))
+    return told
+
+
+def test_one_at_a_time(other, tmp_path, lines):
+    match = f'is in use by process {other.pid} of this host'
+    with pytest.raises(LaunchError, match=match):
+        lock_output(tmp_path / 'lock', 'It')
+    other.communicate('')  # it ends and takes its lock away
+    assert os.listdir(tmp_path) == []
+    lock_output(tmp_path / 'lock', 'It')
+    assert lines == []
+
+
+def test_the_lock_of_a_killed_run_is_taken_over(other, tmp_path, lines):
+    other.kill()
+    other.wait()
+    assert os.listdir(tmp_path) == ['lock']
+    lock_output(tmp_path / 'lock', 'It')
+    (line,) = lines
+    assert line == f'It was locked by process {other.pid}, which is gone: ' + (
+        'taken over.'
+    )
+    assert json.loads((tmp_path / 'lock').read_text())['pid'] == os.getpid()
+
+
+def write(path, **owner):
+    path.write_text(json.dumps(owner))
+
+
+def test_a_number_that_another_process_has_now(tmp_path, lines):
+    host = socket.gethostname()
+    started = 'another-boot 12'
+    write(tmp_path / 'lock', host=host, pid=os.getpid(), started=started)
+    lock_output(tmp_path / 'lock', 'It')
+    assert len(lines) == 1
+
+
+def test_another_host_cannot_be_asked(tmp_path):
+    write(tmp_path / 'lock', host='elsewhere', pid=7, started=None)
+    match = r'process 7 of host elsewhere.*remove ".*lock"'
+    with pytest.raises(LaunchError, match=match):
+        lock_output(tmp_path / 'lock', 'It')
+
+
+def test_a_damaged_lock(tmp_path):
+    (tmp_path / 'lock').write_text('{')
+    with pytest.raises(LaunchError, match='names no process'):
+        lock_output(tmp_path / 'lock', 'It')
+
+
+def test_a_disk_without_links(tmp_path, monkeypatch):
+    def link(*_):
+        raise OSError('not supported')
+
+    monkeypatch.setattr(os, 'link', link)
+    lock_output(tmp_path / 'lock', 'It')
+    with pytest.raises(LaunchError, match='in use by process'):
+        lock_output(tmp_path / 'lock', 'It')
+
+
+def test_only_the_first_process_takes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, 'is_main_process', lambda: False)
+    lock_output(tmp_path / 'lock', 'It')
+    assert os.listdir(tmp_path) == []
