@@ -25,7 +25,11 @@ from mmtpr.engine.config_keys import check_config_keys, check_option_roots
 from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
-from mmtpr.utils.errors import LaunchError, NonFiniteLossError
+from mmtpr.utils.errors import (
+    LaunchError,
+    NonFiniteLossError,
+    told_message,
+)
 from mmtpr.utils.options import add_config_options
 
 __all__ = [
@@ -306,12 +310,23 @@ def _read_local(filename: str, map_location: Any = None) -> dict:
 
 @contextmanager
 def short_errors() -> Iterator[None]:
-    """End the program with one message where a traceback says no more."""
+    """End the program with one message where a traceback says no more.
+
+    Those are the errors that :func:`told_message` knows. With ``--debug`` on
+    the command line all keep their traceback.
+    """
     try:
         yield
-    except LaunchError as error:
-        first = os.environ.get('RANK', '0') == '0'
-        sys.exit(f'error: {error}' if first else 1)
     except NonFiniteLossError as error:
         print_log(str(error), logger='current', level=logging.ERROR)
         sys.exit(1)
+    except Exception as error:
+        told = None if '--debug' in sys.argv else told_message(error)
+        if told is None:
+            raise
+        # Mistakes in a config are met by all processes, in data by one.
+        rank = os.environ.get('RANK', '0')
+        alone = not isinstance(error, LaunchError)
+        who = f' (process {rank})' if rank != '0' else ''
+        quiet = rank != '0' and not alone
+        sys.exit(1 if quiet else f'error{who}: {told}')

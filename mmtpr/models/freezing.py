@@ -33,7 +33,8 @@ def freeze(
     unknown = [part for part in frozen if part not in parts]
     if unknown:
         raise ValueError(
-            f'frozen takes {sorted(parts)}, got {", ".join(unknown)}.'
+            f'frozen takes {sorted(parts)}, got '
+            f'{", ".join(map(str, unknown))}.'
         )
     parameters = dict(module.named_parameters())
     for pattern in _patterns(parts, frozen):

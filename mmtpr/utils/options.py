@@ -32,6 +32,21 @@ def add_config_options(
         help=f'override settings of {what}'
         + (f', e.g. {example}' if example else ''),
     )
+    if name == '--cfg-options':
+        add_debug(parser)
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add the option to see where an error comes from.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help='show the traceback of every error',
+    )
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-
-from mmengine.config import Config
+from pathlib import Path
 
 from mmtpr.datasets.checks import (
     check_config,
@@ -23,9 +22,11 @@ from mmtpr.datasets.checks import (
     count_problems,
     findings_of,
 )
+from mmtpr.engine import launch
 from mmtpr.utils import atomic_write
-from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import add_config_options, add_overwrite, check_output
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -132,9 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     if args.json:
         check_output(args.json, args.overwrite, [args.config])
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
     report = check_config(
         cfg,
         splits=args.split,
@@ -152,9 +151,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    try:
+    with launch.short_errors():
         sys.exit(main())
-    except LaunchError as error:
-        sys.exit(f'error: {error}')
-    except (OSError, ValueError) as error:
-        sys.exit(f'{type(error).__name__}: {error}')

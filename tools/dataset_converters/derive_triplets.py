@@ -26,8 +26,7 @@ from mmtpr.datasets.triplet_derivation.derive import (
 )
 from mmtpr.engine import launch
 from mmtpr.utils import atomic_write
-from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.options import add_overwrite, check_output
+from mmtpr.utils.options import add_debug, add_overwrite, check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,6 +52,7 @@ def parse_args() -> argparse.Namespace:
     add('--per-pair', type=int, default=2, help='triplets of two outfits')
     add('--seed', type=int, default=0)
     add_overwrite(parser)
+    add_debug(parser)
     return parser.parse_args()
 
 
@@ -107,10 +107,7 @@ def main() -> None:
     """Run."""
     args = parse_args()
     with launch.short_errors():
-        try:
-            derive(args)
-        except (ValueError, FileNotFoundError) as error:
-            raise LaunchError(str(error)) from error
+        derive(args)
 
 
 if __name__ == '__main__':

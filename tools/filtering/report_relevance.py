@@ -100,13 +100,10 @@ def main() -> None:
     with launch.short_errors():
         for name in ('report.json', 'histogram.png', 'pairs.png'):
             check_output(out / name, args.overwrite, [args.scores, args.truth])
-        try:
-            scores = load_scores(args.scores)
-            kinds, names = None, []
-            if args.truth:
-                kinds, names = report.load_truth(args.truth, len(scores))
-        except (ValueError, FileNotFoundError) as error:
-            raise LaunchError(str(error)) from error
+        scores = load_scores(args.scores)
+        kinds, names = None, []
+        if args.truth:
+            kinds, names = report.load_truth(args.truth, len(scores))
         pairs = load_data(args, scores) if args.config else None
         limits = args.max_rank or report.default_thresholds(
             scores.meta['bank']['size']

@@ -138,10 +138,7 @@ def main() -> None:
     args = parse_args()
     with launch.short_errors():
         cfg = start(args)
-        try:
-            bank = draw_bank(args)
-        except (ValueError, FileNotFoundError) as error:
-            raise LaunchError(str(error)) from error
+        bank = draw_bank(args)
         pairs = setup.load_pairs(
             cfg, args.dataset, args.image_key, args.caption_key
         )
@@ -166,18 +163,15 @@ def main() -> None:
         source = dict(source=args.bank, seed=args.seed)
         meta = describe_run(pairs, bank, who, source)
         lock_output(f'{args.out}.lock', f'The score file "{args.out}"')
-        try:
-            run_scoring(
-                scorer,
-                pairs,
-                bank,
-                meta,
-                args.out,
-                args.shard_size,
-                args.overwrite,
-            )
-        except ValueError as error:
-            raise LaunchError(str(error)) from error
+        run_scoring(
+            scorer,
+            pairs,
+            bank,
+            meta,
+            args.out,
+            args.shard_size,
+            args.overwrite,
+        )
     if get_dist_info()[1] > 1:
         launch.end_processes()
 
