@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -35,6 +35,12 @@ def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
         ValueError: If there are no images.
     """
     others: Counter = Counter()
+    if not isinstance(gallery, str | os.PathLike | Iterable) or isinstance(
+        gallery, bytes
+    ):
+        raise ValueError(
+            f'The gallery is a folder or a list of paths, got {gallery!r}.'
+        )
     if not isinstance(gallery, str | os.PathLike):
         paths = [os.fspath(path) for path in gallery]
     elif Path(gallery).is_dir():

@@ -1,8 +1,10 @@
 """Embeddings of a folder of images, kept on disk."""
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -28,6 +30,14 @@ class GalleryIndex:
     paths: list[str]
     features: torch.Tensor
     broken: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> dict[str, list[int]]:
+        """Indices of the images by their real path, found once."""
+        places: dict[str, list[int]] = {}
+        for index, path in enumerate(self.paths):
+            places.setdefault(os.path.realpath(path), []).append(index)
+        return places
 
     def save(self, file: str | os.PathLike, owner: dict[str, str]) -> None:
         """Write the index; the file appears whole or not at all.
@@ -80,7 +90,15 @@ class GalleryIndex:
         if differ:
             return None, differ
         names = ('paths', 'features', 'broken')
-        return cls(*(content[name] for name in names)), []
+        index = cls(*(content[name] for name in names))
+        number = len(index.features)
+        if number != len(index.paths) or not index.features.isfinite().all():
+            raise ValueError(
+                f'The gallery index "{file}" is damaged: {number} embeddings, '
+                f'of which some may be NaN, for {len(index.paths)} images. '
+                'Remove it, and it is made anew.'
+            )
+        return index, []
 
 
 def cached_index(
@@ -109,9 +127,23 @@ def cached_index(
             logger='current',
         )
     if index is None:
+        _check_writable(Path(file).parent)
         index = make()
         index.save(file, owner)
     return index
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before the work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f'The cache cannot be written to "{folder}": {error.strerror}. '
+            'Name another place, or none.'
+        ) from error
 
 
 def files_fingerprint(paths: Sequence[str]) -> str:

@@ -135,6 +135,9 @@ class PersonRetrievalInferencer(BaseInferencer):
             ValueError: If a query is not of the model's form, a sentence is
                 empty or an argument unknown.
         """
+        out_dir = kwargs.get('out_dir')
+        if out_dir is not None and os.path.isfile(out_dir):
+            raise ValueError(f'out_dir "{out_dir}" is a file, not a folder.')
         if return_datasamples:
             raise ValueError(
                 'return_datasamples is not possible: a ranking is no data '
@@ -167,18 +170,28 @@ class PersonRetrievalInferencer(BaseInferencer):
         num_results = renamed_argument(
             type(self).__name__, 'topk', 'num_results', topk, num_results
         )
+        whole = isinstance(num_results, int | np.integer)
+        if not whole or isinstance(num_results, bool):
+            raise ValueError(
+                f'num_results must be a whole number, got {num_results!r}.'
+            )
         if num_results < 1:
             raise ValueError(
                 f'num_results must be at least 1, got {num_results}.'
             )
         samples = super().forward(inputs)
         query = torch.stack([sample.features for sample in samples])
+        if not query.isfinite().all():
+            raise ValueError(
+                'The embedding of a query is not finite: the weights may be '
+                'damaged. Look at the checkpoint.'
+            )
         scores = topk_similarity(
             query.float().cpu(), self.index.features, self.topk_tokens
         )
         references = [sample.get('img_path') for sample in samples]
         if exclude_reference:
-            hide_references(scores, references, self.index.paths)
+            hide_references(scores, references, self.index.places)
         report_cut(samples)
         return [
             rank_paths(sample, row, self.index.paths, num_results)

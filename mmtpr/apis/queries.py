@@ -1,13 +1,18 @@
 """Queries: a sentence, or a reference image with a sentence."""
 
+import logging
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
+from mmengine.logging import print_log
 from torch import Tensor
 
 #: A sentence, or ``dict(img_path='photo.jpg', caption='now in red')``.
 Query = str | dict
 _KEYS = {'img_path', 'caption'}
+#: Endings that a sentence does not have.
+_FILE = re.compile(r'\.(jpe?g|png|bmp|webp|tiff?|gif|txt|json|csv)$', re.I)
 _FORM = "dict(img_path='photo.jpg', caption='the same man, now in red')"
 
 
@@ -27,8 +32,16 @@ def list_queries(inputs: Query | Sequence[Query], composed: bool) -> list:
     Raises:
         ValueError: If one is not of the model's form, or has no words.
     """
-    queries = [inputs] if isinstance(inputs, str | dict) else list(inputs)
-    return [_checked(query, composed) for query in queries]
+    if isinstance(inputs, str | dict):
+        inputs = [inputs]
+    elif isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
+        raise ValueError(
+            f'Queries are a sentence, {_FORM}, or a list of them; got '
+            f'{inputs!r}.'
+        )
+    queries = [_checked(query, composed) for query in inputs]
+    _warn_of_paths(queries)
+    return queries
 
 
 def _checked(query: Query, composed: bool) -> Query:
@@ -47,7 +60,28 @@ def _checked(query: Query, composed: bool) -> Query:
         query = dict(query, img_path=os.fspath(query['img_path']))
     if not isinstance(caption, str) or not caption.strip():
         raise ValueError(f'A query is a sentence with words, got {caption!r}.')
+    try:
+        caption.encode('utf-8')
+    except UnicodeEncodeError:
+        raise ValueError(
+            f'The sentence {caption!r} has half of a character (a lone '
+            'surrogate): read it from its file with the right encoding.'
+        ) from None
     return query
+
+
+def _warn_of_paths(queries: Sequence[Query]) -> None:
+    """Tell of sentences that look like names of files."""
+    sentences = [q if isinstance(q, str) else q['caption'] for q in queries]
+    paths = [s for s in sentences if _FILE.search(s) or os.path.isfile(s)]
+    if paths:
+        print_log(
+            f'{len(paths)} of {len(queries)} sentences look like names of '
+            f'files, first "{paths[0]}". They are searched for as they stand; '
+            'read the files first if their content is meant.',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def sample_of(query: Query) -> dict:
@@ -64,18 +98,18 @@ def sample_of(query: Query) -> dict:
 
 
 def hide_references(
-    scores: Tensor, references: Sequence[str | None], paths: Sequence[str]
+    scores: Tensor,
+    references: Sequence[str | None],
+    places: Mapping[str, list[int]],
 ) -> None:
     """Give the gallery item that is the query's own image no score.
 
     Args:
         scores (Tensor): Of shape (Q, N), changed in place: -inf.
         references (Sequence[str | None]): Image of each query.
-        paths (Sequence[str]): Images of the gallery.
+        places (Mapping[str, list[int]]): Indices of the gallery's images by
+            their real path.
     """
-    places: dict[str, list[int]] = {}
-    for place, path in enumerate(paths):
-        places.setdefault(os.path.realpath(path), []).append(place)
     for row, reference in enumerate(references):
         if reference is not None:
             own = places.get(os.path.realpath(reference), [])

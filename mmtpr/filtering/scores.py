@@ -35,7 +35,14 @@ class RelevanceScores:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rank = np.asarray(self.rank, dtype=np.int32)
+        ranks = np.asarray(self.rank)
+        wrong = np.flatnonzero(~((ranks >= 1) & (ranks == np.floor(ranks))))
+        if len(wrong):
+            raise ValueError(
+                f'{len(wrong)} ranks are no whole numbers from 1 on, first '
+                f'{ranks.flat[wrong[0]]} of pair {wrong[0]}.'
+            )
+        self.rank = ranks.astype(np.int32)
         self.score = np.asarray(self.score, dtype=np.float32)
         if self.rank.ndim != 1 or self.rank.shape != self.score.shape:
             raise ValueError(
@@ -99,7 +106,10 @@ def load_scores(path: str | os.PathLike) -> RelevanceScores:
             f'The relevance scores "{path}" have version {meta["version"]}, '
             f'this mmtpr reads up to {VERSION}. Update mmtpr.'
         )
-    scores = RelevanceScores(arrays['rank'], arrays['score'], meta)
+    try:
+        scores = RelevanceScores(arrays['rank'], arrays['score'], meta)
+    except ValueError as error:
+        raise _damaged(path, str(error).rstrip('.')) from error
     if len(scores) != meta['data']['length']:
         raise _damaged(
             path, f'{len(scores)} scores for {meta["data"]["length"]} pairs'

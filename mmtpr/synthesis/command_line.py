@@ -38,6 +38,13 @@ def write_from_command_line(
         print_log(f'{out} is there with the same settings; nothing written.')
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f'{number} is less than 0')
+    return number
+
+
 def _parser(settings, out, helps, description) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('--out', default=out, help='folder to make')
@@ -52,7 +59,8 @@ def _parser(settings, out, helps, description) -> argparse.ArgumentParser:
     for name, text in helps.items():
         value = getattr(settings, name)
         option = f'--{name.replace("_", "-")}'
-        parser.add_argument(option, type=type(value), default=value, help=text)
+        kind = _count if type(value) is int and name != 'seed' else type(value)
+        parser.add_argument(option, type=kind, default=value, help=text)
     parser.add_argument(
         '--processes', type=int, default=os.cpu_count(), help='to draw with'
     )

@@ -1,10 +1,13 @@
 """Ranked lists through mmengine's visualization backends."""
 
+import logging
 import os
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 from mmengine.dist import master_only
+from mmengine.logging import print_log
 from mmengine.visualization import Visualizer
 
 from mmtpr.registry import VISUALIZERS
@@ -67,6 +70,14 @@ class RetrievalVisualizer(Visualizer):
         """
         drawn = draw_rankings(queries, topk, image_root, self.layout)
         self.set_image(drawn)
+        if show and not _has_display():
+            show, out_file = False, out_file or f'{name}.png'
+            print_log(
+                f'There is no display to show the ranking on; it is saved as '
+                f'"{out_file}".',
+                logger='current',
+                level=logging.WARNING,
+            )
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
@@ -74,3 +85,13 @@ class RetrievalVisualizer(Visualizer):
         else:
             self.add_image(name, drawn, step)
         return drawn
+
+
+def _has_display() -> bool:
+    """Tell whether matplotlib can open a window here."""
+    import matplotlib  # takes a while, and few show anything
+
+    headless = sys.platform.startswith('linux') and not (
+        os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
+    )
+    return not headless and matplotlib.get_backend().lower() != 'agg'

@@ -244,3 +244,93 @@ def test_messages(place, inferencer, tmp_path):
             weights=str(tmp_path / 'bare.pth'),
             gallery=str(place / 'data/imgs'),
         )
+
+
+class TestOddInputs:
+    @pytest.mark.parametrize(
+        ('call', 'match'),
+        [
+            (dict(inputs=None), 'Queries are a sentence, .* got None'),
+            (dict(inputs=5), 'got 5'),
+            (dict(inputs=b'a man'), "got b'a man'"),
+            (dict(inputs='a man', num_results='5'), "whole number, got '5'"),
+            (dict(inputs='a man', num_results=2.5), 'whole number, got 2.5'),
+            (dict(inputs='a man', num_results=True), 'whole number, got True'),
+            (dict(inputs='a man \ud83d'), 'lone surrogate'),
+        ],
+    )
+    def test_of_a_call(self, inferencer, call, match):
+        with pytest.raises(ValueError, match=match):
+            inferencer(**call)
+
+    def test_a_file_as_folder_of_the_drawings(self, inferencer, tmp_path):
+        (tmp_path / 'found').write_text('mine')
+        with pytest.raises(ValueError, match='is a file, not a folder'):
+            inferencer('a man', out_dir=tmp_path / 'found')
+
+    @pytest.mark.parametrize('gallery', [5, 2.5, b'folder'])
+    def test_of_a_gallery(self, gallery):
+        with pytest.raises(ValueError, match='The gallery is a folder or'):
+            list_images(gallery)
+
+    @pytest.mark.parametrize('name', ['queries.txt', 'her.JPG', 'a b.json'])
+    def test_sentences_that_are_paths(self, inferencer, monkeypatch, name):
+        told = []
+        monkeypatch.setattr(
+            'mmtpr.apis.queries.print_log', lambda x, **_: told.append(x)
+        )
+        inferencer(['a man in red.', name])
+        (line,) = told
+        assert line.startswith('1 of 2 sentences look like names of files, ')
+        assert f'"{name}"' in line
+
+    def test_weights_that_are_not_finite(self, inferencer, monkeypatch):
+        monkeypatch.setattr(
+            inferencer.model, 'encode_text', lambda *_: None, raising=False
+        )
+        parameter = next(inferencer.model.encoder.clip.ln_final.parameters())
+        before = parameter.data.clone()
+        parameter.data.fill_(float('nan'))
+        try:
+            with pytest.raises(ValueError, match='query is not finite'):
+                inferencer('a man in red')
+        finally:
+            parameter.data.copy_(before)
+
+    def test_a_cache_that_does_not_hold_together(self, place, tmp_path):
+        file = tmp_path / 'index.pt'
+        build(place, cache=file)
+        whole = torch.load(file, weights_only=True)
+        short = dict(whole, features=whole['features'][:-1])
+        nan = dict(whole, features=whole['features'] * float('nan'))
+        for content in (short, nan):
+            torch.save(content, file)
+            with pytest.raises(ValueError, match=r'index.pt" is damaged'):
+                build(place, cache=file)
+
+    def test_a_cache_that_cannot_be_written(
+        self, place, tmp_path, monkeypatch
+    ):
+        (tmp_path / 'file').write_text('mine')
+        monkeypatch.setattr(
+            'mmtpr.apis.person_retrieval_inferencer.embed_gallery',
+            lambda *_: pytest.fail('the gallery was embedded first'),
+        )
+        match = r'cache cannot be written to ".*file/deep"'
+        with pytest.raises(ValueError, match=match):
+            build(place, cache=tmp_path / 'file/deep/index.pt')
+
+    def test_showing_without_display(self, inferencer, tmp_path, monkeypatch):
+        for name in ('DISPLAY', 'WAYLAND_DISPLAY'):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr('sys.platform', 'linux')
+        monkeypatch.chdir(tmp_path)
+        inferencer('a man in red', show=True)
+        (file,) = tmp_path.glob('000_*.png')
+        assert file.read_bytes().startswith(b'\x89PNG')
+
+    def test_own_images_are_found_once(self, inferencer, monkeypatch):
+        inferencer.index.__dict__.pop('places', None)
+        first = inferencer.index.places
+        monkeypatch.setattr('os.path.realpath', lambda _: pytest.fail('again'))
+        assert inferencer.index.places is first

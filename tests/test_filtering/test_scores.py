@@ -98,3 +98,14 @@ def test_wrong_length_and_later_version(tmp_path):
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match='same length'):
         RelevanceScores([1, 2], [0.1])
+
+
+@pytest.mark.parametrize('wrong', [0, -1, 2.5, float('nan')])
+def test_ranks_that_are_none(wrong, tmp_path):
+    rank = np.array([1, wrong, 2])
+    with pytest.raises(ValueError, match=r'^1 ranks are no .* of pair 1'):
+        RelevanceScores(rank, np.ones(3), META)
+    path = tmp_path / 'a.npz'
+    np.savez(path, rank=rank, score=np.ones(3), meta=json.dumps(META))
+    with pytest.raises(ValueError, match=r'a.npz" is not .*1 ranks are no'):
+        load_scores(path)
