@@ -79,12 +79,10 @@ def main() -> None:
     args = parse_args()
     with launch.short_errors():
         runner = launch.build_runner(prepare(args))
-        lock_output(
-            Path(runner.work_dir) / '.training.lock',
-            f'The work dir "{runner.work_dir}"',
-        )
-        require_iterations(runner)
-        runner.train()
+        place = Path(runner.work_dir)
+        with lock_output(place / '.training.lock', f'The work dir "{place}"'):
+            require_iterations(runner)
+            runner.train()
     launch.end_processes()
 
 

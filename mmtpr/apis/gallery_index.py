@@ -11,6 +11,8 @@ import torch
 from mmengine.logging import print_log
 
 from mmtpr.checkpoints.files import load_weights
+from mmtpr.evaluation.equal_items import EqualItems
+from mmtpr.evaluation.similarity import find_equal_items
 from mmtpr.utils import atomic_write
 from mmtpr.utils.fingerprint import text_fingerprint
 
@@ -38,6 +40,11 @@ class GalleryIndex:
         for index, path in enumerate(self.paths):
             places.setdefault(os.path.realpath(path), []).append(index)
         return places
+
+    @cached_property
+    def equal(self) -> EqualItems:
+        """Images of equal embeddings, which must tie, found once."""
+        return find_equal_items(self.features)
 
     def save(self, file: str | os.PathLike, owner: dict[str, str]) -> None:
         """Write the index; the file appears whole or not at all.

@@ -187,7 +187,11 @@ class PersonRetrievalInferencer(BaseInferencer):
                 'damaged. Look at the checkpoint.'
             )
         scores = topk_similarity(
-            query.float().cpu(), self.index.features, self.topk_tokens
+            query.float().cpu(),
+            self.index.features,
+            self.topk_tokens,
+            equal=self.index.equal,
+            narrow=True,
         )
         references = [sample.get('img_path') for sample in samples]
         if exclude_reference:

@@ -1,10 +1,11 @@
 """Lock of an output that two runs must not write at once."""
 
-import atexit
 import json
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from mmengine.logging import print_log
 from mmtpr.utils.errors import LaunchError
 
 
-def lock_output(path: str | os.PathLike, what: str) -> None:
-    """Keep other runs away from an output until this process ends.
+@contextmanager
+def lock_output(path: str | os.PathLike, what: str) -> Iterator[None]:
+    """Keep other runs away from an output for a while.
 
     A file beside the output names host and process. One whose process is gone
     is taken over with a line: a killed run needs no cleaning. In a run of
@@ -25,10 +27,14 @@ def lock_output(path: str | os.PathLike, what: str) -> None:
         path (str | PathLike): Lock file; its folder is made.
         what (str): Name of the output, for messages.
 
+    Yields:
+        None: The output is this process's.
+
     Raises:
         LaunchError: If another run holds it.
     """
     if not is_main_process():
+        yield
         return
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,11 +44,18 @@ def lock_output(path: str | os.PathLike, what: str) -> None:
         pid=os.getpid(),
         started=_start_of(os.getpid()),
     )
+    _take(path, owner, what)
+    try:
+        yield
+    finally:
+        _release(path, owner)
+
+
+def _take(path: Path, owner: dict, what: str) -> None:
     for _ in range(3):
         if _create(path, owner):
-            atexit.register(_release, path, owner)
             return
-        _clear_stale(path, host, what)
+        _clear_stale(path, owner['host'], what)
     raise LaunchError(f'{what} is being locked by another run ("{path}").')
 
 

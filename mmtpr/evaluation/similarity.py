@@ -8,16 +8,16 @@ filled with zeros, and a query and an item have their place in a tile by their
 own index. The score of a pair therefore depends on neither the size of a chunk
 nor the number of threads nor the other items. It may depend on where the two
 stand, as some kernels round edge rows of a tile otherwise; so that equal items
-still tie, all of them get the scores of the first.
+still tie, all of them get the scores of the first. Who ranks single queries
+gives this up for tiles as narrow as the queries are few.
 """
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 
-from .equal_items import equal_items
+from .equal_items import EqualItems, equal_items
 from .stacked_items import StackedItems
 from .threads import map_in_threads
 
@@ -34,6 +34,8 @@ def topk_similarity(
     tokens: torch.Tensor,
     topk_tokens: int = 1,
     chunk_size: int | None = None,
+    equal: EqualItems | None = None,
+    narrow: bool = False,
 ) -> torch.Tensor:
     """Compute the mean of the top k of T dot products of every pair.
 
@@ -45,6 +47,12 @@ def topk_similarity(
         topk_tokens (int): The k, from 1 to T. Defaults to 1.
         chunk_size (int, optional): Queries handled at a time. Changes the
             memory, never the result. Defaults to None, all of them.
+        equal (tuple[Tensor, Tensor], optional): Result of
+            :func:`find_equal_items`, for a gallery that is searched again and
+            again. Defaults to None: they are looked for.
+        narrow (bool): Whether tiles are narrowed to few queries, many times
+            as fast for one; scores then depend by rounding on how many there
+            are. Defaults to False.
 
     Returns:
         Tensor: Similarities, of shape (Q, N), float32.
@@ -54,10 +62,25 @@ def topk_similarity(
     """
     out = query.new_empty(len(query), len(tokens), dtype=torch.float32)
     size = chunk_size or max(1, len(query))
-    for start, rows in similarity_blocks(query, tokens, topk_tokens, size):
+    blocks = similarity_blocks(query, tokens, topk_tokens, size, equal, narrow)
+    for start, rows in blocks:
         out[start : start + len(rows)] = rows
         del rows
     return out
+
+
+def find_equal_items(tokens: torch.Tensor | StackedItems) -> EqualItems:
+    """Find the items of a gallery that must tie.
+
+    Args:
+        tokens (Tensor | StackedItems): Of shape (N, T, D) or (N, D).
+
+    Returns:
+        tuple[Tensor, Tensor]: Indices of the later and of the first of equal
+        items, two long vectors, empty if all differ.
+    """
+    none = torch.zeros(0, dtype=torch.long, device=tokens.device)
+    return equal_items(tokens) or (none, none)
 
 
 @torch.no_grad()
@@ -66,6 +89,8 @@ def similarity_blocks(
     tokens: torch.Tensor | StackedItems,
     topk_tokens: int = 1,
     chunk_size: int | None = None,
+    equal: EqualItems | None = None,
+    narrow: bool = False,
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield the similarities of some queries to the whole gallery at a time.
 
@@ -76,6 +101,8 @@ def similarity_blocks(
         topk_tokens (int): See :func:`topk_similarity`.
         chunk_size (int, optional): Queries in a block; multiples of 256 run
             fastest. Defaults to None: as many as fit in 64 MiB of scores.
+        equal (tuple[Tensor, Tensor], optional): See :func:`topk_similarity`.
+        narrow (bool): See :func:`topk_similarity`.
 
     Yields:
         tuple[int, Tensor]: Index of the first query of the block, and
@@ -90,12 +117,12 @@ def similarity_blocks(
     size = chunk_size or _default_chunk(len(tokens))
     if size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}.')
-    equal = equal_items(tokens)
+    later, first = find_equal_items(tokens) if equal is None else equal
+    width = min(_TILE_QUERIES, len(query)) if narrow else _TILE_QUERIES
     for start in range(0, len(query), size):
         block = query[start : start + size]
-        scores = _score_block(block, start, tokens, topk_tokens)
-        if equal is not None:
-            later, first = equal
+        scores = _score_block(block, start, tokens, topk_tokens, width)
+        if len(later):
             scores[:, later] = scores[:, first]
         yield start, scores
         del scores  # or two blocks are alive while the next one is made
@@ -130,6 +157,7 @@ def _score_block(
     start: int,
     tokens: torch.Tensor | StackedItems,
     k: int,
+    width: int,
 ) -> torch.Tensor:
     """(B, D), (N, T, D) -> (B, N), one column of tiles after the other."""
     items = max(1, _TILE_VECTORS // tokens.shape[1])
@@ -139,23 +167,24 @@ def _score_block(
     @torch.no_grad()
     def column(col: int) -> None:
         if not hasattr(local, 'buffers'):
-            local.buffers = _new_buffers(tokens, items)
+            # For the gallery's part of a tile there is one when it is needed.
+            local.buffers = [None, _new_buffer(tokens, width)]
         some = slice(col, col + items)
         part, scores = tokens[some], out[:, some]
+        if part.shape[:2] != (items, 1) and local.buffers[0] is None:
+            local.buffers[0] = _new_buffer(tokens, tokens.shape[1], items)
         _score_column(query, start, part, k, scores, *local.buffers)
 
     map_in_threads(column, range(0, len(tokens), items), query.is_cuda)
     return out
 
 
-def _new_buffers(
-    tokens: torch.Tensor | StackedItems, items: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One tile's gallery (T, items, D) and queries (256, D)."""
-    _, num_tokens, dim = tokens.shape
-    kind: dict[str, Any] = dict(dtype=torch.float32, device=tokens.device)
-    left = torch.zeros(num_tokens, items, dim, **kind)
-    return left, torch.zeros(_TILE_QUERIES, dim, **kind)
+def _new_buffer(
+    tokens: torch.Tensor | StackedItems, *shape: int
+) -> torch.Tensor:
+    """Zeros of a tile, (*shape, D)."""
+    dim, device = tokens.shape[2], tokens.device
+    return torch.zeros(*shape, dim, dtype=torch.float32, device=device)
 
 
 def _score_column(
@@ -164,7 +193,7 @@ def _score_column(
     part: torch.Tensor,
     k: int,
     out: torch.Tensor,
-    left: torch.Tensor,
+    left: torch.Tensor | None,
     right: torch.Tensor,
 ) -> None:
     """Score all queries (B, D) against a few items into ``out`` (B, n).
@@ -172,15 +201,21 @@ def _score_column(
     The first query has the index ``start`` in the whole set, which decides
     its row in a tile.
     """
-    left[:, : len(part)] = part.transpose(0, 1)
+    width = len(right)
+    if left is None or (len(part) == left.shape[1] and len(left) == 1):
+        items, shape = part[:, 0].float(), (1, len(part))  # in order already
+    else:
+        left[:, : len(part)] = part.transpose(0, 1)
+        items = left.flatten(0, 1)  # (T * items, D)
+        shape = (left.shape[0], left.shape[1])
     stop = start + len(query)
-    aligned = start - start % _TILE_QUERIES
-    for top in range(aligned, stop, _TILE_QUERIES):
-        first, last = max(start, top), min(stop, top + _TILE_QUERIES)
+    aligned = start - start % width
+    for top in range(aligned, stop, width):
+        first, last = max(start, top), min(stop, top + width)
         rows = slice(first - top, last - top)
         right[rows] = query[first - start : last - start]
-        tile = torch.mm(left.flatten(0, 1), right.t())
-        tile = tile.unflatten(0, left.shape[:2])  # (items, T, queries)
+        tile = torch.mm(items, right.t())
+        tile = tile.unflatten(0, shape)  # (T, items, queries)
         score = mean_of_top(tile, k)[: len(part), rows]  # (n, rows)
         out[first - start : last - start] = score.t()
 

@@ -15,10 +15,14 @@ from mmtpr.utils.errors import LaunchError
 TAKE = """
 import sys
 from mmtpr.engine.run_lock import lock_output
-lock_output(sys.argv[1], 'It')
-print('taken', flush=True)
-sys.stdin.read()
+with lock_output(sys.argv[1], 'It'):
+    print('taken', flush=True)
+    sys.stdin.read()
 """
+
+
+def taken(folder):
+    return lock_output(folder / 'lock', 'It')
 
 
 @pytest.fixture
@@ -47,24 +51,32 @@ def lines(monkeypatch):
 
 def test_one_at_a_time(other, tmp_path, lines):
     match = f'is in use by process {other.pid} of this host'
-    with pytest.raises(LaunchError, match=match):
-        lock_output(tmp_path / 'lock', 'It')
+    with pytest.raises(LaunchError, match=match), taken(tmp_path):
+        pass
     other.communicate('')  # it ends and takes its lock away
     assert os.listdir(tmp_path) == []
-    lock_output(tmp_path / 'lock', 'It')
-    assert lines == []
+    with taken(tmp_path):
+        assert os.listdir(tmp_path) == ['lock']
+    assert lines == os.listdir(tmp_path) == []
+
+
+def test_it_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(KeyError), taken(tmp_path):
+        raise KeyError
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_lock_of_a_killed_run_is_taken_over(other, tmp_path, lines):
     other.kill()
     other.wait()
     assert os.listdir(tmp_path) == ['lock']
-    lock_output(tmp_path / 'lock', 'It')
+    with taken(tmp_path):
+        owner = json.loads((tmp_path / 'lock').read_text())
+    assert owner['pid'] == os.getpid()
     (line,) = lines
     assert line == f'It was locked by process {other.pid}, which is gone: ' + (
         'taken over.'
     )
-    assert json.loads((tmp_path / 'lock').read_text())['pid'] == os.getpid()
 
 
 def write(path, **owner):
@@ -75,21 +87,22 @@ def test_a_number_that_another_process_has_now(tmp_path, lines):
     host = socket.gethostname()
     started = 'another-boot 12'
     write(tmp_path / 'lock', host=host, pid=os.getpid(), started=started)
-    lock_output(tmp_path / 'lock', 'It')
-    assert len(lines) == 1
+    with taken(tmp_path):
+        assert len(lines) == 1
 
 
 def test_another_host_cannot_be_asked(tmp_path):
     write(tmp_path / 'lock', host='elsewhere', pid=7, started=None)
     match = r'process 7 of host elsewhere.*remove ".*lock"'
-    with pytest.raises(LaunchError, match=match):
-        lock_output(tmp_path / 'lock', 'It')
+    with pytest.raises(LaunchError, match=match), taken(tmp_path):
+        pass
 
 
 def test_a_damaged_lock(tmp_path):
     (tmp_path / 'lock').write_text('{')
-    with pytest.raises(LaunchError, match='names no process'):
-        lock_output(tmp_path / 'lock', 'It')
+    match = 'names no process'
+    with pytest.raises(LaunchError, match=match), taken(tmp_path):
+        pass
 
 
 def test_a_disk_without_links(tmp_path, monkeypatch):
@@ -97,12 +110,14 @@ def test_a_disk_without_links(tmp_path, monkeypatch):
         raise OSError('not supported')
 
     monkeypatch.setattr(os, 'link', link)
-    lock_output(tmp_path / 'lock', 'It')
-    with pytest.raises(LaunchError, match='in use by process'):
-        lock_output(tmp_path / 'lock', 'It')
+    match = 'in use by process'
+    refused = pytest.raises(LaunchError, match=match)
+    with taken(tmp_path), refused, taken(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []
 
 
 def test_only_the_first_process_takes_it(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lock, 'is_main_process', lambda: False)
-    lock_output(tmp_path / 'lock', 'It')
-    assert os.listdir(tmp_path) == []
+    with taken(tmp_path):
+        assert os.listdir(tmp_path) == []

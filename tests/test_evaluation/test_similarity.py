@@ -15,7 +15,7 @@ from mmtpr.evaluation import (
     topk_similarity,
 )
 from mmtpr.evaluation import similarity as module
-from mmtpr.evaluation.similarity import mean_of_top
+from mmtpr.evaluation.similarity import find_equal_items, mean_of_top
 from mmtpr.testing import disturb_rows
 
 
@@ -233,3 +233,32 @@ def test_memory_is_bounded():
 def test_default_chunk_bounds_the_rows():
     assert module._default_chunk(20510) * 20510 * 4 <= 64 << 20
     assert module._default_chunk(10**9) == 256
+
+
+@pytest.mark.parametrize('number', [1, 3, 100, 256, 300])
+@pytest.mark.parametrize('shape', [(700, 6, 48), (5000, 48), (2048, 1, 48)])
+def test_narrow_tiles_for_few_queries(number, shape):
+    query, tokens = features(number, 48), features(*shape, seed=1)
+    wanted = topk_similarity(query, tokens)
+    found = topk_similarity(query, tokens, narrow=True)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+    for size in (1, 13):
+        chunked = topk_similarity(query, tokens, 1, size, narrow=True)
+        assert torch.equal(chunked, found)
+
+
+def test_equal_items_of_a_gallery_that_is_searched_again(monkeypatch):
+    query, tokens = features(3, 48), features(40, 2, 48, seed=1)
+    tokens[[7, 30]] = tokens[2].clone()
+    known = find_equal_items(tokens)
+    assert [x.tolist() for x in known] == [[7, 30], [2, 2]]
+    wanted = topk_similarity(query, tokens)
+    monkeypatch.setattr(
+        'mmtpr.evaluation.similarity.equal_items',
+        lambda _: pytest.fail('looked for again'),
+    )
+    for narrow in (False, True):
+        found = topk_similarity(query, tokens, equal=known, narrow=narrow)
+        assert torch.equal(found[:, 7], found[:, 2])
+        assert torch.equal(found[:, 30], found[:, 2])
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)

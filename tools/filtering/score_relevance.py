@@ -162,16 +162,17 @@ def main() -> None:
         )
         source = dict(source=args.bank, seed=args.seed)
         meta = describe_run(pairs, bank, who, source)
-        lock_output(f'{args.out}.lock', f'The score file "{args.out}"')
-        run_scoring(
-            scorer,
-            pairs,
-            bank,
-            meta,
-            args.out,
-            args.shard_size,
-            args.overwrite,
-        )
+        name = f'The score file "{args.out}"'
+        with lock_output(f'{args.out}.lock', name):
+            run_scoring(
+                scorer,
+                pairs,
+                bank,
+                meta,
+                args.out,
+                args.shard_size,
+                args.overwrite,
+            )
     if get_dist_info()[1] > 1:
         launch.end_processes()
 
