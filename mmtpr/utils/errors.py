@@ -8,11 +8,12 @@ else ends a program is a bug, of mmtpr or of others, and keeps its traceback.
 """
 
 import linecache
+import os
 import re
 from pathlib import Path
 from types import TracebackType
 
-_MMTPR = str(Path(__file__).resolve().parents[1])
+_MMTPR = str(Path(__file__).resolve().parents[1]) + os.sep
 #: Parts of mmengine whose errors are about a config.
 _OF_CONFIGS = re.compile(r'mmengine.(registry|config|utils)\b')
 #: Python's words for arguments that do not fit.

@@ -41,21 +41,59 @@ def read_json(
         ValueError: If the content is not valid json or not UTF-8.
     """
     see = f' See {guide}.' if guide else ''
-    try:
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    if os.path.isdir(path):
         raise FileNotFoundError(
-            f'The {what} "{path}" does not exist. Check data_root and '
-            f'ann_file in the config.{see}'
+            f'The {what} "{path}" is a folder; name the file in it.{see}'
+        )
+    try:
+        with open(path, 'rb') as file:
+            content = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(
+            f'The {what} "{path}" does not exist.{see}'
         ) from None
+    try:
+        return json.loads(content.decode('utf-8-sig'))
     except json.JSONDecodeError as error:
         raise ValueError(
-            f'The {what} "{path}" is not valid json: {error.msg} at line '
-            f'{error.lineno}, column {error.colno}. The file may be cut '
-            f'off; get it again.{see}'
+            f'The {what} "{path}" {_why_no_json(content, error)}{see}'
         ) from error
     except UnicodeDecodeError as error:
         raise ValueError(
-            f'The {what} "{path}" is not UTF-8 text (byte {error.start}).{see}'
+            f'The {what} "{path}" is {_encoding(content, error)}{see}'
         ) from error
+
+
+def _why_no_json(content: bytes, error: json.JSONDecodeError) -> str:
+    """What is wrong with a text, and what cures it."""
+    if foreign := foreign_content(content):
+        return f'is {foreign}, not json: get it again.'
+    if error.msg == 'Extra data' and _is_record(content.split(b'\n', 1)[0]):
+        return (
+            'holds a record a line (JSON Lines): make it one json list, with '
+            'brackets around and commas between.'
+        )
+    return (
+        f'is not valid json: {error.msg} at line {error.lineno}, column '
+        f'{error.colno}. The file may be cut off; get it again.'
+    )
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _encoding(content: bytes, error: UnicodeDecodeError) -> str:
+    """Name the encoding of a text that is not UTF-8, as far as it shows."""
+    cure = 'Save it as UTF-8.'
+    if content[:2] in (b'\xff\xfe', b'\xfe\xff'):
+        return f'UTF-16 text. {cure}'
+    try:
+        json.loads(content.decode('gb18030'))
+    except ValueError:
+        return f'not UTF-8 text (byte {error.start}). {cure}'
+    return f'text in GBK, or another encoding than UTF-8. {cure}'

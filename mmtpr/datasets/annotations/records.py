@@ -93,10 +93,11 @@ def read_records(
     """
     try:
         content = read_json(path, what, guide)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        told = str(error).removesuffix(f' See {guide}.')
         raise FileNotFoundError(
-            f'The {what} "{path}" does not exist. Check data_root and '
-            f'{argument} in the config. See {guide}.'
+            f'{told} Check data_root and {argument} in the config. See '
+            f'{guide}.'
         ) from None
     if not isinstance(content, list):
         raise ValueError(
