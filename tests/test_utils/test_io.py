@@ -9,7 +9,10 @@ from mmtpr.utils import read_json
     ('content', 'match'),
     [
         ('[1]'.encode('utf-16'), r'is UTF-16 text\. Save it as UTF-8'),
-        ('["\u5973"]'.encode('gbk'), r'text in GBK, or another encoding'),
+        (
+            '["\u7a7f\u7ea2\u8272\u5916\u5957"]'.encode('gbk'),
+            r'text in GBK, or another encoding',
+        ),
         (b'["\xff\xff\xff"', r'not UTF-8 text \(byte 2\)'),
         (b'{"a": 1}\n{"a": 2}\n', r'a record a line \(JSON Lines\)'),
         (b'<!DOCTYPE html>', r'is a web page, not json: get it again'),
