@@ -78,9 +78,11 @@ def main() -> None:
     """Train."""
     args = parse_args()
     with launch.short_errors():
-        runner = launch.build_runner(prepare(args))
-        place = Path(runner.work_dir)
+        cfg = prepare(args)
+        # Before the runner, which writes its config there.
+        place = Path(cfg.work_dir)
         with lock_output(place / '.training.lock', f'The work dir "{place}"'):
+            runner = launch.build_runner(cfg)
             require_iterations(runner)
             runner.train()
     launch.end_processes()

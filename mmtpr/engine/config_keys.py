@@ -48,7 +48,9 @@ def check_config_keys(cfg: Mapping[str, Any]) -> None:
         if name.endswith('_pipeline'):  # by habit a variable
             continue
         near = difflib.get_close_matches(name, known, 1, _LIKE)
-        if name not in known and near:
+        # A key with something behind it is a variable: val_dataloader2.
+        longer = any(name.startswith(key) for key in near)
+        if name not in known and near and not longer:
             raise LaunchError(
                 f'The config has "{name}", which nothing reads; meant: '
                 f'"{near[0]}"? Give a variable of your own another name.'

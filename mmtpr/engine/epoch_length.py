@@ -4,6 +4,7 @@ import logging
 import warnings
 from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -21,10 +22,14 @@ def epoch_length(runner: Runner) -> int | None:
         runner (Runner): The runner; its training data are loaded.
 
     Returns:
-        int | None: Their number, None if the loader does not tell.
+        int | None: Their number, None if the loader has no epochs.
     """
+    loader = runner.train_loop.dataloader
+    samplers = (loader.sampler, getattr(loader.batch_sampler, 'sampler', None))
+    if any(isinstance(sampler, InfiniteSampler) for sampler in samplers):
+        return None  # its length is none of an epoch
     try:
-        return len(runner.train_loop.dataloader)
+        return len(loader)
     except TypeError:
         return None
 
@@ -133,6 +138,14 @@ def _replay(
         raise LaunchError(
             'Schedules of several optimizers cannot be brought to another '
             'length of an epoch. Resume with the former setting.'
+        )
+    if any('Plateau' in type(s).__name__ for s in schedulers):
+        if all(s.by_epoch for s in schedulers):
+            return  # they count epochs, and so does the checkpoint
+        raise LaunchError(
+            'A schedule that follows results of the validation, beside one '
+            'that counts iterations, cannot be brought to another length of '
+            'an epoch. Resume with the former setting.'
         )
     groups = optimizer.optimizer.param_groups
     with warnings.catch_warnings():

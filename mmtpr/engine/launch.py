@@ -210,7 +210,9 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     base = settings['base_batch_size']
     batch = (cfg.get('train_dataloader') or {}).get('batch_size') or base
     steps = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-    world = int(os.environ.get('WORLD_SIZE', 1))
+    sizes = ('WORLD_SIZE', 'SLURM_NTASKS', 'OMPI_COMM_WORLD_SIZE')
+    given = [os.environ[name] for name in sizes if name in os.environ]
+    world = int(given[0]) if given else 1
     # mmengine divides the batch of all processes by this, and knows nothing
     # of gradients that add up over iterations.
     cfg.auto_scale_lr = dict(

@@ -88,8 +88,8 @@ def _warn(line: str) -> None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding='utf-8').strip()
-    except FileNotFoundError:
+        return path.read_text(encoding='utf-8', errors='replace').strip()
+    except OSError:
         return ''
 
 
@@ -100,4 +100,7 @@ def _number(path: Path) -> int:
 
 def _complete(path: Path) -> bool:
     """Check that a file of ``torch.save`` (a zip archive) has its end."""
-    return path.is_file() and zipfile.is_zipfile(path)
+    try:
+        return path.is_file() and zipfile.is_zipfile(path)
+    except (OSError, ValueError):  # no name that a disk can have
+        return False

@@ -33,7 +33,7 @@ def lock_output(path: str | os.PathLike, what: str) -> Iterator[None]:
     Raises:
         LaunchError: If another run holds it.
     """
-    if not is_main_process():
+    if not _is_first():
         yield
         return
     path = Path(path).absolute()
@@ -49,6 +49,15 @@ def lock_output(path: str | os.PathLike, what: str) -> Iterator[None]:
         yield
     finally:
         _release(path, owner)
+
+
+def _is_first() -> bool:
+    """Tell the first process, also before the group is formed."""
+    ranks = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    told = next(
+        (os.environ[name] for name in ranks if name in os.environ), '0'
+    )
+    return is_main_process() and told == '0'
 
 
 def _take(path: Path, owner: dict, what: str) -> None:
@@ -107,12 +116,27 @@ def _clear_stale(path: Path, host: str, what: str) -> None:
             f'{what} is in use by process {pid} of this host. Wait for it, or '
             'choose another place.'
         )
+    _remove(path, owner, what)
     print_log(
         f'{what} was locked by process {pid}, which is gone: taken over.',
         logger='current',
         level=logging.WARNING,
     )
-    path.unlink(missing_ok=True)
+
+
+def _remove(path: Path, owner: dict, what: str) -> None:
+    """Remove a stale lock, and no other that came in its place."""
+    aside = path.with_name(f'{path.name}.stale.{os.getpid()}')
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return  # another run was faster
+    try:
+        if json.loads(aside.read_text(encoding='utf-8')) != owner:
+            os.link(aside, path)
+            raise LaunchError(f'{what} was just taken by another run.')
+    finally:
+        aside.unlink()
 
 
 def _lives(pid: int, started: str | None) -> bool:

@@ -53,11 +53,19 @@ def test_overriding_a_variable_changes_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'name', ['train_dataloder', 'optim_wraper', 'param_schedulers', 'testcfg']
+    'name', ['train_dataloder', 'optim_wraper', 'parm_scheduler', 'testcfg']
 )
 def test_keys_of_a_config_that_are_misspelt(name):
     with pytest.raises(LaunchError, match=f'has "{name}", which nothing'):
         check_config_keys({**CONFIG, name: dict(a=1)})
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['train_dataloader_a', 'val_dataloader2', 'models', 'work_dirs', 'heads'],
+)
+def test_variables_of_ones_own(name):
+    check_config_keys({**CONFIG, name: dict(a=1)})
 
 
 def test_every_config_passes(repo_root):
@@ -68,8 +76,8 @@ def test_every_config_passes(repo_root):
 def test_tools_check_both(tmp_path):
     path = tmp_path / 'config.py'
     path.write_text('model = dict(type="A")\n')
-    with pytest.raises(LaunchError, match='there is no "modell"'):
-        launch.load_config(str(path), {'modell.type': 'B'})
+    with pytest.raises(LaunchError, match='there is no "mod_el"'):
+        launch.load_config(str(path), {'mod_el.type': 'B'})
     path.write_text('model = dict(type="A")\nval_dataloder = dict()\n')
     with pytest.raises(LaunchError, match='meant: "val_dataloader"'):
         launch.load_config(str(path))

@@ -1,6 +1,7 @@
 """Epochs without iterations, and resuming with another length of an epoch."""
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -132,3 +133,29 @@ def test_without_schedule(tmp_path):
         *(tmp_path / 'b', 6, None), resume=tmp_path / 'a/epoch_2.pth'
     )
     assert (len(rest), runner.iter) == (4, 8)
+
+
+def test_an_endless_sampler_has_no_epochs(tmp_path):
+    cfg = toy_config(tmp_path, iters=2)
+    cfg['train_dataloader'].update(batch_size=13, drop_last=True)
+    cfg['custom_hooks'] = [CHECK]
+    runner = Runner.from_cfg(Config(cfg))
+    require_iterations(runner)
+    runner.train()
+    assert runner.iter == 2
+
+
+def test_a_schedule_of_results_keeps_what_it_knows(tmp_path):
+    plateau = dict(type='ReduceOnPlateauLR', monitor='toy/mean', patience=0)
+    plateau.update(by_epoch=True, factor=0.1, rule='greater')
+    run(tmp_path / 'a', 3, [plateau], epochs=3)
+    saved = torch.load(tmp_path / 'a/epoch_3.pth', weights_only=True)
+    rate = saved['optimizer']['param_groups'][0]['lr']
+    _, rest = run(
+        *(tmp_path / 'b', 6, [plateau]), resume=tmp_path / 'a/epoch_3.pth'
+    )
+    assert rest[0] == rate
+    mixed = [plateau, *IN_EPOCHS]
+    run(tmp_path / 'c', 3, mixed, epochs=3)
+    with pytest.raises(LaunchError, match='follows results of the validation'):
+        run(*(tmp_path / 'd', 6, mixed), resume=tmp_path / 'c/epoch_3.pth')

@@ -80,3 +80,10 @@ def test_an_old_best_is_not_put_at_risk(tmp_path):
     save(tmp_path / 'best_mAP_epoch_3.pth')
     with pytest.raises(LaunchError, match=r'has best_mAP_epoch_3\.pth, but'):
         find_resume_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe\x00', b'x' * 5000])
+def test_a_note_of_the_last_checkpoint_that_is_none(content, tmp_path):
+    good = save(tmp_path / 'epoch_1.pth')
+    (tmp_path / 'last_checkpoint').write_bytes(content)
+    assert find_resume_checkpoint(tmp_path) == good

@@ -121,3 +121,32 @@ def test_only_the_first_process_takes_it(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lock, 'is_main_process', lambda: False)
     with taken(tmp_path):
         assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_that_comes_in_the_place_of_a_stale_one(tmp_path, monkeypatch):
+    host = socket.gethostname()
+    write(tmp_path / 'lock', host=host, pid=os.getpid(), started='before')
+    lives = run_lock._lives
+
+    def late(pid, started):
+        found = lives(pid, started)
+        # Meanwhile another run takes over the same stale lock.
+        write(tmp_path / 'lock', host=host, pid=7, started=None)
+        return found
+
+    monkeypatch.setattr(run_lock, '_lives', late)
+    match = 'was just taken by another run'
+    with pytest.raises(LaunchError, match=match), taken(tmp_path):
+        pass
+    assert json.loads((tmp_path / 'lock').read_text())['pid'] == 7
+    assert os.listdir(tmp_path) == ['lock']
+
+
+@pytest.mark.parametrize('name', ['RANK', 'SLURM_PROCID'])
+def test_a_process_of_a_launcher_that_is_not_the_first(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.delenv('RANK', raising=False)
+    monkeypatch.setenv(name, '1')
+    with taken(tmp_path):
+        assert os.listdir(tmp_path) == []

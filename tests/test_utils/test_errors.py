@@ -40,8 +40,8 @@ TOLD = {
         'Retriver',
     ),
     'unknown argument': (
-        lambda: MODELS.build(dict(type='mmtpr.SDMLoss', wieght=2)),
-        "unexpected keyword argument 'wieght'",
+        lambda: MODELS.build(dict(type='mmtpr.SDMLoss', weigh=2)),
+        "unexpected keyword argument 'weigh'",
     ),
     'no type': (lambda: MODELS.build(dict(a=1)), 'type'),
     'config': (lambda: Config.fromfile('nowhere.py'), 'nowhere.py'),
@@ -119,7 +119,7 @@ def test_debug_and_bugs_show_all(monkeypatch):
     ('option', 'words'),
     [
         ('train_dataloader.dataset.ann_file=no.json', 'no.json" does not exi'),
-        ('model.losses.sdm.wieght=2', "unexpected keyword argument 'wieght'"),
+        ('model.losses.sdm.weigh=2', "unexpected keyword argument 'weigh'"),
         ('model.encoder.frozen=(1,)', 'frozen takes'),
     ],
 )

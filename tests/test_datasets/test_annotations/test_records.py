@@ -243,7 +243,7 @@ def test_splits_in_another_spelling(name, plain):
 @pytest.mark.parametrize(
     ('name', 'match'),
     [
-        ('trian', r'Record 1 of "f.json" is of the split "trian".*train\?'),
+        ('tarin', r'Record 1 of "f.json" is of the split "tarin".*train\?'),
         ('query', r'split "query", but there are train, val, test\. Correct'),
         ('', r'is of the split ""'),
     ],
