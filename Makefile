@@ -6,6 +6,8 @@
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
+# A file of tests stays in one process.
+PARALLEL ?= -n auto --maxprocesses 4 --dist loadfile
 NEXT_MMENGINE ?= 0.11.0rc3
 export PYTHON
 unexport PYTHONPATH PYTHONHOME
@@ -32,7 +34,7 @@ demo-aptm:
 	$(VENV)/bin/python tools/demo_aptm.py $(ARGS)
 
 test: venv
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint:
 	@bash scripts/make_venv.sh $(VENV) lint,openmmlab
@@ -50,14 +52,14 @@ venv-next:
 	  mmengine==$(NEXT_MMENGINE)
 
 test-next: venv-next
-	$(VENV)-next/bin/python -m pytest -m smoke $(ARGS)
+	$(VENV)-next/bin/python -m pytest -m smoke $(PARALLEL) $(ARGS)
 
 # The smoke subset on the maintained forks, which declare Python <= 3.12.
 venv-onedl:
 	@PYTHON_MAX=12 bash scripts/make_venv.sh $(VENV)-onedl onedl,tests
 
 test-onedl: venv-onedl
-	$(VENV)-onedl/bin/python -m pytest -m smoke $(ARGS)
+	$(VENV)-onedl/bin/python -m pytest -m smoke $(PARALLEL) $(ARGS)
 
 clean:
 	rm -rf build dist *.egg-info docs/_build mmtpr/.mim

@@ -17,6 +17,13 @@ for _, _interface in socket.if_nameindex():
     if _interface in ('lo', 'lo0'):
         os.environ.setdefault('GLOO_SOCKET_IFNAME', _interface)
 
+# Processes of pytest-xdist share the cores; so do the programs they start.
+if 'PYTEST_XDIST_WORKER_COUNT' in os.environ:
+    _workers = int(os.environ['PYTEST_XDIST_WORKER_COUNT'])
+    _threads = max(1, (os.cpu_count() or 1) // _workers)
+    os.environ.setdefault('OMP_NUM_THREADS', str(_threads))
+    torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get('MMTPR_SHARED', ROOT.parent / 'shared'))
 PARITY = ROOT / 'tests/data/parity'
