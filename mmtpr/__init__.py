@@ -1,4 +1,11 @@
-"""mmtpr: person retrieval for mmengine."""
+"""mmtpr: person retrieval for mmengine.
+
+Importing this takes a part of a second: torch and mmcv come with the parts
+that need them, so that a tool can answer ``--help`` before they do.
+"""
+
+import sys
+from typing import Any
 
 from mmtpr.utils.compat import (
     allow_mmengine_checkpoints,
@@ -7,15 +14,23 @@ from mmtpr.utils.compat import (
     import_setuptools_first,
     register_package,
 )
-from mmtpr.utils.seeding import seed_worker
 
 from .version import __version__
 
 check_requirements()
 import_setuptools_first()
 register_package()
-allow_mmengine_checkpoints()
 format_configs_once()
+if 'torch' in sys.modules:  # else mmtpr.checkpoints does it
+    allow_mmengine_checkpoints()
 
 # For configs: worker_init_fn=dict(type='mmtpr.seed_worker').
 __all__ = ['__version__', 'seed_worker']
+
+
+def __getattr__(name: str) -> Any:
+    if name == 'seed_worker':
+        from mmtpr.utils.seeding import seed_worker
+
+        return seed_worker
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

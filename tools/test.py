@@ -5,16 +5,10 @@ import argparse
 import os
 from pathlib import Path
 
-import mmengine
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.evaluator import DumpResults
-
-import mmtpr  # noqa: F401
-from mmtpr.engine import launch
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
     add_allow_partial,
+    add_common_arguments,
     add_overwrite,
     check_output,
 )
@@ -43,10 +37,21 @@ def parse_args() -> argparse.Namespace:
     )
     add_allow_partial(parser)
     add_overwrite(parser)
-    launch.add_common_arguments(parser)
+    add_common_arguments(parser)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+import mmengine
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+
+from mmtpr.engine import launch
 
 
 def settle_out(args: argparse.Namespace) -> None:

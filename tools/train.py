@@ -5,14 +5,8 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config
-
-import mmtpr  # noqa: F401
-from mmtpr.engine import launch
-from mmtpr.engine.epoch_length import require_iterations
-from mmtpr.engine.resume import find_resume_checkpoint
-from mmtpr.engine.run_lock import lock_output
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.options import add_common_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,10 +34,21 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='scale the learning rate with the real batch size',
     )
-    launch.add_common_arguments(parser)
+    add_common_arguments(parser)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmengine.config import Config
+
+from mmtpr.engine import launch
+from mmtpr.engine.epoch_length import require_iterations
+from mmtpr.engine.resume import find_resume_checkpoint
+from mmtpr.engine.run_lock import lock_output
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:

@@ -22,30 +22,6 @@ from mmtpr.checkpoints.files import load_weights
 from mmtpr.checkpoints.function_facts import differing_facts
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
-from mmtpr.utils.options import add_allow_partial, add_config_options
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a tool needs to know of a model with adapters.
-
-    Args:
-        parser (ArgumentParser): Changed in place.
-    """
-    parser.add_argument('config', help='path of the config with adapters')
-    parser.add_argument('checkpoint', help='path of the checkpoint')
-    parser.add_argument(
-        '--load-from',
-        metavar='FILE',
-        help='full checkpoint of this model with the weights below adapters, '
-        'for a CHECKPOINT without them (default: load_from of the config)',
-    )
-    add_allow_partial(parser)
-    parser.add_argument(
-        '--ema',
-        action='store_true',
-        help='take the averaged weights of an EMAHook',
-    )
-    add_config_options(parser, example='model.encoder.module.pretrained=None')
 
 
 def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:

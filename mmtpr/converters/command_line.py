@@ -16,7 +16,7 @@ from mmtpr.checkpoints.fit import Fit
 from mmtpr.checkpoints.spared_files import build_on_meta, without_weights
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.options import add_config_options, add_overwrite, check_output
+from mmtpr.utils.options import check_output
 
 
 @dataclass
@@ -53,45 +53,6 @@ class Conversion:
         """
         content = dict(state_dict=state, meta=dict(ignored=ignored))
         return cls(content, state, summary, ignored)
-
-
-def conversion_parser(
-    doc: str, source: str, both_ways: bool = True
-) -> argparse.ArgumentParser:
-    """Parser with the options of all converters.
-
-    Args:
-        doc (str): Docstring of the tool.
-        source (str): What the tool reads.
-        both_ways (bool): Whether it can write the release's layout too.
-
-    Returns:
-        ArgumentParser: The parser.
-    """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    back = ', with --export one of mmtpr' if both_ways else ''
-    parser.add_argument('source', help=f'{source}{back}')
-    parser.add_argument('out', help='file to write (.pth)')
-    if both_ways:
-        parser.add_argument(
-            '--export',
-            action='store_true',
-            help="the other direction: OUT gets the release's layout",
-        )
-    parser.add_argument(
-        '--ignore',
-        metavar='REGEX',
-        help='whole names of further keys to leave out',
-    )
-    add_overwrite(parser)
-    parser.add_argument(
-        '--config',
-        help='config of mmtpr; its model must have the same names and shapes',
-    )
-    add_config_options(parser)
-    return parser
 
 
 def run_conversion(

@@ -1,6 +1,5 @@
 """Steps of ``tools/train.py`` and ``tools/test.py`` before the runner."""
 
-import argparse
 import difflib
 import logging
 import os
@@ -30,7 +29,7 @@ from mmtpr.utils.errors import (
     NonFiniteLossError,
     told_message,
 )
-from mmtpr.utils.options import add_config_options
+from mmtpr.utils.options import add_common_arguments
 
 __all__ = [
     'add_common_arguments',
@@ -59,26 +58,6 @@ _STANDARD_HOOKS = (
     'param_scheduler',
     'checkpoint',
 )
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that all tools with a runner share.
-
-    Args:
-        parser (ArgumentParser): The parser.
-    """
-    parser.add_argument('--work-dir', help='folder for logs and results')
-    add_config_options(
-        parser, example='train_dataloader.batch_size=32 or key="[a,b]"'
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what starts the processes; dist_*.sh and slurm_*.sh set it',
-    )
-    # torchrun and torch.distributed.launch spell it differently.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
 def load_config(

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode, default_bpe
-
 from mmtpr.utils import atomic_write
 
 _BERT_SPECIAL = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
@@ -22,11 +20,14 @@ def used_merges(captions: Iterable[str]) -> list[str]:
     Returns:
         list[str]: Lines of the merges file, in its order.
     """
-    with gzip.open(default_bpe(), 'rt', encoding='utf-8') as file:
+    # It takes seconds, and most uses of this package need none of it.
+    from open_clip import tokenizer as clip
+
+    with gzip.open(clip.default_bpe(), 'rt', encoding='utf-8') as file:
         lines = file.read().split('\n')[1 : 49152 - 256 - 2 + 1]
     ranks = {tuple(line.split()): i for i, line in enumerate(lines)}
-    tokenizer = SimpleTokenizer()
-    letters = bytes_to_unicode()
+    tokenizer = clip.SimpleTokenizer()
+    letters = clip.bytes_to_unicode()
     words = set()
     for text in captions:
         words.update(tokenizer.pat.findall(tokenizer.clean_fn(text)))

@@ -5,6 +5,8 @@ import sys
 import warnings
 from functools import wraps
 from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
 from packaging.version import Version
 
@@ -20,20 +22,19 @@ def check_requirements() -> None:
     """Check mmengine and mmcv by import name.
 
     Distribution names vary (``mmcv``, ``mmcv-lite``, ``onedl-mmcv``), so the
-    imported module is asked for its version.
+    package itself is asked for its version.
 
     Raises:
         ImportError: If one is absent or older than the minimum.
     """
     for name, (minimum, untried) in _REQUIREMENTS.items():
         try:
-            module = import_module(name)
+            found = Version(_version_of(name))
         except ImportError as error:
             raise ImportError(
                 f'mmtpr needs {name}>={minimum}, which cannot be imported '
                 f'({error}). {_INSTALL}'
             ) from error
-        found = Version(module.__version__)
         if found < Version(minimum):
             raise ImportError(
                 f'mmtpr needs {name}>={minimum}, found {found}. {_INSTALL}'
@@ -42,6 +43,31 @@ def check_requirements() -> None:
             warnings.warn(
                 f'mmtpr has not been tried with {name} {found}.', stacklevel=3
             )
+
+
+def _version_of(name: str) -> str:
+    """Version of a package, without the seconds that importing it takes."""
+    if name not in sys.modules:
+        spec = find_spec(name)
+        if spec is None:
+            raise ImportError(f"No module named '{name}'")
+        for folder in spec.submodule_search_locations or ():
+            file = Path(folder) / 'version.py'
+            version = file.is_file() and _run_file(file)
+            if version:
+                return version
+    return import_module(name).__version__
+
+
+def _run_file(path: Path) -> str | None:
+    """``__version__`` of a file that stands apart from its package."""
+    spec = spec_from_file_location(f'_version_{path.parent.name}', path)
+    if spec is None or spec.loader is None:
+        return None
+    module = module_from_spec(spec)
+    with contextlib.suppress(Exception):  # importing the package tells why
+        spec.loader.exec_module(module)
+    return getattr(module, '__version__', None)
 
 
 def register_package() -> None:

@@ -1,4 +1,8 @@
-"""Options that tools share, and the check of the files that they write."""
+"""Options that tools share, and the check of the files that they write.
+
+Nothing here needs torch: a tool reads its command line first, and imports
+what does the work, which takes seconds, after it.
+"""
 
 import argparse
 import os
@@ -74,6 +78,97 @@ def add_allow_partial(parser: argparse.ArgumentParser) -> None:
         help='go on with a checkpoint that lacks weights that were trained '
         'with it, such as adapters without the norms beside them',
     )
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add the option that tells what starts the processes.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what starts the processes; dist_*.sh and slurm_*.sh set it',
+    )
+    # torchrun and torch.distributed.launch spell it differently.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all tools with a runner share.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument('--work-dir', help='folder for logs and results')
+    add_config_options(
+        parser, example='train_dataloader.batch_size=32 or key="[a,b]"'
+    )
+    add_launcher(parser)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a tool needs to know of a model with adapters.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument('config', help='path of the config with adapters')
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument(
+        '--load-from',
+        metavar='FILE',
+        help='full checkpoint of this model with the weights below adapters, '
+        'for a CHECKPOINT without them (default: load_from of the config)',
+    )
+    add_allow_partial(parser)
+    parser.add_argument(
+        '--ema',
+        action='store_true',
+        help='take the averaged weights of an EMAHook',
+    )
+    add_config_options(parser, example='model.encoder.module.pretrained=None')
+
+
+def conversion_parser(
+    doc: str, source: str, both_ways: bool = True
+) -> argparse.ArgumentParser:
+    """Parser with the options of all converters.
+
+    Args:
+        doc (str): Docstring of the tool.
+        source (str): What the tool reads.
+        both_ways (bool): Whether it can write the release's layout too.
+
+    Returns:
+        ArgumentParser: The parser.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    back = ', with --export one of mmtpr' if both_ways else ''
+    parser.add_argument('source', help=f'{source}{back}')
+    parser.add_argument('out', help='file to write (.pth)')
+    if both_ways:
+        parser.add_argument(
+            '--export',
+            action='store_true',
+            help="the other direction: OUT gets the release's layout",
+        )
+    parser.add_argument(
+        '--ignore',
+        metavar='REGEX',
+        help='whole names of further keys to leave out',
+    )
+    add_overwrite(parser)
+    parser.add_argument(
+        '--config',
+        help='config of mmtpr; its model must have the same names and shapes',
+    )
+    add_config_options(parser)
+    return parser
 
 
 def check_output(

@@ -67,8 +67,8 @@ def test_python_blocks_compile(page):
 
 
 def options_of(tool: Path) -> set:
-    """Long options in a tool's source and in mmtpr's launcher."""
-    sources = [tool, ROOT / 'mmtpr/engine/launch.py']
+    """Long options in a tool's source and in those that tools share."""
+    sources = [tool, ROOT / 'mmtpr/utils/options.py']
     text = '\n'.join(path.read_text(encoding='utf-8') for path in sources)
     return set(re.findall(r"'(--[\w-]+)'", text))
 

@@ -21,6 +21,15 @@ backend = get_file_backend(backend_args=dict(backend='mmtpr.atomic'))
 print(type(backend).__name__)
 """
 
+# Whichever of the two comes first.
+READ_BEFORE_TORCH = """
+import mmtpr, sys
+assert 'torch' not in sys.modules
+import mmtpr.checkpoints, torch
+from mmengine.logging import HistoryBuffer
+print(HistoryBuffer in torch.serialization.get_safe_globals())
+"""
+
 # Some installations, editable ones for example, lack the shim that makes every
 # import of distutils one of setuptools.
 REPORTED = """
@@ -47,6 +56,10 @@ def last_line(code):
 
 def test_allow_list_and_backend():
     assert last_line(REGISTERED) == 'AtomicLocalBackend'
+
+
+def test_mmtpr_may_come_before_torch():
+    assert last_line(READ_BEFORE_TORCH) == 'True'
 
 
 def test_runners_report_with_the_distutils_of_setuptools():

@@ -13,10 +13,6 @@ import random
 import tempfile
 from pathlib import Path
 
-from mmengine.config import Config
-
-from mmtpr.engine import launch
-from mmtpr.evaluation import read_ranking
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
     add_allow_partial,
@@ -24,7 +20,6 @@ from mmtpr.utils.options import (
     add_overwrite,
     check_output,
 )
-from mmtpr.visualization import draw_rankings, save_png
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +67,16 @@ def parse_args() -> argparse.Namespace:
     if args.num < 1 or args.topk < 1:
         parser.error('--num and --topk must be at least 1')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmengine.config import Config
+
+from mmtpr.engine import launch
+from mmtpr.evaluation import read_ranking
+from mmtpr.visualization import draw_rankings, save_png
 
 
 def make_ranking(args: argparse.Namespace) -> dict:

@@ -16,14 +16,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmtpr.datasets.checks import (
-    check_config,
-    count_differences,
-    count_problems,
-    findings_of,
-)
-from mmtpr.engine import launch
-from mmtpr.utils import atomic_write
 from mmtpr.utils.options import add_config_options, add_overwrite, check_output
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +67,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_overwrite(parser)
     add_config_options(parser)
     return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmtpr.datasets.checks import (
+    check_config,
+    count_differences,
+    count_problems,
+    findings_of,
+)
+from mmtpr.engine import launch
+from mmtpr.utils import atomic_write
 
 
 def render(report: dict) -> str:

@@ -17,15 +17,6 @@ import argparse
 import json
 from pathlib import Path
 
-import mmtpr  # noqa: F401
-from mmtpr.datasets import TextPersonDataset
-from mmtpr.datasets.annotations.records import PersonRecord
-from mmtpr.datasets.triplet_derivation.derive import (
-    derive_queries,
-    derive_triplets,
-)
-from mmtpr.engine import launch
-from mmtpr.utils import atomic_write
 from mmtpr.utils.options import add_debug, add_overwrite, check_output
 
 
@@ -54,6 +45,19 @@ def parse_args() -> argparse.Namespace:
     add_overwrite(parser)
     add_debug(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmtpr.datasets import TextPersonDataset
+from mmtpr.datasets.annotations.records import PersonRecord
+from mmtpr.datasets.triplet_derivation.derive import (
+    derive_queries,
+    derive_triplets,
+)
+from mmtpr.engine import launch
+from mmtpr.utils import atomic_write
 
 
 def read_split(args: argparse.Namespace) -> list[PersonRecord]:

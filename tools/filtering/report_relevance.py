@@ -9,15 +9,6 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.registry import init_default_scope
-
-import mmtpr  # noqa: F401
-from mmtpr.engine import launch
-from mmtpr.filtering import load_scores, report, setup
-from mmtpr.filtering.plots import plot_histograms, plot_pairs
-from mmtpr.filtering.scores import RelevanceScores
-from mmtpr.structures.pairs import Pairs, dataset_name
-from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import add_config_options, add_overwrite, check_output
 
@@ -54,6 +45,19 @@ def parse_args() -> argparse.Namespace:
     add_overwrite(parser)
     add_config_options(parser)
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmengine.registry import init_default_scope
+
+from mmtpr.engine import launch
+from mmtpr.filtering import load_scores, report, setup
+from mmtpr.filtering.plots import plot_histograms, plot_pairs
+from mmtpr.filtering.scores import RelevanceScores
+from mmtpr.structures.pairs import Pairs, dataset_name
+from mmtpr.utils import atomic_write
 
 
 def load_data(args: argparse.Namespace, scores: RelevanceScores) -> Pairs:

@@ -15,23 +15,12 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.dist import get_dist_info, init_dist
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-
-import mmtpr  # noqa: F401
-from mmtpr.engine import launch
-from mmtpr.engine.run_lock import lock_output
-from mmtpr.filtering import sample_bank, setup
-from mmtpr.filtering.run import describe_run, run_scoring
-from mmtpr.filtering.scorer import RetrieverScorer
-from mmtpr.models.build import build_model
-from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.fingerprint import scorer_fingerprint
-from mmtpr.utils.options import add_allow_partial, add_config_options
+from mmtpr.utils.options import (
+    add_allow_partial,
+    add_config_options,
+    add_launcher,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,13 +87,26 @@ def _add_config_options(parser: argparse.ArgumentParser) -> None:
     add_config_options(
         parser, '--bank-cfg-options', 'the config given as --bank'
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what starts the processes',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add_launcher(parser)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import get_dist_info, init_dist
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from mmtpr.engine import launch
+from mmtpr.engine.run_lock import lock_output
+from mmtpr.filtering import sample_bank, setup
+from mmtpr.filtering.run import describe_run, run_scoring
+from mmtpr.filtering.scorer import RetrieverScorer
+from mmtpr.models.build import build_model
+from mmtpr.utils.config_parts import build_pipeline, find_pipeline
+from mmtpr.utils.fingerprint import scorer_fingerprint
 
 
 def start(args: argparse.Namespace) -> Config:

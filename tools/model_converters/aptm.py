@@ -15,10 +15,24 @@ masks and positions, which a model computes, are not in it.
 
 import argparse
 
+from mmtpr.utils.options import conversion_parser
+
+THEIRS = 'APTM or X-VLM', 'Filtering-WoRA'
+OURS = 'mmtpr cross-modal retrieval', 'mmtpr with adapters'
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = conversion_parser(__doc__, 'checkpoint of APTM, Filtering-WoRA')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
 from mmtpr.checkpoints import expect, read_checkpoint
 from mmtpr.converters.command_line import (
     Conversion,
-    conversion_parser,
     run_conversion,
 )
 from mmtpr.converters.keys.aptm import (
@@ -26,9 +40,6 @@ from mmtpr.converters.keys.aptm import (
     import_aptm,
 )
 from mmtpr.engine import launch
-
-THEIRS = 'APTM or X-VLM', 'Filtering-WoRA'
-OURS = 'mmtpr cross-modal retrieval', 'mmtpr with adapters'
 
 
 def unwrapped(key: str) -> str:
@@ -59,8 +70,7 @@ def convert(args: argparse.Namespace) -> Conversion:
 
 def main() -> None:
     """Convert."""
-    parser = conversion_parser(__doc__, 'checkpoint of APTM, Filtering-WoRA')
-    args = parser.parse_args()
+    args = parse_args()
     with launch.short_errors():
         lines = run_conversion(args, convert)
     print('\n'.join(lines))

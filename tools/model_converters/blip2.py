@@ -13,10 +13,23 @@ With --export it has LAVIS' names under "model"; its head that writes captions
 
 import argparse
 
+from mmtpr.utils.options import conversion_parser
+
+ENCODER, HEAD = 'encoder.', 'head.reasoning.'
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = conversion_parser(__doc__, 'checkpoint of LAVIS or FAFA')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
 from mmtpr.checkpoints import expect, read_checkpoint
 from mmtpr.converters.command_line import (
     Conversion,
-    conversion_parser,
     run_conversion,
 )
 from mmtpr.converters.keys.blip2 import (
@@ -27,8 +40,6 @@ from mmtpr.converters.keys.blip2 import (
 )
 from mmtpr.engine import launch
 from mmtpr.models.encoders.blip2.weights import find_state
-
-ENCODER, HEAD = 'encoder.', 'head.reasoning.'
 
 
 def convert(source: str, ignore: str | None) -> ConvertedBlip2:
@@ -107,8 +118,7 @@ def export(args: argparse.Namespace) -> Conversion:
 
 def main() -> None:
     """Convert."""
-    parser = conversion_parser(__doc__, 'checkpoint of LAVIS or FAFA')
-    args = parser.parse_args()
+    args = parse_args()
     with launch.short_errors():
         lines = run_conversion(args, export if args.export else import_)
     print('\n'.join(lines))

@@ -16,17 +16,11 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-from safetensors.torch import save
-
-from mmtpr.converters.adapted_models import (
+from mmtpr.utils.options import (
     add_model_options,
-    load_named,
-    without_heads,
+    add_overwrite,
+    check_output,
 )
-from mmtpr.models.adapters import peft_adapter, remove_adapters
-from mmtpr.utils import atomic_write
-from mmtpr.utils.options import add_overwrite, check_output
 
 PEFT_WEIGHTS, PEFT_CONFIG = 'adapter_model.safetensors', 'adapter_config.json'
 
@@ -56,6 +50,20 @@ def parse_args() -> argparse.Namespace:
         '--base', metavar='FILE', help='write the weights of the base as well'
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+import torch
+from safetensors.torch import save
+
+from mmtpr.converters.adapted_models import (
+    load_named,
+    without_heads,
+)
+from mmtpr.models.adapters import peft_adapter, remove_adapters
+from mmtpr.utils import atomic_write
 
 
 def main() -> None:

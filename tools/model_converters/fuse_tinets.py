@@ -11,10 +11,6 @@ import argparse
 import re
 import sys
 
-import torch
-
-from mmtpr.checkpoints import read_checkpoint
-from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import add_overwrite, check_output
 
@@ -31,6 +27,15 @@ def parse_args() -> argparse.Namespace:
     if len(args.checkpoints) < 2:
         parser.error('one checkpoint has nothing to be joined with: give two')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+import torch
+
+from mmtpr.checkpoints import read_checkpoint
+from mmtpr.utils import atomic_write
 
 
 def read_state(path: str) -> tuple[dict, list[dict]]:

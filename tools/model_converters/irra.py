@@ -11,14 +11,7 @@ mmtpr.OpenCLIPEncoder. With --export it is a checkpoint of IRRA's release.
 
 import argparse
 
-from mmtpr.checkpoints import expect, read_checkpoint
-from mmtpr.converters import irra_map, loss_names, with_scale
-from mmtpr.converters.command_line import (
-    Conversion,
-    conversion_parser,
-    run_conversion,
-)
-from mmtpr.engine import launch
+from mmtpr.utils.options import conversion_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +23,18 @@ def parse_args() -> argparse.Namespace:
         help='leave the heads of the losses out: for tests, not for training',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters import irra_map, loss_names, with_scale
+from mmtpr.converters.command_line import (
+    Conversion,
+    run_conversion,
+)
+from mmtpr.engine import launch
 
 
 def convert(args: argparse.Namespace) -> Conversion:

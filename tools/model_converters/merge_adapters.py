@@ -15,32 +15,7 @@ are what they were before.
 import argparse
 import sys
 
-import torch
-from torch import nn
-from torch.nn import functional as F
-
-from mmtpr.checkpoints.function_facts import (
-    FACTS,
-    function_facts,
-)
-from mmtpr.checkpoints.plain import to_plain
-from mmtpr.converters.adapted_models import (
-    add_model_options,
-    greatest_gap,
-    load_named,
-    probe,
-    without_heads,
-)
-from mmtpr.engine import launch
-from mmtpr.models.adapters import (
-    explain_ties,
-    merge_adapters,
-    named_adapters,
-    tied_weights,
-)
-from mmtpr.text.config_tokenizers import token_facts
-from mmtpr.utils import atomic_write
-from mmtpr.utils.options import add_overwrite, check_output
+from mmtpr.utils.options import add_model_options, add_overwrite, check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,6 +35,35 @@ def parse_args() -> argparse.Namespace:
         'relative to the largest output (default: %(default)s)',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmtpr.checkpoints.function_facts import (
+    FACTS,
+    function_facts,
+)
+from mmtpr.checkpoints.plain import to_plain
+from mmtpr.converters.adapted_models import (
+    greatest_gap,
+    load_named,
+    probe,
+    without_heads,
+)
+from mmtpr.engine import launch
+from mmtpr.models.adapters import (
+    explain_ties,
+    merge_adapters,
+    named_adapters,
+    tied_weights,
+)
+from mmtpr.text.config_tokenizers import token_facts
+from mmtpr.utils import atomic_write
 
 
 @torch.no_grad()

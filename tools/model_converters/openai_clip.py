@@ -11,15 +11,7 @@ a converted file is for load_from, with positions in the size of the images.
 
 import argparse
 
-from mmtpr.checkpoints import expect, read_checkpoint
-from mmtpr.converters import openai_map
-from mmtpr.converters.command_line import (
-    Conversion,
-    conversion_parser,
-    run_conversion,
-)
-from mmtpr.engine import launch
-from mmtpr.models.encoders.open_clip.pos_embed import resize_positions
+from mmtpr.utils.options import conversion_parser
 
 OURS = ('mmtpr text retrieval', 'mmtpr composed retrieval')
 
@@ -37,6 +29,19 @@ def parse_args() -> argparse.Namespace:
         help='size of the images SOURCE was trained with, if not square',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters import openai_map
+from mmtpr.converters.command_line import (
+    Conversion,
+    run_conversion,
+)
+from mmtpr.engine import launch
+from mmtpr.models.encoders.open_clip.pos_embed import resize_positions
 
 
 def convert(args: argparse.Namespace) -> Conversion:

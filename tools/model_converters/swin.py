@@ -12,14 +12,7 @@ mmpretrain's own resizing needs a SciPy older than 1.14.
 
 import argparse
 
-from mmtpr.checkpoints import expect, read_checkpoint
-from mmtpr.converters import resize_windows, swin_map
-from mmtpr.converters.command_line import (
-    Conversion,
-    conversion_parser,
-    run_conversion,
-)
-from mmtpr.engine import launch
+from mmtpr.utils.options import conversion_parser
 
 BACKBONE = 'backbone.'
 
@@ -35,6 +28,18 @@ def parse_args() -> argparse.Namespace:
         help='new side of the window in each stage',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmtpr.checkpoints import expect, read_checkpoint
+from mmtpr.converters import resize_windows, swin_map
+from mmtpr.converters.command_line import (
+    Conversion,
+    run_conversion,
+)
+from mmtpr.engine import launch
 
 
 def convert(args: argparse.Namespace) -> Conversion:

@@ -14,15 +14,7 @@ tools/model_converters/irra.py.
 
 import argparse
 
-from mmtpr.checkpoints import Checkpoint, expect, read_checkpoint
-from mmtpr.converters import export_stage2, import_stage2
-from mmtpr.converters.command_line import (
-    Conversion,
-    conversion_parser,
-    run_conversion,
-)
-from mmtpr.converters.keys.word4per import ENTRY
-from mmtpr.engine import launch
+from mmtpr.utils.options import conversion_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,6 +28,19 @@ def parse_args() -> argparse.Namespace:
         help='with --export: which of several TINets (default: %(default)s)',
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmtpr.checkpoints import Checkpoint, expect, read_checkpoint
+from mmtpr.converters import export_stage2, import_stage2
+from mmtpr.converters.command_line import (
+    Conversion,
+    run_conversion,
+)
+from mmtpr.converters.keys.word4per import ENTRY
+from mmtpr.engine import launch
 
 
 def convert(args: argparse.Namespace) -> Conversion:
