@@ -8,6 +8,8 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mmtpr.utils.images import missing_cure
+
 from .annotations.composed_records import (
     COMPOSED_GUIDE,
     check_composed_records,
@@ -121,10 +123,14 @@ class ComposedDataset(BaseDataset):
         if self.choices['missing_images']:
             missing = find_missing_images(self._paths(records, keys))
             if missing and self.choices['missing_images'] == 'error':
+                cure = missing_cure(
+                    missing[0],
+                    'Check data_root and data_prefix, or set '
+                    'missing_images="skip"',
+                )
                 raise FileNotFoundError(
                     f'{len(missing)} images of {type(self).__name__} do '
-                    f'not exist, first "{missing[0]}". Check data_root and '
-                    'data_prefix, or set missing_images="skip". See '
+                    f'not exist, first "{missing[0]}". {cure} See '
                     f'{COMPOSED_GUIDE}.'
                 )
             self.report('missing_images', missing, 'missing images')

@@ -13,9 +13,11 @@ from mmtpr.filtering.rules import check_rules, keep_mask
 from mmtpr.filtering.scores import RelevanceScores, load_scores
 from mmtpr.registry import DATASETS
 from mmtpr.structures.pairs import dataset_fingerprint, dataset_name
+from mmtpr.utils.leftovers import refuse_leftovers
 
 
 @DATASETS.register_module()
+@refuse_leftovers
 class RelevanceFilteredDataset:
     """Keep the image-caption pairs that a scorer found relevant.
 

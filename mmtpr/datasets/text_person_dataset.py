@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
+from mmtpr.utils.images import MISSING, missing_cure
+
 from .annotations.images import find_bad_images
 from .annotations.records import (
     GUIDE,
@@ -265,9 +267,16 @@ class TextPersonDataset(FrugalDataset):
         self._warn(
             f'skipped {len(records) - len(kept)} of {len(records)} records '
             f'of the split "{self.split}" for broken images: {names}'
-            f'{", ..." if len(bad) > 3 else ""}'
+            f'{", ..." if len(bad) > 3 else ""}{self._cure(bad)}'
         )
         return kept
+
+    @staticmethod
+    def _cure(bad: dict[str, str]) -> str:
+        missing = [path for path, why in bad.items() if why == MISSING]
+        if not missing:
+            return ''
+        return '. ' + missing_cure(missing[0], 'Check data_root, data_prefix')
 
     def _number_pids(self, records: list[PersonRecord]) -> list[PersonRecord]:
         """Make identities integers, 0..C-1 where asked."""

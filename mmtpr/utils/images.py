@@ -108,6 +108,32 @@ def file_problem(path: str | os.PathLike) -> str:
     return '' if stat.S_ISREG(mode) else 'not a file'
 
 
+def missing_cure(path: str, usual: str) -> str:
+    """Say what to do about an image that does not exist.
+
+    Args:
+        path (str): The file.
+        usual (str): What to do where the path itself tells nothing.
+
+    Returns:
+        str: One or two sentences.
+    """
+    if os.sep == '/' and '\\' in path:
+        plain = path.replace('\\', '/')
+        found = f'; "{plain}" exists' if os.path.exists(plain) else ''
+        return f'The path has backslashes: write it with "/"{found}.'
+    if os.path.isabs(path) and '://' not in path:
+        there = os.path.dirname(path)
+        while not os.path.exists(there):
+            there = os.path.dirname(there)
+        if there == os.path.dirname(there):  # the root of the disk
+            return (
+                f'Nothing of its path is on this machine. {usual}; paths in '
+                'annotations should count from the image folder.'
+            )
+    return f'{usual}.'
+
+
 def _of_path(error: OSError) -> str:
     problem = _BY_ERRNO.get(error.errno)
     if problem is None and isinstance(error, FileNotFoundError):

@@ -9,8 +9,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from .config_options import ConfigOptions
 from .errors import LaunchError
 
 
@@ -31,7 +30,7 @@ def add_config_options(
     parser.add_argument(
         name,
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help=f'override settings of {what}'
         + (f', e.g. {example}' if example else ''),

@@ -14,7 +14,7 @@ from mmtpr.datasets.annotations.images import (
     find_unreachable_images,
 )
 from mmtpr.datasets.transforms import ImageTransforms
-from mmtpr.utils.images import image_problem
+from mmtpr.utils.images import image_problem, missing_cure
 
 #: Name -> content, of files that are no images.
 CONTENTS = {
@@ -137,3 +137,21 @@ def test_errors_of_the_machine_are_none_of_the_image(folder, monkeypatch):
     load = ImageTransforms([dict(type='LoadImageFromFile')])
     with pytest.raises(OSError, match='Too many open files'):
         load(dict(img_path=str(folder / 'good.png')))
+
+
+def test_missing_paths_of_another_machine(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a/b.jpg').touch()
+    usual = 'Check data_root'
+    cure = missing_cure(f'{tmp_path}\\a\\b.jpg', usual)
+    assert cure == (
+        'The path has backslashes: write it with "/"; '
+        f'"{tmp_path}/a/b.jpg" exists.'
+    )
+    assert missing_cure('D:\\a\\b.jpg', usual).endswith('write it with "/".')
+    assert missing_cure('/no-such-home/x/b.jpg', usual) == (
+        'Nothing of its path is on this machine. Check data_root; paths in '
+        'annotations should count from the image folder.'
+    )
+    for path in (str(tmp_path / 'c/d.jpg'), 'c/d.jpg', 's3://a/b.jpg'):
+        assert missing_cure(path, usual) == 'Check data_root.'

@@ -80,6 +80,9 @@ from mmtpr.datasets.checks import (
 )
 from mmtpr.engine import launch
 from mmtpr.utils import atomic_write
+from mmtpr.utils.images import missing_cure
+
+_USUAL = 'Check data_root and data_prefix in the config'
 
 
 def render(report: dict) -> str:
@@ -103,6 +106,9 @@ def render(report: dict) -> str:
             lines.append(f'  {name:<26}{number:>12,}  published {told}{mark}')
         for name in findings_of(split):
             lines += _finding(name.replace('_', ' '), split[name])
+            if name == 'missing_images' and split[name]['examples']:
+                first = split[name]['examples'][0]
+                lines.append(f'      {missing_cure(first, _USUAL)}')
     for overlap in report['overlaps']:
         name = (
             f'{overlap["dataset"]}: ids in {" and ".join(overlap["splits"])}'

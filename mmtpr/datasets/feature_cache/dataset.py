@@ -17,6 +17,7 @@ from torch import nn
 from mmtpr.registry import DATASETS
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.pairs import dataset_name, read_pairs
+from mmtpr.utils.leftovers import refuse_leftovers
 from mmtpr.utils.main_first import on_main_process
 
 from .encode import PairEncoder, encode_pairs
@@ -29,6 +30,7 @@ _ON_MISMATCH = ('recompute', 'error')
 
 
 @DATASETS.register_module()
+@refuse_leftovers
 class CachedFeatureDataset:
     """Encode the pairs of a dataset once, then train on the features.
 

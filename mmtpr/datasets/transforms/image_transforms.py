@@ -6,7 +6,7 @@ from typing import Any
 from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
-from mmtpr.utils.images import MISSING, image_problem
+from mmtpr.utils.images import MISSING, image_problem, missing_cure
 
 
 @TRANSFORMS.register_module()
@@ -99,10 +99,13 @@ class ImageTransforms(BaseTransform):
                 ) from error
             problem = image_problem(path)
             if problem == MISSING:
+                cure = missing_cure(
+                    path,
+                    'Check data_root and data_prefix in the config, or set '
+                    'broken_images="skip" in the dataset',
+                )
                 raise FileNotFoundError(
-                    f'The image "{path}" does not exist. Check data_root and '
-                    'data_prefix in the config, or set broken_images="skip" '
-                    'in the dataset.'
+                    f'The image "{path}" does not exist. {cure}'
                 ) from error
             raise ValueError(
                 f'The image "{path}" cannot be read: {problem or error}. '

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from mmtpr.models.freezing import rest_frozen
 from mmtpr.registry import MODELS
+from mmtpr.utils.leftovers import refuse_leftovers
 from mmtpr.utils.mmpretrain_state import check_mmpretrain_types
 
 from .freeze import freeze_except_adapters
@@ -35,6 +36,7 @@ def _before_saving(model: 'AdapterModel', *_: Any) -> None:
 
 
 @MODELS.register_module()
+@refuse_leftovers
 class AdapterModel(BaseModule):
     r"""A module whose linear layers are adapted and whose rest is frozen.
 
@@ -172,6 +174,7 @@ class AdapterModel(BaseModule):
 
 
 @MODELS.register_module()
+@refuse_leftovers
 class WoRAModel(AdapterModel):
     r"""A module adapted by WoRA: the :class:`AdapterModel` most used here.
 
