@@ -53,8 +53,11 @@ from mmtpr.engine.run_lock import lock_output
 
 def set_resume(cfg: Config, resume: str | None) -> None:
     """Say where to continue from; keeps ``load_from`` of a fresh start."""
+    if resume is None and cfg.get('resume') and not cfg.get('load_from'):
+        resume = 'auto'  # the config says so
     if resume == 'auto':
         resume = find_resume_checkpoint(cfg.work_dir)
+        cfg.resume = resume is not None
     elif resume is not None and not Path(resume).is_file():
         raise LaunchError(f'No checkpoint "{resume}" to resume from.')
     if resume is not None:

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from mmtpr.checkpoints.files import load_weights
 from mmtpr.checkpoints.function_facts import differing_facts
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
+from mmtpr.utils.config_file import read_config
 
 
 def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:
@@ -72,8 +72,7 @@ def load_adapted(
             lacks some that no file of the config brings.
         RuntimeError: If adapters of the model are not in the checkpoint.
     """
-    cfg = Config.fromfile(config)
-    cfg.merge_from_dict(options or {})
+    cfg = read_config(config, options)
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
     found = _read(checkpoint, ema)
     model = MODELS.build(spare_pretrained(cfg.model, found))

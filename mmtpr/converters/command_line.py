@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from mmtpr.checkpoints.completeness import check_whole
 from mmtpr.checkpoints.fit import Fit
 from mmtpr.checkpoints.spared_files import build_on_meta, without_weights
 from mmtpr.utils import atomic_write
+from mmtpr.utils.config_file import read_config
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import check_output
 
@@ -121,9 +121,8 @@ def meta_model(config: str, options: dict | None = None) -> nn.Module:
         nn.Module: The model.
 
     Raises:
-        FileNotFoundError: If there is no such config.
+        LaunchError: If there is no such config.
     """
-    cfg = Config.fromfile(config)
-    cfg.merge_from_dict(options or {})
+    cfg = read_config(config, options)
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
     return build_on_meta(without_weights(cfg.model.to_dict()))

@@ -1,6 +1,5 @@
 """Steps of ``tools/train.py`` and ``tools/test.py`` before the runner."""
 
-import difflib
 import logging
 import os
 import sys
@@ -20,10 +19,10 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmtpr.checkpoints.read import read_for_runner, read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
-from mmtpr.engine.config_keys import check_config_keys, check_option_roots
 from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
+from mmtpr.utils.config_file import read_config
 from mmtpr.utils.errors import (
     LaunchError,
     NonFiniteLossError,
@@ -78,30 +77,9 @@ def load_config(
         LaunchError: If there is no such file, naming near ones, or a key that
             nothing reads is in it or in ``options``.
     """
-    places = [Path(path)] + ([root / path] if root else [])
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise LaunchError(
-            f'The config "{path}" does not exist.{_near(places)}'
-        )
-    cfg = Config.fromfile(str(found))
-    check_config_keys(cfg)
-    if options:
-        check_option_roots(options, cfg)
-        cfg.merge_from_dict(options)
+    cfg = read_config(path, options, root)
     follow_encoder(cfg)
     return cfg
-
-
-def _near(places: list[Path]) -> str:
-    """Names of configs like the one asked for."""
-    for place in places:
-        if place.parent.is_dir():
-            names = [p.name for p in place.parent.glob('*.py')]
-            near = difflib.get_close_matches(place.name, names, n=3)
-            if near:
-                return f' In "{place.parent}" there is: {", ".join(near)}.'
-    return ''
 
 
 def set_work_dir(cfg: Config, work_dir: str | None, config: str) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .hooks.atomic_checkpoint import check_arguments
+
 
 def require_fit(cfg: Config, **options: bool) -> None:
     """Stop where a checkpoint does not fit the model.
@@ -31,7 +33,14 @@ def require_training_checks(cfg: Config) -> None:
     Args:
         cfg (Config): Changed in place: a ``mmtpr.EpochLengthHook`` and a
             ``mmtpr.AdapterGradientHook``, unless the config has them.
+
+    Raises:
+        TypeError: If mmengine's CheckpointHook has an argument it would mind
+            only when it saves.
     """
+    saver = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if isinstance(saver, dict) and _hook_name(saver) == 'CheckpointHook':
+        check_arguments({*saver} - {'type'}, 'CheckpointHook')
     hooks = list(cfg.get('custom_hooks') or [])
     present = [*map(_hook_name, hooks)]
     for name in ('EpochLengthHook', 'AdapterGradientHook'):

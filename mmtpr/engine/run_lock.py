@@ -14,6 +14,8 @@ from mmengine.logging import print_log
 
 from mmtpr.utils.errors import LaunchError
 
+_MOST_PIDS = 1 << 31
+
 
 @contextmanager
 def lock_output(path: str | os.PathLike, what: str) -> Iterator[None]:
@@ -99,9 +101,11 @@ def _clear_stale(path: Path, host: str, what: str) -> None:
     try:
         owner: Any = json.loads(path.read_text(encoding='utf-8'))
         theirs, pid = owner['host'], int(owner['pid'])
+        if not 0 < pid < _MOST_PIDS:
+            raise ValueError(pid)
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise LaunchError(
             f'{what} is locked by "{path}", which names no process. If no '
             'other run writes there, remove that file.'

@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmtpr.registry import DATASETS
 from mmtpr.structures.pairs import CAPTION_KEYS, Pairs, read_pairs
+from mmtpr.utils.config_file import read_config
 from mmtpr.utils.config_parts import get_setting
 
 from .bank import read_captions
@@ -89,8 +90,7 @@ def load_bank_captions(
     """
     if not source.endswith('.py'):
         return read_captions(source)
-    cfg = Config.fromfile(source)
-    cfg.merge_from_dict(options or {})
+    cfg = read_config(source, options, name='--bank-cfg-options')
     dataset = build_raw_dataset(cfg, key or 'train_dataloader.dataset')
     captions = []
     for index in range(len(dataset)):

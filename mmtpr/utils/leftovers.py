@@ -19,7 +19,7 @@ def refuse_leftovers(wrapper: C) -> C:
     Returns:
         type: The class.
     """
-    init = wrapper.__init__
+    init = wrapper.__init__  # type: ignore[misc]
     taken = inspect.signature(init).parameters
 
     @wraps(init)
@@ -34,5 +34,5 @@ def refuse_leftovers(wrapper: C) -> C:
             )
         init(self, *args, **kwargs)
 
-    wrapper.__init__ = checked
+    wrapper.__init__ = checked  # type: ignore[misc]
     return wrapper

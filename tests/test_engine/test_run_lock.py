@@ -150,3 +150,18 @@ def test_a_process_of_a_launcher_that_is_not_the_first(
     monkeypatch.setenv(name, '1')
     with taken(tmp_path):
         assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('pid', [0, -1, 1 << 70, 'x', None])
+def test_a_lock_with_an_odd_process(tmp_path, pid):
+    write(tmp_path / 'lock', host=socket.gethostname(), pid=pid)
+    match = 'which names no process'
+    with pytest.raises(LaunchError, match=match), taken(tmp_path):
+        pass
+
+
+def test_a_folder_in_the_place_of_a_lock(tmp_path):
+    (tmp_path / 'lock').mkdir()
+    match = 'which names no process'
+    with pytest.raises(LaunchError, match=match), taken(tmp_path):
+        pass

@@ -29,7 +29,8 @@ SOURCES = (
 MIM = 'mmtpr/.mim'
 # What the tests bring too, so that none of BLIP-2 is skipped.
 BLIP2 = {'transformers'}
-TESTS = {'peft', 'pytest', 'pytest-timeout', 'scipy', 'tensorboard'}
+TESTS = {'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
+TESTS |= {'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
 
 pytestmark = pytest.mark.skipif(

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,7 +41,7 @@ class AtomicCheckpointHook(CheckpointHook):
     file_backend: Any
 
     def __init__(self, *args, **kwargs) -> None:
-        _check_arguments(kwargs)
+        check_arguments(kwargs, type(self).__name__)
         super().__init__(*args, **kwargs)
         self._outdated: list[str] | None = None
 
@@ -109,11 +109,18 @@ class AtomicCheckpointHook(CheckpointHook):
         return {str(path) for path in (*best, one, self.last_ckpt) if path}
 
 
-def _check_arguments(given: dict[str, Any]) -> None:
+def check_arguments(given: Iterable[str], hook: str) -> None:
     """Refuse what neither mmengine's hook nor the saving takes.
 
     mmengine hands unknown arguments to ``save_checkpoint``, which minds them
     when the first epoch is over.
+
+    Args:
+        given (Iterable[str]): Names of arguments.
+        hook (str): Name of the hook, for the message.
+
+    Raises:
+        TypeError: If one is not known, with the nearest that is.
     """
     known = {
         *inspect.signature(CheckpointHook.__init__).parameters,
@@ -123,7 +130,7 @@ def _check_arguments(given: dict[str, Any]) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             raise TypeError(
-                f'AtomicCheckpointHook has no argument "{name}"'
+                f'{hook} has no argument "{name}"'
                 f'{f"; meant: {near[0]}?" if near else "."}'
             )
 

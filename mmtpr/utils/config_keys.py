@@ -18,6 +18,25 @@ _BESIDE = (
     *('tta_model', 'tta_pipeline', 'cudnn_benchmark', 'log_processor'),
     *('efficient_conv_bn_eval', 'base_batch_size'),
 )
+#: Keys inside keys, where mmengine passes over what it does not know.
+_INSIDE = {
+    'env_cfg': ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
+    'auto_scale_lr': ('enable', 'base_batch_size'),
+}
+#: Keys of mmcv 1 and what took their place.
+_FORMER = dict(
+    optimizer='optim_wrapper.optimizer',
+    optimizer_config='optim_wrapper',
+    lr_config='param_scheduler',
+    data='train_dataloader, val_dataloader and test_dataloader',
+    runner='train_cfg',
+    total_epochs='train_cfg.max_epochs',
+    evaluation='val_evaluator and train_cfg.val_interval',
+    checkpoint_config='default_hooks.checkpoint',
+    log_config='default_hooks.logger',
+    dist_params='env_cfg.dist_cfg',
+    seed='randomness.seed',
+)
 #: Likeness from which a name is taken for a misspelt one.
 _LIKE = 0.88
 
@@ -35,7 +54,8 @@ def runner_keys() -> set[str]:
 def check_config_keys(cfg: Mapping[str, Any]) -> None:
     """Stop where a config seems to misspell a key.
 
-    Other names are variables of the config file.
+    Other names are variables of the config file. Those that mmcv 1 read, and
+    that went into nothing else, end in a WARNING.
 
     Args:
         cfg (Config): The config.
@@ -43,6 +63,8 @@ def check_config_keys(cfg: Mapping[str, Any]) -> None:
     Raises:
         LaunchError: If a name is nearly that of a key.
     """
+    _check_inside(cfg)
+    _warn_of_former(cfg)
     known = runner_keys()
     for name in cfg:
         if name.endswith('_pipeline'):  # by habit a variable
@@ -55,6 +77,40 @@ def check_config_keys(cfg: Mapping[str, Any]) -> None:
                 f'The config has "{name}", which nothing reads; meant: '
                 f'"{near[0]}"? Give a variable of your own another name.'
             )
+
+
+def _check_inside(cfg: Mapping[str, Any]) -> None:
+    for key, known in _INSIDE.items():
+        for name in cfg.get(key) or {}:
+            if name not in known:
+                raise LaunchError(
+                    f'{key} of the config has "{name}", which nothing reads; '
+                    f'it may hold {", ".join(known)}.'
+                )
+
+
+def _warn_of_former(cfg: Mapping[str, Any]) -> None:
+    for name, now in _FORMER.items():
+        value = cfg.get(name)
+        others = [cfg[key] for key in cfg if key not in _FORMER]
+        if value is not None and not _holds(others, value):
+            print_log(
+                f'The config has "{name}", which nothing reads: mmcv 1 did, '
+                f'mmengine has {now}.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def _holds(node: Any, value: Any) -> bool:
+    """Tell whether a variable of the file went into a part of the config."""
+    if node == value:
+        return True
+    if isinstance(node, Mapping):
+        return any(_holds(part, value) for part in node.values())
+    if isinstance(node, list | tuple):
+        return any(_holds(part, value) for part in node)
+    return False
 
 
 def check_option_roots(

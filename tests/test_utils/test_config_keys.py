@@ -4,7 +4,8 @@ import pytest
 from mmengine.config import Config
 
 from mmtpr.engine import launch
-from mmtpr.engine.config_keys import check_config_keys, check_option_roots
+from mmtpr.utils import config_keys
+from mmtpr.utils.config_keys import check_config_keys, check_option_roots
 from mmtpr.utils.errors import LaunchError
 
 CONFIG = dict(
@@ -43,7 +44,7 @@ def test_options_of_the_runner_need_not_be_in_the_config():
 def test_overriding_a_variable_changes_nothing(monkeypatch):
     told = []
     monkeypatch.setattr(
-        'mmtpr.engine.config_keys.print_log',
+        'mmtpr.utils.config_keys.print_log',
         lambda line, **_: told.append(line),
     )
     check_option_roots(['max_epochs', 'model.type', 'cuhk_root'], CONFIG)
@@ -81,3 +82,50 @@ def test_tools_check_both(tmp_path):
     path.write_text('model = dict(type="A")\nval_dataloder = dict()\n')
     with pytest.raises(LaunchError, match='meant: "val_dataloader"'):
         launch.load_config(str(path))
+
+
+@pytest.mark.parametrize(
+    ('part', 'match'),
+    [
+        (dict(env_cfg=dict(cudnn_benchmrk=True)), 'env_cfg.*cudnn_benchmrk'),
+        (dict(auto_scale_lr=dict(base_batchsize=8)), 'it may hold enable, ba'),
+    ],
+)
+def test_keys_inside_keys(part, match):
+    with pytest.raises(LaunchError, match=match):
+        check_config_keys({**CONFIG, **part})
+
+
+def warnings_of(cfg, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        config_keys, 'print_log', lambda line, **_: said.append(line)
+    )
+    check_config_keys(cfg)
+    return said
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'now'),
+    [
+        ('optimizer', dict(type='SGD', lr=1), 'optim_wrapper.optimizer'),
+        ('lr_config', dict(policy='step'), 'param_scheduler'),
+        ('total_epochs', 12, 'train_cfg.max_epochs'),
+        ('data', dict(samples_per_gpu=2), 'train_dataloader'),
+    ],
+)
+def test_keys_of_mmcv_1(name, value, now, monkeypatch):
+    (line,) = warnings_of({**CONFIG, name: value}, monkeypatch)
+    assert line.startswith(f'The config has "{name}", which nothing reads')
+    assert now in line
+
+
+def test_variables_with_names_of_mmcv_1(monkeypatch):
+    optimizer = dict(type='AdamW', lr=1e-3)
+    cfg = dict(
+        optimizer=optimizer,
+        optim_wrapper=dict(type='OptimWrapper', optimizer={**optimizer}),
+        seed=3,
+        randomness=dict(seed=3),
+    )
+    assert warnings_of({**CONFIG, **cfg}, monkeypatch) == []
