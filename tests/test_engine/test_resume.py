@@ -1,5 +1,7 @@
 import pytest
 import torch
+from mmengine.config import Config
+from train import set_resume
 
 from mmtpr.engine.resume import find_resume_checkpoint
 from mmtpr.utils.errors import LaunchError
@@ -87,3 +89,16 @@ def test_a_note_of_the_last_checkpoint_that_is_none(content, tmp_path):
     good = save(tmp_path / 'epoch_1.pth')
     (tmp_path / 'last_checkpoint').write_bytes(content)
     assert find_resume_checkpoint(tmp_path) == good
+
+
+@pytest.mark.parametrize('given', [None, 'auto'])
+def test_a_config_may_ask_for_it(tmp_path, given):
+    cfg = Config(dict(work_dir=str(tmp_path), resume=given is None))
+    set_resume(cfg, given)
+    assert not cfg.resume  # there is nothing, and a WARNING says so
+    good = save(tmp_path / 'epoch_1.pth')
+    (tmp_path / 'epoch_2.pth').write_bytes(b'cut off')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    cfg = Config(dict(work_dir=str(tmp_path), resume=given is None))
+    set_resume(cfg, given)
+    assert (cfg.resume, cfg.load_from) == (True, good)
