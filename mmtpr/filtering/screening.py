@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmtpr.utils.precision import full_precision
+
 #: Precisions from the fastest to the one that decides.
 LEVELS = (torch.float32, torch.float64)
 _LAST = len(LEVELS) - 1
@@ -205,7 +207,7 @@ def exact_matmul(device: torch.device) -> Iterator[None]:
     """
     before = _set_precision(None)
     try:
-        with torch.autocast(device.type, enabled=False):
+        with full_precision(device):
             yield
     finally:
         _set_precision(before)

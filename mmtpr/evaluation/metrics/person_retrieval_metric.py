@@ -125,7 +125,13 @@ class PersonRetrievalMetric(GatheredMetric):
         """
         for sample in data_samples:
             role: Any = sample.get('role')
-            _one_of('role of a sample', role, ('query', 'gallery'))
+            if role not in ('query', 'gallery'):
+                raise ValueError(
+                    f'A sample has role={role!r}. {type(self).__name__} needs '
+                    "role ('query' or 'gallery'), "
+                    f'{self.match_key} (who it is) and features (a tensor '
+                    f'from the model); this one has {sorted(sample)}.'
+                )
             if sample.get(self.match_key) is None:
                 raise ValueError(
                     f'A {role} sample has no {self.match_key}, by which '

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from mmtpr.utils.precision import full_precision
+
 from .norm import norm_dtype
 
 
@@ -214,7 +216,7 @@ class AdapterLinear(nn.Module, ABC):
         if self.merged:
             return self.linear.weight.clone()
         weight = self.linear.weight
-        with torch.autocast(weight.device.type, enabled=False):
+        with full_precision(weight.device):
             return self._adapted_weight().to(weight.dtype)
 
     @torch.no_grad()

@@ -107,6 +107,8 @@ class ThinWatch:
         """
         if torch.compiler.is_compiling() or _is_captured(mask):
             return self._known
+        if mask.is_meta:  # it holds no numbers
+            return False
         if mask.device.type == 'cpu' or version is None:
             self._version, self._known = None, bool(mask.any())
         elif self._version is None:

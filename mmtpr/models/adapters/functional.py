@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .norm import no_autocast
+from mmtpr.utils.precision import compute_dtype, full_precision
+
 from .transforms import is_transformed
 
 _CHUNK = 512
@@ -106,7 +107,7 @@ class AdaptedLinearFunction(Function):
         need_x, need_low, _, need_bias, *_ = ctx.needs_input_grad
         if torch.is_grad_enabled():
             return _differentiable_backward(ctx, grad)
-        with no_autocast(grad):
+        with full_precision(grad.device):
             # Read once: activation checkpointing gives them only once.
             x, x_low, weight, down, up, gain, low, base = ctx.saved_tensors
             grad_low = grad @ up  # (T, rank)
@@ -143,7 +144,7 @@ def _differentiable_backward(ctx, grad: Tensor) -> tuple[Any, ...]:
     needed = [
         i for i, need in enumerate(ctx.needs_input_grad[:7]) if need and i != 2
     ]
-    with no_autocast(grad):
+    with full_precision(grad.device):
         y = plain_adapted_linear(*(*inputs, ctx.side))  # (T, out)
         grads = torch.autograd.grad(
             y,
@@ -242,10 +243,7 @@ def adapted_linear(
     Returns:
         Tensor: Shape (..., out).
     """
-    device = x.device.type
-    dtype = x.dtype
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
+    dtype = compute_dtype(x)
     flat = x.to(dtype).reshape(-1, x.shape[-1])  # (T, in)
     if x_low is not None:
         x_low = x_low.to(dtype).reshape(-1, x.shape[-1])  # (T, in)
@@ -253,8 +251,8 @@ def adapted_linear(
         *(flat, x_low, weight, bias),
         *(down.to(dtype), up.to(dtype), gain, side),
     )
-    with no_autocast(x):
-        if is_transformed(arguments):
+    with full_precision(x.device):
+        if torch.jit.is_tracing() or is_transformed(arguments):
             y = plain_adapted_linear(*arguments)
         else:
             y = AdaptedLinearFunction.apply(*arguments)
@@ -277,7 +275,7 @@ def add_columns(
     Returns:
         Tensor: Shape (..., out), in the type of ``y``.
     """
-    with no_autocast(x):
+    with full_precision(x.device):
         x, columns = x.to(y.dtype), columns.to(y.dtype)
         if side == 'in':
             return y + x[..., index] @ columns.t()

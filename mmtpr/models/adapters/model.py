@@ -135,7 +135,9 @@ class AdapterModel(BaseModule):
             raise RuntimeError(
                 'The pretrained weights below these adapters were '
                 f'overwritten after injection: {", ".join(changed[:5])}. '
-                'Remove the init_cfg of the parent module that matches them.'
+                'The init_cfg of a parent module does that, as many stock '
+                'configs have one: set init_cfg=None there, e.g. '
+                'model=dict(init_cfg=None, ...).'
             )
         self.is_init = True
 

@@ -1,28 +1,17 @@
 """Norms of adapted weights from rank-sized products."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from mmtpr.utils.precision import full_precision
+
 from .cancellation import ThinColumns, is_thin, rebuild_columns
 from .transforms import is_transformed
 
 _CHUNK = 512
-
-
-def no_autocast(tensor: Tensor) -> AbstractContextManager:
-    """Switch autocast off for the device of a tensor.
-
-    Args:
-        tensor (Tensor): Any tensor.
-
-    Returns:
-        AbstractContextManager: The context.
-    """
-    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def norm_dtype(tensor: Tensor) -> torch.dtype:
@@ -115,7 +104,7 @@ def adapted_sqnorm(
         differentiable in all but ``weight``, and the columns or rows that had
         to be rebuilt, if any.
     """
-    with no_autocast(weight):
+    with full_precision(weight.device):
         dtype = base.dtype
         # n is the side of the norm, k the side that is summed over.
         matrix, outer, inner = weight.detach(), lora_a, lora_b.t()

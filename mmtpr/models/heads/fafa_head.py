@@ -18,6 +18,7 @@ from mmtpr.models.losses.functional import upcast
 from mmtpr.models.temperature import FAFA_BOUNDS, bounded
 from mmtpr.registry import MODELS
 from mmtpr.utils.deprecation import renamed_argument
+from mmtpr.utils.precision import full_precision
 
 
 @MODELS.register_module()
@@ -165,7 +166,7 @@ class FAFAHead(BaseModule):
             ValueError: If ``topk_tokens`` exceeds T, or a part is missing.
         """
         query, tokens = upcast(query), upcast(tokens)
-        with torch.autocast(query.device.type, enabled=False):
+        with full_precision(query.device):
             if self.noise is not None:
                 tokens = self.noise(tokens)
             query = F.normalize(query, dim=-1)

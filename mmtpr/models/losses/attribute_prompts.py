@@ -12,9 +12,10 @@ from mmtpr.models.encoders.contract import CrossEncoder
 from mmtpr.registry import MODELS
 from mmtpr.text.bert_tokenizer import build_bert_tokenizer
 from mmtpr.text.word_masking import WordMasker
+from mmtpr.utils.precision import full_precision
 
 from .base import CrossModalFeatures, CrossModalLoss
-from .functional import full_precision, upcast
+from .functional import upcast
 from .matching import hidden_word_loss, pick
 
 _UNKNOWN = -1

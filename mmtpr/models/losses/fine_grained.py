@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .functional import full_precision, upcast
+from mmtpr.utils.precision import full_precision
+
+from .functional import upcast
 
 _EPS = 1e-8
 #: Variant -> label of another pair of the same id.

@@ -9,19 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmtpr.utils.precision import full_precision
+
 _EPS = 1e-8
-
-
-def full_precision(device: torch.device) -> torch.autocast:
-    """Context in which autocast is off.
-
-    Args:
-        device (torch.device): Where the loss is computed.
-
-    Returns:
-        torch.autocast: The context manager.
-    """
-    return torch.autocast(device_type=device.type, enabled=False)
 
 
 def upcast(x: Tensor) -> Tensor:

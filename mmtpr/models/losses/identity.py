@@ -3,9 +3,10 @@
 from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
+from mmtpr.utils.precision import full_precision
 
 from .base import RetrievalFeatures, RetrievalLoss
-from .functional import check_pid_range, full_precision, id_loss, upcast
+from .functional import check_pid_range, id_loss, upcast
 
 
 @MODELS.register_module()

@@ -8,9 +8,10 @@ from open_clip.transformer import QuickGELU, Transformer
 from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
+from mmtpr.utils.precision import full_precision
 
 from .base import RetrievalFeatures, RetrievalLoss
-from .functional import full_precision, upcast
+from .functional import upcast
 
 _IGNORE = -100
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmtpr.models.encoders.contract import CrossEncoder, KeysValues
 from mmtpr.registry import MODELS
+from mmtpr.utils.precision import full_precision
 
 from .base import (
     CrossModalFeatures,
@@ -15,7 +16,7 @@ from .base import (
     check_positives,
     ids_of,
 )
-from .functional import full_precision, upcast
+from .functional import upcast
 
 _IGNORE = -100
 #: Added to the probabilities that negatives are drawn with.

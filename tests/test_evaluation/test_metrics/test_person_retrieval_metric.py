@@ -212,7 +212,7 @@ def test_wrong_samples(toy):
     metric = PersonRetrievalMetric(match_key='instance_id')
     feature = torch.ones(4)
     wrong = [
-        (dict(role='train'), "not 'train'"),
+        (dict(role='train'), "has role='train'"),
         (dict(role='query', pid=1), 'no instance_id.*match_key'),
         (dict(role='query', instance_id=1), 'has no features'),
         (
@@ -243,3 +243,13 @@ def test_any_number_of_processes_gives_the_same(tmp_path, run_processes):
     assert run_processes(script, 2, tmp_path / 'two') == one
     assert run_processes(script, 3, tmp_path / 'three') == one
     assert 0 < one[0]['mAP'] < 100
+
+
+def test_samples_of_another_project():
+    sample = dict(pred_feature=torch.ones(4), gt_label=1, img_path='a.jpg')
+    with pytest.raises(
+        ValueError,
+        match=r"needs role \('query' or 'gallery'\), pid .*features.*has \["
+        "'gt_label', 'img_path', 'pred_feature'",
+    ):
+        PersonRetrievalMetric().process({}, [sample])

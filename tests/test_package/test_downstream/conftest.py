@@ -13,6 +13,7 @@ def run_project(repo_root):
     """Run a script once per case; return case -> result."""
 
     def run(script: str, cases: list) -> dict:
+        places = [str(repo_root), os.environ.get('PYTHONPATH', '')]
         done = subprocess.run(
             [
                 sys.executable,
@@ -22,7 +23,7 @@ def run_project(repo_root):
             ],
             capture_output=True,
             text=True,
-            env=dict(os.environ, PYTHONPATH=str(repo_root)),
+            env=dict(os.environ, PYTHONPATH=os.pathsep.join(places)),
         )
         assert done.returncode == 0, done.stderr
         outcomes = json.loads(done.stdout.strip().splitlines()[-1])
