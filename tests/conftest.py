@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import importlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,31 @@ def run_together(repo_root, tmp_path_factory):
             )
 
     return run
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Puts a counter in place of the progress bar of a module of mmtpr.
+
+    Gives a dict of totals and what was counted, by what is shown.
+    """
+    seen: dict[str, list[int]] = {}
+
+    @contextmanager
+    def count(total, what, file=None):
+        seen[what] = [total, 0]
+
+        def advance(number):
+            seen[what][1] += number
+
+        yield advance
+
+    def watch(name: str) -> dict[str, list[int]]:
+        module = importlib.import_module(f'mmtpr.{name}')
+        monkeypatch.setattr(module, 'progress', count)
+        return seen
+
+    return watch
 
 
 @pytest.fixture

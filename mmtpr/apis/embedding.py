@@ -1,16 +1,15 @@
 """Embedding the images of a gallery."""
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.utils import ProgressBar
 from torch import Tensor
 
 from mmtpr.models.embedder import Embedder
+from mmtpr.utils.progress import progress
 
 from .gallery_index import GalleryIndex
 
@@ -51,16 +50,14 @@ def embed_gallery(
         for index, path in enumerate(paths)
     ]
     kept, feats, broken = [], [], {}
-    bar = None
-    if sys.stderr.isatty():
-        bar = ProgressBar(len(entries), file=sys.stderr)
-    for batch in Embedder(pipeline, embed, batch_size, num_workers)(entries):
-        kept += [paths[index] for index in batch.indices]
-        broken.update({paths[i]: why for i, why in batch.broken.items()})
-        if batch.feats is not None:
-            feats.append(batch.feats)
-        if bar is not None:
-            bar.update(len(batch.indices) + len(batch.broken))
+    embedder = Embedder(pipeline, embed, batch_size, num_workers)
+    with progress(len(entries), 'Embedding the images of the gallery') as done:
+        for batch in embedder(entries):
+            kept += [paths[index] for index in batch.indices]
+            broken.update({paths[i]: why for i, why in batch.broken.items()})
+            if batch.feats is not None:
+                feats.append(batch.feats)
+            done(len(batch))
     _report(broken, len(paths), len(kept))
     stacked = torch.cat(feats)
     stacked = stacked[:, None] if stacked.dim() == 2 else stacked

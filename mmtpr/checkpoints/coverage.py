@@ -233,15 +233,18 @@ def trained_keys(model: nn.Module) -> set[str]:
 
     Returns:
         set[str]: Keys of parameters that require gradients, of adapters, and
-        of the buffers of modules that own such parameters.
+        of the buffers in checkpoints of modules that own such parameters.
     """
-    keep = adapter_keys(model.state_dict())
+    saved = model.state_dict()
+    keep = adapter_keys(saved)
     for name, module in model.named_modules(remove_duplicate=False):
         own = dict(module.named_parameters(name, recurse=False))
         training = [key for key, p in own.items() if p.requires_grad]
         keep.update(training)
         if training:
-            keep.update(key for key, _ in module.named_buffers(name, False))
+            buffers = module.named_buffers(name, recurse=False)
+            # Not those that no checkpoint holds, such as a causal mask.
+            keep.update(key for key, _ in buffers if key in saved)
     return keep
 
 

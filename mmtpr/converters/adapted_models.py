@@ -22,6 +22,7 @@ from mmtpr.checkpoints.function_facts import differing_facts
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
 from mmtpr.utils.config_file import read_config
+from mmtpr.utils.console import init_quietly
 
 
 def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:
@@ -77,7 +78,7 @@ def load_adapted(
     found = _read(checkpoint, ema)
     model = MODELS.build(spare_pretrained(cfg.model, found))
     if hasattr(model, 'init_weights'):
-        model.init_weights()
+        init_quietly(model)
     own = model.state_dict()
     fit = Fit.of(found.state, own).without(missing=own)
     fit.raise_for(checkpoint, kind_clause(found.state, own))

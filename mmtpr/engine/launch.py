@@ -19,6 +19,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmtpr.checkpoints.read import read_for_runner, read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
+from mmtpr.engine.brief_runner import BriefRunner
 from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
@@ -243,12 +244,13 @@ def build_runner(cfg: Config) -> Runner:
         cfg (Config): The config; ``runner_type`` names another class.
 
     Returns:
-        Runner: The runner.
+        Runner: The runner; without ``runner_type``, one whose console is
+        short.
     """
     read_checkpoints_safely()
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    return BriefRunner.from_cfg(cfg)
 
 
 def read_checkpoints_safely() -> None:

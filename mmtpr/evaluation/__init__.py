@@ -15,6 +15,8 @@ from .metrics import (
 from .ranking import (
     Ranking,
     check_missing,
+    cmc_curve,
+    precision_recall_curve,
     rank_features,
     rank_metrics,
     rank_queries,
@@ -42,7 +44,9 @@ __all__ = [
     'attribute_metrics',
     'balanced_accuracy',
     'check_missing',
+    'cmc_curve',
     'decide_by_prompts',
+    'precision_recall_curve',
     'rank_features',
     'rank_metrics',
     'rank_queries',

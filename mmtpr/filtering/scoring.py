@@ -14,9 +14,9 @@ from mmengine.dist import (
 )
 from mmengine.logging import print_log
 from torch import Tensor
-from tqdm import tqdm
 
 from mmtpr.structures.pairs import Pairs
+from mmtpr.utils.progress import progress
 
 from .bank import own_indices
 from .ranking import relevance_rank, relevance_score
@@ -67,7 +67,7 @@ def score_pairs(
         )
     mine = pending[get_rank() :: get_world_size()]
     if mine:
-        bank_feats = scorer.embed_captions(bank)
+        bank_feats = _embed_bank(scorer, bank)
         _score_shards(scorer, pairs, bank, bank_feats, store, mine)
     barrier()
     return store.merge() if get_rank() == 0 else None
@@ -130,6 +130,18 @@ def score_shard(
     return ranks, scores
 
 
+def _embed_bank(scorer: RelevanceScorer, bank: Sequence[str]) -> Tensor:
+    """Embed a bank in the batches that the scorer makes, (M, D)."""
+    step = getattr(scorer, 'batch_size', len(bank))
+    parts = []
+    with progress(len(bank), 'Embedding the captions of the bank') as done:
+        for start in range(0, len(bank), step):
+            captions = bank[start : start + step]
+            parts.append(scorer.embed_captions(captions))
+            done(len(captions))
+    return torch.cat(parts)
+
+
 def _score_shards(
     scorer: RelevanceScorer,
     pairs: Pairs,
@@ -140,9 +152,7 @@ def _score_shards(
 ) -> None:
     own = own_indices(pairs.captions, bank)
     total = sum(stop - start for start, stop in map(store.bounds, shards))
-    with tqdm(
-        total=total, unit='pair', desc='scoring', disable=get_rank() != 0
-    ) as bar:
+    with progress(total, 'Scoring pairs') as done:
         for index in shards:
             start, stop = store.bounds(index)
             result = score_shard(
@@ -151,7 +161,7 @@ def _score_shards(
                 bank_feats,
                 own[start:stop],
                 (start, stop),
-                bar.update,
+                done,
             )
             store.save(index, *result)
 

@@ -16,6 +16,7 @@ from mmtpr.checkpoints.read import read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
 from mmtpr.text.config_tokenizers import token_facts
+from mmtpr.utils.console import init_quietly
 from mmtpr.utils.errors import LaunchError
 
 
@@ -99,7 +100,7 @@ def load_for_use(
 def _build(cfg: Any) -> nn.Module:
     model = MODELS.build(cfg)
     if any(getattr(part, 'init_cfg', None) for part in model.modules()):
-        model.init_weights()
+        init_quietly(model)
     return model
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtpr.utils.fingerprint import text_fingerprint
+from mmtpr.utils.progress import progress
 
 #: Keys under which OpenMMLab datasets keep a caption, tried in this order.
 CAPTION_KEYS = ('caption', 'text', 'gt_caption')
@@ -80,15 +81,17 @@ def read_pairs(
     paths, captions = [], []
     image_keys = (image_key,) if image_key else IMAGE_KEYS
     caption_keys = (caption_key,) if caption_key else CAPTION_KEYS
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        if index == 0:
-            image_key = _first_key(info, image_keys, 'image_key', dataset)
-            caption_key = _first_key(
-                info, caption_keys, 'caption_key', dataset
-            )
-        paths.append(_text(info, image_key, index, dataset))
-        captions.append(_text(info, caption_key, index, dataset))
+    with progress(len(dataset), 'Reading pairs') as done:
+        for index in range(len(dataset)):
+            info = dataset.get_data_info(index)
+            if index == 0:
+                image_key = _first_key(info, image_keys, 'image_key', dataset)
+                caption_key = _first_key(
+                    info, caption_keys, 'caption_key', dataset
+                )
+            paths.append(_text(info, image_key, index, dataset))
+            captions.append(_text(info, caption_key, index, dataset))
+            done(1)
     return Pairs(dataset, paths, captions, caption_key or 'caption')
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 
 from mmtpr.utils import read_json
+from mmtpr.utils.progress import progress
 
 from .base import PedestrianGenerator
 from .changes import SAMPLE_SENTENCES
@@ -195,16 +196,18 @@ def draw_all(
         (generator, shots[i : i + 100], str(folder))
         for i in range(0, len(shots), 100)
     ]
-    if processes <= 1:
-        for job in jobs:
-            _draw_some(job)
-        return
-    with multiprocessing.Pool(processes) as pool:
-        for _ in pool.imap_unordered(_draw_some, jobs):
-            pass
+    with progress(len(shots), 'Drawing images') as done:
+        if processes <= 1:
+            for job in jobs:
+                done(_draw_some(job))
+            return
+        with multiprocessing.Pool(processes) as pool:
+            for number in pool.imap_unordered(_draw_some, jobs):
+                done(number)
 
 
-def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> None:
+def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> int:
+    """Draw some shots; give their number."""
     generator, shots, folder = job
     cv2.setNumThreads(0)
     for shot in shots:
@@ -218,3 +221,4 @@ def _draw_some(job: tuple[PedestrianGenerator, list[Shot], str]) -> None:
         ]
         if not cv2.imwrite(path, image[..., ::-1], flags):
             raise OSError(f'The image "{path}" cannot be written.')
+    return len(shots)

@@ -170,6 +170,23 @@ def conversion_parser(
     return parser
 
 
+def add_figure_options(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add the options of a tool that draws curves of runs.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+        out (str): Default of ``--out``.
+    """
+    parser.add_argument(
+        '--labels', nargs='+', help='names of the runs, in their order'
+    )
+    parser.add_argument(
+        '--out', default=out, help='.png or .pdf to write (%(default)s)'
+    )
+    add_overwrite(parser)
+    add_debug(parser)
+
+
 def check_output(
     path: str | os.PathLike,
     overwrite: bool,

@@ -154,6 +154,22 @@ def test_keys_of_adapters_and_of_training(adapted):
     assert trained_keys(adapted) == set(trainable_state_dict(adapted))
 
 
+def test_buffers_that_no_checkpoint_holds_are_not_missed():
+    """A text tower of CLIP has a causal mask, not persistent."""
+    encoder = dict(
+        type='mmtpr.WoRAModel',
+        module=tiny_encoder_cfg(),
+        rank=2,
+        targets=[dict(type=r'clip\.visual\..*\.mlp\.c_fc')],
+        trainable=[r'clip\.positional_embedding'],
+    )
+    model = MODELS.build(tiny_retriever_cfg(encoder=encoder))
+    assert 'encoder.module.clip.attn_mask' in dict(model.named_buffers())
+    state = model.state_dict()
+    assert trained_keys(model) <= state.keys()
+    assert lacking_trained(model, state, {}) == []
+
+
 def test_random_weights_of_a_model_without_checkpoint(adapted, composed):
     assert untrained_random(adapted, PRETRAINED) == []
     bare = untrained_random(adapted, dict(encoder={}))

@@ -109,3 +109,9 @@ def test_entry_without_one_text():
     del data[1]['caption']
     with pytest.raises(TypeError, match='has nothing under'):
         read_pairs(ListDataset(data))
+
+
+def test_progress_counts_all_pairs(counted):
+    seen = counted('structures.pairs')
+    assert len(read_pairs(ListDataset(entries()))) == len(PATHS)
+    assert seen == {'Reading pairs': [len(PATHS)] * 2}

@@ -95,6 +95,20 @@ def test_scores_and_what_the_file_says(tmp_path):
     assert found.meta['scorer'] == SCORER
 
 
+def test_progress_counts_all_pairs_and_the_bank(tmp_path, counted):
+    seen = counted('filtering.scoring')
+    scorer = Scorer()
+    scorer.batch_size = 4
+    scores = run(scorer, tmp_path / 's.npz')
+    assert seen == {
+        'Embedding the captions of the bank': [15, 15],
+        'Scoring pairs': [30, 30],
+    }
+    # The bank in the batches that the scorer makes; nothing changes.
+    assert [len(part) for part in scorer.captions[:4]] == [4, 4, 4, 3]
+    assert scores.rank.tolist() == expected()
+
+
 def test_shared_images_are_embedded_once():
     scorer = Scorer()
     data = pairs()

@@ -211,7 +211,7 @@ def test_requirements_declare_what_is_imported(repo_root):
         # cv2: of mmengine and mmcv; naming one of its distributions here would
         # put it beside the other.
         'PIL', 'cv2', 'matplotlib', 'numpy', 'open_clip', 'packaging',
-        'safetensors', 'torch', 'torchvision', 'tqdm',
+        'safetensors', 'torch', 'torchvision',
         'mmengine', 'mmcv', 'mmpretrain', 'mmtpr',
     }  # fmt: skip
     found = set()

@@ -14,6 +14,7 @@ from mmtpr.utils.images import (
     file_problem,
     inspect_image,
 )
+from mmtpr.utils.progress import progress
 
 #: There is nothing to open. A file that may not be read is there.
 _ABSENT = (MISSING, FOLDER, LOOP)
@@ -49,9 +50,16 @@ def inspect_images(
         dict[str, ImageState]: State by path, in the order of ``paths``.
     """
     paths = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(num_workers) as pool:
-        states = pool.map(inspect_image, paths, chunksize=64)
-        return dict(zip(paths, states, strict=True))
+    states = {}
+    with (
+        ThreadPoolExecutor(num_workers) as pool,
+        progress(len(paths), 'Decoding images') as done,
+    ):
+        found = pool.map(inspect_image, paths, chunksize=64)
+        for path, state in zip(paths, found, strict=True):
+            states[path] = state
+            done(1)
+    return states
 
 
 def find_missing_images(paths: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmtpr.text.clip_tokenizer import build_tokenizer
 from mmtpr.text.config_tokenizers import tokenizer_nodes, tokenizer_request
+from mmtpr.utils.progress import progress
 
 from ..annotations.records import PersonRecord
 
@@ -108,11 +109,13 @@ def cut_captions(
         return None
     padding = short([''])[0, -1]
     found = []
-    for record in records:
-        for caption in record.captions:
+    told = [(r.path, caption) for r in records for caption in r.captions]
+    with progress(len(told), 'Tokenizing captions') as done:
+        for path, caption in told:
+            done(1)
             # One token more in a longer row: the caption did not end before.
             if short([caption])[0, -1] == padding:
                 continue
             if longer([caption])[0, -1] != padding:
-                found.append(f'{record.path}: {caption[:60]!r}')
+                found.append(f'{path}: {caption[:60]!r}')
     return found

@@ -14,6 +14,7 @@ from mmtpr.models.embedder import Embedder, unreadable_error
 from mmtpr.registry import MODELS
 from mmtpr.structures.pairs import Pairs
 from mmtpr.utils.fingerprint import settings_fingerprint
+from mmtpr.utils.progress import progress
 
 from .store import CacheWriter
 
@@ -127,18 +128,23 @@ def encode_pairs(
     images = _Entries(pairs, flat, 'image')
     texts = _Entries(pairs, range(len(pairs)), 'text')
     with CacheWriter(folder, meta, shapes, image_row, meta['dtype']) as arrays:
-        for part, entries in (('image', images), ('text', texts)):
+        for part, what, entries in (
+            ('image', 'views of images', images),
+            ('text', 'captions', texts),
+        ):
             rows = arrays[part].reshape(-1, dim)
             embed = partial(encoder.encode, kind=part)
             embedder = Embedder(pipeline, embed, batch_size, num_workers)
             cut = 0
-            for batch in embedder(entries):
-                if batch.broken:
-                    raise unreadable_error(entries, batch.broken)
-                feats: Any = batch.feats
-                rows[batch.indices] = feats.numpy()
-                if part == 'text':
-                    cut += sum(map(_is_cut, batch.samples))
+            with progress(len(entries), f'Encoding {what}') as done:
+                for batch in embedder(entries):
+                    if batch.broken:
+                        raise unreadable_error(entries, batch.broken)
+                    feats: Any = batch.feats
+                    rows[batch.indices] = feats.numpy()
+                    if part == 'text':
+                        cut += sum(map(_is_cut, batch.samples))
+                    done(len(batch))
         meta['cut_captions'] = cut  # written with the rest on the way out
 
 

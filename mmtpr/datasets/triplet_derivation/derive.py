@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from mmtpr.utils.progress import progress
+
 from ..annotations.records import PersonRecord
 from .outfits import OPTIONAL_SLOTS, SLOTS, Outfit, Thing, read_outfit
 
@@ -88,18 +90,22 @@ def draw_changes(
         if allowed is None or allowed(number):
             for key in _rests(look, max_changes, same_person):
                 buckets[key].append(number)
-    for number, look in enumerate(looks):
-        keys = [*_rests(look, max_changes, same_person)]
-        keys = [key for key in keys if key in buckets]
-        found: dict[int, None] = {}  # ordered, which a set is not
-        for (_, slots, _), other in _candidates(keys, buckets, per_look, rng):
-            same = look.pid == looks[other].pid
-            if same == same_person and _differ(look, looks[other], slots):
-                found[other] = None
-            if len(found) == per_look:
-                break
-        if found:
-            yield number, [*found]
+    with progress(len(looks), 'Comparing outfits') as done:
+        for number, look in enumerate(looks):
+            keys = [*_rests(look, max_changes, same_person)]
+            keys = [key for key in keys if key in buckets]
+            found: dict[int, None] = {}  # ordered, which a set is not
+            for (_, slots, _), other in _candidates(
+                keys, buckets, per_look, rng
+            ):
+                same = look.pid == looks[other].pid
+                if same == same_person and _differ(look, looks[other], slots):
+                    found[other] = None
+                if len(found) == per_look:
+                    break
+            done(1)
+            if found:
+                yield number, [*found]
 
 
 def _candidates(

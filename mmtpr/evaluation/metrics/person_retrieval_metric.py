@@ -53,8 +53,8 @@ class PersonRetrievalMetric(GatheredMetric):
             ``'error'``, or ``'skip'`` to leave them out with a warning.
             Defaults to ``'error'``.
         save_ranking (str, optional): A ``.json`` file for the ranked lists,
-            written by the main process; ``tools/analysis/
-            visualize_ranking.py`` draws it. Defaults to None.
+            written by the main process; ``visualize_ranking.py`` and
+            ``plot_curves.py`` in ``tools/analysis`` draw it. Defaults to None.
         save_topk (int): Length of the saved lists. Defaults to 10.
         collect_device (str): ``'cpu'`` or ``'gpu'``, where results of several
             processes meet. Defaults to ``'cpu'``.

@@ -1,7 +1,9 @@
 """Ranked lists as a json file."""
 
 import json
+import math
 import os
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -48,7 +50,7 @@ def write_ranking(
     lists: dict[str, torch.Tensor],
     header: dict[str, Any],
 ) -> None:
-    """Write the head of each query's ranking.
+    """Write the head of each query's ranking, and the ranks of all positives.
 
     Args:
         path (str | PathLike): The file; it appears whole or not at all.
@@ -62,6 +64,8 @@ def write_ranking(
     first = numbers['first'].nan_to_num(nan=0).long().tolist()
     precision = numbers['AP'].nan_to_num(nan=0).tolist()
     columns = [lists[key].tolist() for key in ('index', 'score', 'correct')]
+    sizes = torch.bincount(ranking.rows, minlength=ranking.num_queries)
+    right = [r.tolist() for r in ranking.ranks.split(sizes.tolist())]
     entries = []
     for row, (query, *head) in enumerate(zip(queries, *columns, strict=True)):
         entries.append(
@@ -71,6 +75,7 @@ def write_ranking(
                 caption=query['caption'],
                 img_path=query['img_path'],
                 first_rank=first[row] or None,
+                right_ranks=right[row],
                 AP=precision[row],
                 ranking=[
                     dict(
@@ -97,7 +102,9 @@ def read_ranking(path: str | os.PathLike) -> dict[str, Any]:
     Returns:
         dict: With ``queries``, a list of dicts with ``index``, ``id``,
         ``caption``, ``img_path``, ``first_rank`` (None without positives),
-        ``AP`` in [0, 1] and ``ranking``.
+        ``right_ranks`` (of all positives in the whole gallery, ascending;
+        files of mmtpr 0.1 lack it), ``AP`` in [0, 1] and ``ranking``, the
+        best items.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -111,3 +118,102 @@ def read_ranking(path: str | os.PathLike) -> dict[str, Any]:
             'write one with PersonRetrievalMetric(save_ranking=...).'
         )
     return content
+
+
+def first_ranks(content: dict[str, Any]) -> torch.Tensor:
+    """Rank of the first positive of each query, in the whole gallery.
+
+    Args:
+        content (dict): From :func:`read_ranking`.
+
+    Returns:
+        Tensor: Of shape (Q, ), float64, NaN for a query without positives.
+
+    Raises:
+        ValueError: If one is missing or no rank.
+    """
+    found = []
+    for number, query in enumerate(content['queries']):
+        rank = query.get('first_rank', 0) if isinstance(query, dict) else 0
+        if rank is not None and not _is_rank(rank):
+            raise ValueError(
+                f'Query {number} of the ranked lists has no rank from 1 as '
+                'first_rank; the file is damaged.'
+            )
+        found.append(math.nan if rank is None else rank)
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def saved_ranking(content: dict[str, Any]) -> Ranking | None:
+    """Ranks of all positives in the whole gallery.
+
+    Args:
+        content (dict): From :func:`read_ranking`.
+
+    Returns:
+        Ranking | None: The ranks, None for a file that holds but the best
+        items, from which nobody can tell how many positives there are.
+
+    Raises:
+        ValueError: If they do not fit the first ranks.
+    """
+    first = first_ranks(content).tolist()
+    lists = [query.get('right_ranks') for query in content['queries']]
+    if not all(isinstance(ranks, list) for ranks in lists):
+        return None
+    for number, (ranks, best) in enumerate(zip(lists, first, strict=True)):
+        begins = ranks[:1] == ([] if math.isnan(best) else [best])
+        rises = all(a < b for a, b in pairwise(ranks))
+        if not (begins and rises and all(map(_is_rank, ranks))):
+            raise ValueError(
+                f'right_ranks of query {number} of the ranked lists do not '
+                'begin with first_rank and rise; the file is damaged.'
+            )
+    sizes = torch.tensor([len(ranks) for ranks in lists])
+    return Ranking(
+        torch.tensor([r for ranks in lists for r in ranks], dtype=torch.long),
+        torch.arange(len(lists)).repeat_interleave(sizes),
+        len(lists),
+    )
+
+
+def query_rows(
+    content: dict[str, Any], num_paths: int = 5
+) -> list[dict[str, Any]]:
+    """Facts of each query as a row of a table.
+
+    Args:
+        content (dict): From :func:`read_ranking`.
+        num_paths (int): How many of the best items are named, at most as many
+            as the file holds. Defaults to 5.
+
+    Returns:
+        list[dict]: ``index``, ``query`` (its sentence), ``query_image``,
+        ``id``, ``first_rank``, ``AP`` in [0, 1], ``num_right`` (the number of
+        positives, '' where the file does not tell), ``path_1`` and so on.
+        ``first_rank`` and ``AP`` of a query without positives are ''.
+    """
+    rows = []
+    for query, first in zip(
+        content['queries'], first_ranks(content).tolist(), strict=True
+    ):
+        has = not math.isnan(first)
+        right = query.get('right_ranks')
+        row = dict(
+            index=query.get('index'),
+            query=query.get('caption'),
+            query_image=query.get('img_path'),
+            id=query.get('id'),
+            first_rank=int(first) if has else '',
+            AP=query.get('AP') if has else '',
+            num_right='' if right is None else len(right),
+        )
+        best = query.get('ranking', [])[:num_paths]
+        for place, item in enumerate(best, 1):
+            row[f'path_{place}'] = item.get('img_path')
+        rows.append(row)
+    return rows
+
+
+def _is_rank(value: Any) -> bool:
+    return isinstance(value, int) and value >= 1

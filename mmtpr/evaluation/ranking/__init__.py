@@ -1,5 +1,6 @@
 """Ranks of the right answers, counted without sorting, and their numbers."""
 
+from .curves import cmc_curve, precision_recall_curve
 from .from_features import rank_features, rank_queries
 from .matches import check_missing
 from .ranking import (
@@ -12,6 +13,8 @@ from .ranking import (
 __all__ = [
     'Ranking',
     'check_missing',
+    'cmc_curve',
+    'precision_recall_curve',
     'rank_features',
     'rank_metrics',
     'rank_queries',

@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mmtpr.utils.progress import progress
+
 # Captions are cut to a multiple of so many tokens.
 _STEP = 4
 
@@ -171,25 +173,40 @@ class PairScorer:
         index = index.cpu()
         scores = torch.zeros(index.shape, device=self.device)
         size, number = self.sizes['gallery_block'], 0
-        for start in range(0, len(index), self.sizes['query_block']):
-            rows = slice(start, start + self.sizes['query_block'])
-            texts = held[start // self.sizes['query_block']] if held else None
-            texts = texts or HeldTexts(self._encode, tokens[rows], mask[rows])
-            for first in range(0, len(images), size):
-                batches = plan_batches(
-                    index[rows],
-                    texts.lengths,
-                    range(first, min(first + size, len(images))),
-                    self.sizes['pair_batch'],
-                )
-                if not batches:
-                    continue
-                block = images[first : first + size]
-                mine = batches[(share[0] - number) % share[1] :: share[1]]
-                number += len(batches)
-                if mine:
-                    self._score_block(texts, block, mine, scores[rows])
+        # Held captions: one of many short calls, which the loop logs.
+        total = 0 if held else index.numel()
+        with progress(total, 'Scoring pairs') as done:
+            for start in range(0, len(index), self.sizes['query_block']):
+                rows = slice(start, start + self.sizes['query_block'])
+                texts = self._texts(held, start, tokens[rows], mask[rows])
+                for first in range(0, len(images), size):
+                    batches = plan_batches(
+                        index[rows],
+                        texts.lengths,
+                        range(first, min(first + size, len(images))),
+                        self.sizes['pair_batch'],
+                    )
+                    if not batches:
+                        continue
+                    block = images[first : first + size]
+                    mine = batches[(share[0] - number) % share[1] :: share[1]]
+                    number += len(batches)
+                    if mine:
+                        self._score_block(texts, block, mine, scores[rows])
+                    # Of all processes, which are about as far.
+                    done(sum(len(batch.rows) for batch in batches))
         return scores.cpu()
+
+    def _texts(
+        self,
+        held: list[HeldTexts] | None,
+        start: int,
+        tokens: Tensor,
+        mask: Tensor,
+    ) -> HeldTexts:
+        """Captions of the block from ``start``, as held or encoded now."""
+        texts = held[start // self.sizes['query_block']] if held else None
+        return texts or HeldTexts(self._encode, tokens, mask)
 
     @torch.no_grad()
     def hold(self, tokens: Tensor, mask: Tensor) -> list[HeldTexts]:

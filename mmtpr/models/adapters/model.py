@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from mmtpr.models.freezing import rest_frozen
 from mmtpr.registry import MODELS
+from mmtpr.utils.console import init_quietly
 from mmtpr.utils.leftovers import refuse_leftovers
 from mmtpr.utils.mmpretrain_state import check_mmpretrain_types
 
@@ -27,7 +28,7 @@ def _build(module: Any) -> nn.Module:
         module = MODELS.build(module)
     initialised = getattr(module, 'is_init', False)
     if hasattr(module, 'init_weights') and not initialised:
-        module.init_weights()
+        init_quietly(module)
     return module
 
 

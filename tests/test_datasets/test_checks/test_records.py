@@ -57,6 +57,14 @@ def test_captions_that_the_tokenizer_cuts(kind, tmp_path):
     ]
 
 
+def test_progress_counts_all_captions(counted):
+    seen = counted('datasets.checks.records')
+    records = [record('a.jpg', 0, 'x', 'a coat'), record('b.jpg', 1, 'y')]
+    node = dict(type='TokenizeCaption', tokenizer='ViT-B-16')
+    assert cut_captions(records, [node]) == []
+    assert seen == {'Tokenizing captions': [3, 3]}
+
+
 def test_without_tokenizer_nothing_is_said():
     assert cut_captions([record('a.jpg', 0, 'x')], None) is None
     hub = dict(type='TokenizeCaption', tokenizer='no such model')

@@ -193,6 +193,23 @@ def test_tool_is_content_with_a_clean_set(
     assert tool.main([*arguments[:2], '--no-images']) == 1
 
 
+def test_counts_that_may_differ_are_no_problems(
+    tool, write, records, capsys, tmp_path
+):
+    path = tmp_path / 'config.py'
+    config(write(records)).dump(str(path))
+    tool.main([str(path)])
+    text = capsys.readouterr().out
+    assert '9 problems found.' in text
+    assert 'allowed' not in text
+    out = tmp_path / 'report.json'
+    tool.main([str(path), '--ignore-counts', '--json', str(out)])
+    text = capsys.readouterr().out
+    assert '\n0 problems found.' in text
+    assert text.count('differs, allowed') == text.count('differs') == 9
+    assert json.loads(out.read_text('utf-8'))['problems'] == 0
+
+
 def test_tool_with_a_config_of_ours(tool, repo_root, tmp_path, capsys):
     finds_nothing(tool, repo_root, write_tiny_cuhk(tmp_path), capsys)
 

@@ -70,6 +70,15 @@ def files(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+def test_progress_counts_views_and_captions(make, counted):
+    seen = counted('datasets.feature_cache.encode')
+    make()
+    assert seen == {
+        'Encoding views of images': [6, 6],
+        'Encoding captions': [12, 12],
+    }
+
+
 def test_features_are_those_of_the_encoder(make, encoder):
     data = make()
     assert len(data) == 12

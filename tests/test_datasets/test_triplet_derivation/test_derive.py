@@ -135,3 +135,10 @@ def test_many_alike_looks_stay_quick():
     triplets = derive_triplets(records, per_look=2)
     assert len(triplets) == 6000
     assert len(SLOTS) == len(find_looks(records[:1])[0].outfit.things)
+
+
+def test_progress_counts_all_looks(counted):
+    seen = counted('datasets.triplet_derivation.derive')
+    derive_triplets(RECORDS)
+    looks = len(find_looks(RECORDS))
+    assert seen == {'Comparing outfits': [looks, looks]}

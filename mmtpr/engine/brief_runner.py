@@ -1,0 +1,107 @@
+"""A runner that says in short what the log file has in full."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from torch import nn
+from torch.optim import Optimizer
+
+from mmtpr.utils.console import hide_from_console
+from mmtpr.utils.unwrap import unwrap
+
+#: Environment, config, order of hooks; a line for each parameter.
+_LONG = (
+    r'\n-+\nSystem environment:|Config:\n|Hooks will be executed|'
+    r'paramwise_options -- |\S+ is skipped since its requires_grad|'
+    r'\S* ?is duplicate\. It is skipped'
+)
+
+
+class BriefRunner(Runner):
+    """mmengine's runner with a short console and a full log file.
+
+    Environment, config, order of hooks and the options of each parameter
+    stand in the log file alone. In their place the console has the name of
+    that file and the groups of parameters. Arguments are those of
+    :class:`mmengine.runner.Runner`.
+    """
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger.
+
+        Args:
+            *args (Any): See mmengine.
+            **kwargs (Any): See mmengine.
+
+        Returns:
+            MMLogger: The logger.
+        """
+        logger = super().build_logger(*args, **kwargs)
+        hide_from_console(logger, _LONG)
+        logger.info(
+            'Environment, config, order of hooks and options of parameters '
+            f'are in "{logger.log_file}".'
+        )
+        return logger
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """Build the optimizer wrapper and log its groups of parameters.
+
+        Args:
+            optim_wrapper (Any): See mmengine.
+
+        Returns:
+            OptimWrapper | OptimWrapperDict: The wrapper.
+        """
+        wrapper = super().build_optim_wrapper(optim_wrapper)
+        optimizer = getattr(wrapper, 'optimizer', None)
+        if optimizer is not None:
+            self.logger.info(describe_groups(optimizer, unwrap(self.model)))
+        return wrapper
+
+
+def describe_groups(optimizer: Optimizer, model: nn.Module) -> str:
+    """Count what trains at which rate and with which decay.
+
+    Args:
+        optimizer (Optimizer): With any number of groups.
+        model (nn.Module): Whose parameters it has.
+
+    Returns:
+        str: A line for each pair of rate and decay with the number of tensors
+        and parameters and one of their names, and a line for what is frozen.
+    """
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups: dict[str, list[nn.Parameter]] = {}
+    for group in optimizer.param_groups:
+        kind = ', '.join(
+            _setting(key, group, optimizer.defaults)
+            for key in ('lr', 'weight_decay')
+            if key in group
+        )
+        groups.setdefault(kind, []).extend(group['params'])
+    # mmengine hands frozen parameters on where no option tells them apart.
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    lines = ['Groups of parameters:']
+    for kind, parameters in groups.items():
+        trained = [p for p in parameters if p.requires_grad]
+        if trained:
+            name = names.get(id(trained[0]), 'no part of the model')
+            lines.append(f'  {kind}: {_count(trained)}, e.g. {name}')
+    if frozen:
+        lines.append(f'  frozen: {_count(frozen)}')
+    return '\n'.join(lines)
+
+
+def _setting(key: str, group: Mapping, defaults: Mapping) -> str:
+    """A value of a group and what it is of the optimizer's own."""
+    value, base = float(group[key]), defaults.get(key)
+    times = f' (x{value / base:g})' if base else ''
+    return f'{key} {value:.4g}{times}'
+
+
+def _count(parameters: list[nn.Parameter]) -> str:
+    total = sum(p.numel() for p in parameters)
+    return f'{len(parameters)} tensors, {total:,} parameters'
