@@ -214,10 +214,15 @@ def _score_column(
         first, last = max(start, top), min(stop, top + width)
         rows = slice(first - top, last - top)
         right[rows] = query[first - start : last - start]
-        tile = torch.mm(items, right.t())
-        tile = tile.unflatten(0, shape)  # (T, items, queries)
-        score = mean_of_top(tile, k)[: len(part), rows]  # (n, rows)
-        out[first - start : last - start] = score.t()
+        if shape[0] == 1 and width == _TILE_QUERIES:
+            # The same bits, and no transpose to be written. Of several
+            # vectors, and of few queries, the product is slower this way.
+            score = torch.mm(right, items.t())  # (queries, items)
+        else:
+            tile = torch.mm(items, right.t())
+            tile = tile.unflatten(0, shape)  # (T, items, queries)
+            score = mean_of_top(tile, k).t()  # (queries, items)
+        out[first - start : last - start] = score[rows, : len(part)]
 
 
 def mean_of_top(planes: torch.Tensor, k: int) -> torch.Tensor:

@@ -4,7 +4,9 @@ import torch
 
 from .matches import Pairs
 
-# Up to so many positives one pass for each beats a binary search.
+# Up to so many positives one pass for each beats a binary search. Measured on
+# one core: where positives stand clear of the rest, and a search always goes the
+# same way, the two cross at 65 to 95; where they lie among the rest, at 340.
 _FEW_POSITIVES = 128
 
 
