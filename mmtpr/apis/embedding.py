@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmtpr.models.embedder import Embedder
+from mmtpr.models.embedder import EmbeddedRows, Embedder
 from mmtpr.utils.progress import progress
 
 from .gallery_index import GalleryIndex
@@ -49,19 +49,22 @@ def embed_gallery(
         dict(role='gallery', img_path=path, pid=-1, image_id=index)
         for index, path in enumerate(paths)
     ]
-    kept, feats, broken = [], [], {}
+    rows = EmbeddedRows(len(entries))
+    kept: list[str] = []
+    broken: dict[str, str] = {}
     embedder = Embedder(pipeline, embed, batch_size, num_workers)
     with progress(len(entries), 'Embedding the images of the gallery') as done:
         for batch in embedder(entries):
+            if batch.feats is not None:
+                stop = len(kept) + len(batch.indices)
+                rows.put(range(len(kept), stop), batch.feats)
             kept += [paths[index] for index in batch.indices]
             broken.update({paths[i]: why for i, why in batch.broken.items()})
-            if batch.feats is not None:
-                feats.append(batch.feats)
-            done(len(batch))
+            done(len(batch.indices) + len(batch.broken))
     _report(broken, len(paths), len(kept))
-    stacked = torch.cat(feats)
-    stacked = stacked[:, None] if stacked.dim() == 2 else stacked
-    return GalleryIndex(kept, stacked, broken)
+    feats: Any = rows.first(len(kept))
+    feats = feats[:, None] if feats.dim() == 2 else feats  # (N, T, D)
+    return GalleryIndex(kept, feats, broken)
 
 
 def _report(broken: dict[str, str], total: int, num_kept: int) -> None:

@@ -68,7 +68,9 @@ class GalleryIndex:
     def load(
         cls, file: str | os.PathLike, owner: dict[str, str]
     ) -> tuple['GalleryIndex | None', list[str]]:
-        """Read an index if it is of the same model and the same images.
+        """Open an index if it is of the same model and the same images.
+
+        Its embeddings stay in the file, and many processes share them.
 
         Args:
             file (str | PathLike): The file; it need not exist.
@@ -84,7 +86,7 @@ class GalleryIndex:
         if not Path(file).exists():
             return None, []
         try:
-            content = load_weights(file)
+            content = load_weights(file, mmap=True)
         except (ValueError, FileNotFoundError):
             content = None
         if not isinstance(content, dict) or content.get('kind') != _KIND:
@@ -99,7 +101,8 @@ class GalleryIndex:
         names = ('paths', 'features', 'broken')
         index = cls(*(content[name] for name in names))
         number = len(index.features)
-        if number != len(index.paths) or not index.features.isfinite().all():
+        finite = (part.isfinite().all() for part in index.features.split(4096))
+        if number != len(index.paths) or not all(finite):
             raise ValueError(
                 f'The gallery index "{file}" is damaged: {number} embeddings, '
                 f'of which some may be NaN, for {len(index.paths)} images. '

@@ -27,12 +27,16 @@ _BLOCKED = re.compile(
 )
 
 
-def load_weights(path: str | os.PathLike, map_location: str = 'cpu') -> Any:
+def load_weights(
+    path: str | os.PathLike, map_location: str = 'cpu', mmap: bool = False
+) -> Any:
     """Load a torch file with ``weights_only=True``.
 
     Args:
         path (str | PathLike): The file.
         map_location (str): Passed to ``torch.load``. Defaults to ``'cpu'``.
+        mmap (bool): Whether tensors stay in the file and are read when they
+            are used. Defaults to False.
 
     Returns:
         Any: The content, usually a dict.
@@ -45,7 +49,12 @@ def load_weights(path: str | os.PathLike, map_location: str = 'cpu') -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError(f'The checkpoint "{path}" does not exist.')
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(
+            os.fspath(path),  # only a name can be mapped
+            map_location=map_location,
+            weights_only=True,
+            mmap=mmap,
+        )
     except OSError as error:
         # Of a small file that is cut torch seeks before its start.
         if error.filename is None and error.errno == errno.EINVAL:

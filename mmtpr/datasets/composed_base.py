@@ -1,24 +1,23 @@
 """Base of the datasets of composed retrieval."""
 
 import logging
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmtpr.utils.images import missing_cure
 
 from .annotations.composed_records import (
     COMPOSED_GUIDE,
-    check_composed_records,
+    iter_composed_records,
 )
 from .annotations.images import find_bad_images, find_missing_images
-from .annotations.records import read_records
+from .annotations.records import iter_records
+from .frugal_dataset import FrugalDataset
 
 
-class ComposedDataset(BaseDataset):
+class ComposedDataset(FrugalDataset):
     """Records of images and sentences, checked, with what was left out.
 
     ``load_report`` names by argument what was left out while loading, and
@@ -60,17 +59,6 @@ class ComposedDataset(BaseDataset):
             data_prefix={'img_path': '', **(data_prefix or {})}, **kwargs
         )
 
-    def image_path(self, path: str) -> str:
-        """Path of an image.
-
-        Args:
-            path (str): As the annotations have it.
-
-        Returns:
-            str: With the image folder in front.
-        """
-        return os.path.join(self.data_prefix['img_path'], path)
-
     def read_checked(
         self,
         path: str,
@@ -91,17 +79,55 @@ class ComposedDataset(BaseDataset):
         Returns:
             list[dict]: The records.
         """
-        records, skipped = check_composed_records(
-            read_records(path, what, COMPOSED_GUIDE, argument),
+        skipped: list[int] = []
+        records = self.iter_checked(
+            path, required, captions, what, argument, skipped
+        )
+        kept = list(records)
+        self.report_skipped(path, skipped)
+        return kept
+
+    def iter_checked(
+        self,
+        path: str,
+        required: dict[str, type],
+        captions: tuple[str, ...],
+        what: str,
+        argument: str,
+        skipped: list[int],
+    ) -> Iterator[dict]:
+        """Read a file as :meth:`read_checked`, one record after the other.
+
+        Args:
+            path (str): See :meth:`read_checked`.
+            required (dict[str, type]): Likewise.
+            captions (tuple[str, ...]): Likewise.
+            what (str): Likewise.
+            argument (str): Likewise.
+            skipped (list[int]): Takes the indices of what is left out.
+
+        Returns:
+            Iterator[dict]: The records.
+        """
+        return iter_composed_records(
+            iter_records(path, what, COMPOSED_GUIDE, argument),
             required,
             path,
             captions,
             self.choices['empty_captions'],
+            skipped,
         )
+
+    def report_skipped(self, path: str, skipped: list[int]) -> None:
+        """Say which records have no sentence.
+
+        Args:
+            path (str): The file.
+            skipped (list[int]): Their indices.
+        """
         self.report(
             'empty_captions', skipped, f'records of "{path}" without sentence'
         )
-        return records
 
     def drop_broken(
         self, records: list[dict], keys: Sequence[str]
@@ -156,18 +182,18 @@ class ComposedDataset(BaseDataset):
             if not any(self.image_path(record[key]) in bad for key in keys)
         ]
 
-    def check_some_left(self, records: list, what: str, path: str) -> None:
+    def check_some_left(self, records: Sized, what: str, path: str) -> None:
         """Check that not everything was left out.
 
         Args:
-            records (list): What is left.
+            records (Sized): What is left.
             what (str): What a record is, for the message.
             path (str): The file, likewise.
 
         Raises:
             ValueError: If nothing is left, naming why.
         """
-        if records:
+        if len(records):
             return
         reasons = ', '.join(k for k, v in self.load_report.items() if v)
         raise ValueError(

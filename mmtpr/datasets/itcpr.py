@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 
 from mmtpr.registry import DATASETS
 
@@ -110,11 +111,11 @@ class ITCPR(ComposedDataset):
         self._count_repeated(gallery)
         return queries, gallery
 
-    def load_data_list(self) -> list[dict]:
+    def load_samples(self) -> Iterable[dict]:
         """Read queries and gallery.
 
         Returns:
-            list[dict]: The queries, then the gallery.
+            Iterable[dict]: The queries, then the gallery.
         """
         queries, gallery = self.load_records()
         queries = self.drop_broken(queries, ['file_path'])
@@ -128,11 +129,11 @@ class ITCPR(ComposedDataset):
         )
         paths = dict.fromkeys(r['file_path'] for r in (*queries, *gallery))
         numbers = {path: number for number, path in enumerate(paths)}
-        return [
+        return (
             self._sample(record, role, numbers)
             for role, records in (('query', queries), ('gallery', gallery))
             for record in records
-        ]
+        )
 
     def find_file(self, name: str) -> str:
         """Path of an annotation file, in the root or in ``datasets``.
@@ -153,7 +154,7 @@ class ITCPR(ComposedDataset):
         path = record['file_path']
         sample = dict(
             role=role,
-            img_path=self.image_path(path),
+            img_path=path,
             instance_id=record['instance_id'],
             pid=record.get('person_id', -1),
             image_id=numbers[path],

@@ -106,9 +106,9 @@ class MALS(TextPersonDataset):
                 raw, LAYOUTS['aptm'], path, self.empty_captions
             )
             width = self._check_attributes(shard, width, path)
-            records.extend(shard)
+            records.extend(self._assign_splits(shard, 'aptm'))
         self._metainfo['num_attributes'] = width
-        return self._assign_splits(records, 'aptm')
+        return records
 
     def _check_attributes(
         self, shard: list[PersonRecord], width: int | None, path: str

@@ -12,7 +12,11 @@ from mmengine.logging import print_log
 from mmtpr.filtering.rules import check_rules, keep_mask
 from mmtpr.filtering.scores import RelevanceScores, load_scores
 from mmtpr.registry import DATASETS
-from mmtpr.structures.pairs import dataset_fingerprint, dataset_name
+from mmtpr.structures.pairs import (
+    dataset_fingerprint,
+    dataset_name,
+    serialized_fingerprint,
+)
 from mmtpr.utils.leftovers import refuse_leftovers
 
 
@@ -182,9 +186,12 @@ class RelevanceFilteredDataset:
         theirs = scores.meta['data']
         length, ours = len(self.dataset), None
         if length == len(scores):
-            ours = dataset_fingerprint(
-                self.dataset, self.image_key, self.caption_key
-            )
+            data = (self.dataset, self.image_key, self.caption_key)
+            quick = theirs.get('serialized')
+            if quick and quick == serialized_fingerprint(*data):
+                return
+            # Scores of former versions, or data that lie elsewhere.
+            ours = dataset_fingerprint(*data)
             if ours == theirs['fingerprint']:
                 return
         here = f', fingerprint {ours[:12]}' if ours else ''

@@ -1,5 +1,7 @@
 """SynCPR, the training set of composed person retrieval."""
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from mmtpr.registry import DATASETS
@@ -95,48 +97,68 @@ class SynCPR(ComposedDataset):
         Returns:
             list[dict]: As they are in the file.
         """
-        return self.read_checked(
-            self.ann_file, {**IMAGE_KEYS, 'cpr_id': int}, ('edit_caption',)
-        )
+        skipped: list[int] = []
+        records = list(self._read(skipped))
+        self.report_skipped(self.ann_file, skipped)
+        return records
 
-    def load_data_list(self) -> list[dict]:
+    def load_samples(self) -> Iterable[dict]:
         """Read the triplets of the split.
 
         Returns:
-            list[dict]: Triplets to train on, or queries and gallery.
+            Iterable[dict]: Triplets to train on, or queries and gallery.
         """
-        records = self.load_records()
-        self.check_some_left(records, 'triplet', self.ann_file)
-        records = self.drop_broken(self._take_split(records), [*IMAGE_KEYS])
+        skipped: list[int] = []
+        # Only the ids of all: a triplet has a thousand bytes.
+        ids = [r['cpr_id'] for r in self._read(skipped)]
+        self.report_skipped(self.ann_file, skipped)
+        self.check_some_left(ids, 'triplet', self.ann_file)
+        chosen = self._split_ids(ids)
+        records: Iterable[dict] = (
+            r for r in self._read([]) if r['cpr_id'] in chosen
+        )
+        ids = [i for i in ids if i in chosen]
+        whole = self.choices['missing_images']
+        if whole or self.choices['broken_images'] == 'skip':
+            records = self.drop_broken(list(records), [*IMAGE_KEYS])
+            ids = [record['cpr_id'] for record in records]
         what = f'triplet of the split "{self.split}"'
-        self.check_some_left(records, what, self.ann_file)
-        ids = sorted({record['cpr_id'] for record in records})
-        number = {cpr_id: i for i, cpr_id in enumerate(ids)}
+        self.check_some_left(ids, what, self.ann_file)
+        number = {cpr_id: i for i, cpr_id in enumerate(sorted(set(ids)))}
         self._metainfo.update(
-            split=self.split, num_pids=len(ids), num_triplets=len(records)
+            split=self.split, num_pids=len(number), num_triplets=len(ids)
         )
         if self.split == 'train':
-            return [self._triplet(r, number[r['cpr_id']]) for r in records]
-        return self._queries_and_gallery(records, number)
+            return (self._triplet(r, number[r['cpr_id']]) for r in records)
+        return self._queries_and_gallery(list(records), number)
 
-    def _take_split(self, records: list[dict]) -> list[dict]:
-        ids = np.array(sorted({record['cpr_id'] for record in records}))
+    def _read(self, skipped: list[int]) -> Iterator[dict]:
+        required = {**IMAGE_KEYS, 'cpr_id': int}
+        captions = ('edit_caption',)
+        what = 'annotation file'
+        return self.iter_checked(
+            self.ann_file, required, captions, what, 'ann_file', skipped
+        )
+
+    def _split_ids(self, all_ids: Iterable[int]) -> set[int]:
+        """The group ids of the split."""
+        ids = np.array(sorted(set(all_ids)))
         if self.val_ids >= len(ids) or (self.split == 'val') > self.val_ids:
             raise ValueError(
                 f'val_ids={self.val_ids} must leave triplets for both splits: '
                 f'"{self.ann_file}" has {len(ids)} group ids. See '
                 f'{COMPOSED_GUIDE}.'
             )
-        rng = np.random.default_rng(self.val_seed)
-        chosen = set(rng.permutation(ids)[: self.val_ids].tolist())
-        wanted = self.split == 'val'
-        return [r for r in records if (r['cpr_id'] in chosen) == wanted]
+        order = np.random.default_rng(self.val_seed).permutation(ids)
+        if self.split == 'val':
+            return set(order[: self.val_ids].tolist())
+        return set(order[self.val_ids :].tolist())
 
     def _triplet(self, record: dict, pid: int) -> dict:
         return dict(
             role='train',
-            reference_path=self.image_path(record['reference_image_path']),
-            img_path=self.image_path(record['target_image_path']),
+            reference_path=record['reference_image_path'],
+            img_path=record['target_image_path'],
             caption=record['edit_caption'],
             reference_caption=record.get('reference_caption', ''),
             target_caption=record.get('target_caption', ''),
@@ -187,7 +209,7 @@ class SynCPR(ComposedDataset):
     ) -> dict:
         return dict(
             role=role,
-            img_path=self.image_path(path),
+            img_path=path,
             instance_id=outfits.get(pid, -1),
             pid=pid,
             image_id=image_ids[path],

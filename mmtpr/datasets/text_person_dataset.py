@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .annotations.records import (
 )
 from .annotations.samples import queries_and_gallery, training_pairs
 from .annotations.splits import SPLITS, carve_val, take_split
-from .frugal_dataset import FrugalDataset
+from .frugal_dataset import FrugalDataset, drain
 
 _CHOICES = {
     'split': SPLITS,
@@ -122,12 +123,12 @@ class TextPersonDataset(FrugalDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> list[dict]:
+    def load_samples(self) -> Iterable[dict]:
         """Read the annotations of the split.
 
         Returns:
-            list[dict]: Samples, with paths relative to the image folder and
-            attributes as bytes; ``get_data_info`` completes them.
+            Iterable[dict]: Samples, with paths relative to the image folder
+            and attributes as bytes; ``get_data_info`` completes them.
         """
         records = self.load_records()
         if lost := self.load_report['empty_captions']:
@@ -139,18 +140,18 @@ class TextPersonDataset(FrugalDataset):
         image_ids: dict[str, int] = {}
         for record in records:
             image_ids.setdefault(record.path, len(image_ids))
-        records = self._number_pids(self._drop_broken(records))
+        records = self._drop_broken(records)
+        self._number_pids(records)
         self._describe(records)
         pairs = self.form == 'pairs'
-        make = training_pairs if pairs else queries_and_gallery
-        samples = make(records, image_ids)
-        if not samples:
+        if not (self._metainfo['num_captions'] if pairs else records):
             raise ValueError(
                 f'No sample of the split "{self.split}" of "{self.source}" '
                 'is left: all were dropped for missing captions or broken '
                 'images.'
             )
-        return samples
+        make = training_pairs if pairs else queries_and_gallery
+        return make(drain(records), image_ids)
 
     def load_records(self) -> list[PersonRecord]:
         """Read the records of the split as the file has them.
@@ -176,8 +177,6 @@ class TextPersonDataset(FrugalDataset):
             dict: The sample with the full path of its image.
         """
         info = super().get_data_info(idx)
-        if 'img_path' in info:
-            info['img_path'] = self.image_path(info['img_path'])
         if 'attributes' in info:
             values = np.frombuffer(info['attributes'], dtype=np.int8)
             info['attributes'] = values.tolist()
@@ -214,17 +213,6 @@ class TextPersonDataset(FrugalDataset):
         """Name the split of a file that is one split as a whole."""
         split = 'train' if self.val_pids else self.split
         return [r._replace(split=split) for r in records]
-
-    def image_path(self, path: str) -> str:
-        """Path of an image.
-
-        Args:
-            path (str): As the annotations have it.
-
-        Returns:
-            str: With the image folder in front.
-        """
-        return os.path.join(self.data_prefix['img_path'], path)
 
     def check_image_root(self, first: str) -> None:
         """Check that the image folder exists.
@@ -278,8 +266,8 @@ class TextPersonDataset(FrugalDataset):
             return ''
         return '. ' + missing_cure(missing[0], 'Check data_root, data_prefix')
 
-    def _number_pids(self, records: list[PersonRecord]) -> list[PersonRecord]:
-        """Make identities integers, 0..C-1 where asked."""
+    def _number_pids(self, records: list[PersonRecord]) -> None:
+        """Make identities integers, 0..C-1 where asked, in place."""
         pids: dict[Any, None] = {record.pid: None for record in records}
         named = any(isinstance(p, str) for p in pids)
         if self.relabel_pids or named:
@@ -288,8 +276,9 @@ class TextPersonDataset(FrugalDataset):
         elif self.pid_offset:
             number = {p: p + self.pid_offset for p in pids}
         else:
-            return records
-        return [r._replace(pid=number[r.pid]) for r in records]
+            return
+        for index, record in enumerate(records):
+            records[index] = record._replace(pid=number[record.pid])
 
     def _describe(self, records: list[PersonRecord]) -> None:
         pids = {r.pid for r in records}

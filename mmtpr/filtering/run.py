@@ -37,6 +37,7 @@ def describe_run(
         version=VERSION,
         data=dict(
             fingerprint=pairs.fingerprint,
+            serialized=pairs.serialized,
             name=dataset_name(pairs.dataset),
             length=len(pairs),
         ),

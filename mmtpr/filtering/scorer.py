@@ -8,7 +8,12 @@ import torch
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
-from mmtpr.models.embedder import Embedder, check_finite, unreadable_error
+from mmtpr.models.embedder import (
+    EmbeddedRows,
+    Embedder,
+    check_finite,
+    unreadable_error,
+)
 
 
 class RelevanceScorer(Protocol):
@@ -120,22 +125,19 @@ class RetrieverScorer:
             self.batch_size,
             self.num_workers,
         )
-        parts: list[tuple[list[int], Tensor]] = []
+        rows = EmbeddedRows(len(samples))
         broken: dict[int, str] = {}
         for batch in embedder(samples):
             if batch.broken and not self.skip_broken:
                 raise unreadable(samples, batch.broken)
             broken.update(batch.broken)
             if batch.feats is not None:
-                parts.append((batch.indices, batch.feats))
+                rows.put(batch.indices, batch.feats)
             if on_batch is not None:
                 on_batch(len(batch))
-        if not parts:
-            return torch.zeros(len(samples), 1, 1), broken
-        shape = (len(samples), *parts[0][1].shape[1:])
-        tokens = parts[0][1].new_zeros(shape)  # (N, T, D)
-        for indices, feats in parts:
-            tokens[indices] = feats
+        tokens = rows.first(len(samples))  # (N, T, D)
+        if tokens is None:
+            tokens = torch.zeros(len(samples), 1, 1)
         return tokens, broken
 
     def embed_captions(self, captions: Sequence[str]) -> Tensor:
@@ -147,7 +149,7 @@ class RetrieverScorer:
         Returns:
             Tensor: Embeddings, (K, D).
         """
-        parts = []
+        rows: Any = EmbeddedRows(len(captions))
         for start in range(0, len(captions), self.batch_size):
             texts = captions[start : start + self.batch_size]
             packed = [
@@ -155,8 +157,8 @@ class RetrieverScorer:
             ]
             feats = self._extract(packed, 'tokens', 'extract_text_feat')
             check_finite(feats, [dict(caption=text) for text in texts])
-            parts.append(feats)
-        return torch.cat(parts)
+            rows.put(range(start, start + len(feats)), feats)
+        return rows.first(len(captions))
 
     @torch.inference_mode()
     def _extract(self, packed: list[dict], name: str, method: str) -> Tensor:

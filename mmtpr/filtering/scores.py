@@ -25,7 +25,9 @@ class RelevanceScores:
         rank (np.ndarray): Rank of the own caption, (N, ), int32, 1 = best.
         score (np.ndarray): Relevance, (N, ), float32; -inf where the image
             could not be read.
-        meta (dict): ``version``; ``data`` (fingerprint, name, length);
+        meta (dict): ``version``; ``data`` (fingerprint, name, length and,
+            where it is known, the fingerprint ``serialized`` that is
+            quick to compare);
             ``scorer`` (config, checkpoint, fingerprint of the weights,
             precision); ``bank`` (fingerprint, source, size, seed).
     """

@@ -94,6 +94,47 @@ class Embedder:
             yield EmbeddedBatch(indices, samples, feats, broken)
 
 
+class EmbeddedRows:
+    """Embeddings of many entries in one array that is filled batch by batch.
+
+    A list of batches that is joined in the end would need twice the memory.
+
+    Args:
+        number (int): Rows N of the array.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._rows: Tensor | None = None
+
+    def put(self, indices: Sequence[int], feats: Tensor) -> None:
+        """Put the embeddings of a batch in place.
+
+        Args:
+            indices (Sequence[int]): Rows of the B embeddings.
+            feats (Tensor): The embeddings, (B, ...).
+        """
+        if self._rows is None:
+            shape = (self.number, *feats.shape[1:])
+            self._rows = feats.new_zeros(shape)  # (N, ...)
+        self._rows[indices] = feats
+
+    def first(self, number: int) -> Tensor | None:
+        """Give the first rows.
+
+        Args:
+            number (int): How many.
+
+        Returns:
+            Tensor | None: Of shape (number, ...), with no other rows behind;
+            None if none was ever put in place.
+        """
+        rows = self._rows
+        if rows is None or number == self.number:
+            return rows
+        return rows[:number].clone()
+
+
 def unreadable_error(
     entries: Sequence[dict], broken: dict[int, str], advice: str = ''
 ) -> ValueError:

@@ -6,6 +6,7 @@ from .pairs import (
     dataset_name,
     pair_fingerprint,
     read_pairs,
+    serialized_fingerprint,
 )
 from .retrieval_data_sample import (
     RetrievalDataSample,
@@ -21,5 +22,6 @@ __all__ = [
     'dataset_name',
     'pair_fingerprint',
     'read_pairs',
+    'serialized_fingerprint',
     'text_fields',
 ]

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
+from collections.abc import Iterator
 from typing import Any
 
 #: What stands where a download went wrong, see :func:`foreign_content`.
 POINTER, PAGE = 'a git-lfs pointer', 'a web page'
+_OPEN = re.compile(r'[ \t\n\r]*\[[ \t\n\r]*')
+_BETWEEN = re.compile(r'[ \t\n\r]*([,\]])[ \t\n\r]*')
 
 
 def foreign_content(content: bytes) -> str:
@@ -62,6 +66,37 @@ def read_json(
         raise ValueError(
             f'The {what} "{path}" is {_encoding(content, error)}{see}'
         ) from error
+
+
+def iter_json_list(path: str | os.PathLike) -> Iterator[Any]:
+    """Read a json list item by item.
+
+    Memory holds the text and one item, where :func:`read_json` makes all.
+
+    Args:
+        path (str | PathLike): The file.
+
+    Yields:
+        Any: The items.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no list, or from the item on that is not valid;
+            :func:`read_json` says why.
+    """
+    with open(path, encoding='utf-8-sig', newline='') as file:
+        text = file.read()
+    decode = json.JSONDecoder().raw_decode
+    mark = _OPEN.match(text)
+    while mark is not None:
+        item, place = decode(text, mark.end())
+        yield item
+        mark = _BETWEEN.match(text, place)
+        if mark is not None and mark[1] == ']':
+            if mark.end() == len(text):
+                return
+            break
+    raise ValueError(f'"{path}" is not one json list with items.')
 
 
 def _why_no_json(content: bytes, error: json.JSONDecodeError) -> str:

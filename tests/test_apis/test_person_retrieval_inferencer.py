@@ -185,6 +185,10 @@ def test_cache(place, tmp_path, log, monkeypatch):
         assert torch.equal(again.index.features, first.index.features)
         with pytest.raises(Untouched):
             build(place, images[:2], cache=cache)
+    maps = Path('/proc/self/maps')  # of Linux
+    if maps.exists():
+        # The embeddings lie in the file, and were not copied from it.
+        assert os.path.realpath(cache) in maps.read_text()
     assert 'of another gallery; it is made anew' in log.read_text()
     smaller = build(place, images[:2], cache=cache)
     torch.testing.assert_close(

@@ -146,6 +146,38 @@ def test_data_may_lie_elsewhere(tmp_path):
     assert dataset.metainfo['num_pids'] == 6
 
 
+def count_reads(monkeypatch):
+    calls = []
+    read = ForeignPairs.get_data_info
+    monkeypatch.setattr(
+        ForeignPairs,
+        'get_data_info',
+        lambda self, idx: calls.append(idx) or read(self, idx),
+    )
+    return calls
+
+
+def test_known_data_are_not_read_one_by_one(monkeypatch):
+    dataset = ForeignPairs(500)
+    scores = scores_for(dataset)
+    scores.meta['data']['serialized'] = read_pairs(dataset).serialized
+    calls = count_reads(monkeypatch)
+    assert len(RelevanceFilteredDataset(dataset, scores, max_rank=9)) == 9
+    assert len(calls) == 64
+    # Where the bytes are others, the pairs decide.
+    scores.meta['data']['serialized'] = 32 * '0'
+    assert len(RelevanceFilteredDataset(dataset, scores, max_rank=9)) == 9
+    assert len(calls) == 64 + 64 + 500
+
+
+def test_score_files_of_former_versions(foreign, monkeypatch):
+    scores = scores_for(foreign)
+    assert 'serialized' not in scores.meta['data']
+    calls = count_reads(monkeypatch)
+    assert len(RelevanceFilteredDataset(foreign, scores, max_rank=3)) == 3
+    assert calls == [*range(8)]
+
+
 def test_no_scores_and_no_rule(tmp_path, foreign):
     with pytest.raises(TypeError, match=r'scores=None.*score_relevance.py'):
         RelevanceFilteredDataset(foreign, None, max_rank=3)

@@ -1,10 +1,10 @@
 import copy
 
 import pytest
-from mmengine.dataset import BaseDataset, ConcatDataset
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 
 from mmtpr.filtering import dataset_fingerprint, pair_fingerprint, read_pairs
-from mmtpr.structures.pairs import dataset_name
+from mmtpr.structures.pairs import dataset_name, serialized_fingerprint
 
 PATHS = ['/data/imgs/a/1.jpg', '/data/imgs/a/2.jpg', '/data/imgs/b/1.jpg']
 CAPTIONS = ['a man', 'a woman', 'a child']
@@ -115,3 +115,54 @@ def test_progress_counts_all_pairs(counted):
     seen = counted('structures.pairs')
     assert len(read_pairs(ListDataset(entries()))) == len(PATHS)
     assert seen == {'Reading pairs': [len(PATHS)] * 2}
+
+
+def many(change=None, number=300):
+    """Entries of which a few are looked at and the rest is taken as bytes."""
+    captions = [f'caption {i}' for i in range(number)]
+    captions[1] = change or captions[1]
+    return entries([f'/d/{i}.jpg' for i in range(number)], captions)
+
+
+def test_serialized_data_are_told_apart():
+    own = serialized_fingerprint(ListDataset(many()))
+    assert own == serialized_fingerprint(ListDataset(many()))
+    assert own == serialized_fingerprint(
+        ListDataset(many(number=400), indices=300)
+    )
+    others = (
+        ListDataset(many('another caption 1')),
+        ListDataset(many()[::-1]),
+        ListDataset(many()[:299]),
+        ConcatDataset([ListDataset(many()), ListDataset(many())]),
+    )
+    found = {own, *map(serialized_fingerprint, others)}
+    assert len(found) == 5
+    assert None not in found
+
+
+def test_what_a_class_makes_of_an_entry_counts():
+    class Shouting(ListDataset):
+        loud = False
+
+        def get_data_info(self, idx):
+            info = super().get_data_info(idx)
+            if self.loud:
+                info['caption'] = info['caption'].upper()
+            return info
+
+    dataset = Shouting(many())
+    before = serialized_fingerprint(dataset)
+    dataset.loud = True
+    assert serialized_fingerprint(dataset) != before
+
+
+def test_unknown_wrappers_and_plain_lists_are_read_as_a_whole():
+    dataset = ListDataset(many())
+    for other in (
+        ListDataset(many(), serialize_data=False),
+        RepeatDataset(dataset, 2),
+        ConcatDataset([dataset, ListDataset(many(), serialize_data=False)]),
+    ):
+        assert serialized_fingerprint(other) is None
+        assert len(dataset_fingerprint(other)) == 32

@@ -7,7 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mmtpr.models.embedder import Embedder, check_finite, unreadable_error
+from mmtpr.models.embedder import (
+    EmbeddedRows,
+    Embedder,
+    check_finite,
+    unreadable_error,
+)
 
 
 def pipeline(entry):
@@ -105,3 +110,19 @@ def test_entries_are_made_when_they_are_loaded():
     assert next(batches).feats[:, 0].tolist() == [0, 2]
     assert made == [0, 1]
     assert pickle.loads(pickle.dumps(next(batches))).indices == [2, 3]
+
+
+def test_rows_are_filled_in_one_array():
+    feats = torch.randn(7, 2, 3)
+    rows = EmbeddedRows(9)
+    assert rows.first(0) is None
+    rows.put([0, 1, 2, 3], feats[:4])
+    array = rows.first(9)
+    rows.put([6, 5, 4], feats[4:].flip(0))
+    assert rows.first(9) is array  # no second copy
+    assert torch.equal(array[:7], feats)
+    assert not array[7:].any()
+    # What is left out is not kept, nor written to a file.
+    left = rows.first(7)
+    assert torch.equal(left, feats)
+    assert left.untyped_storage().nbytes() == 4 * 7 * 2 * 3

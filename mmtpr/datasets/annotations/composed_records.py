@@ -1,6 +1,6 @@
 """Checking the records of composed retrieval datasets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmtpr.text.characters import is_blank, is_empty_caption, is_nothing
@@ -37,7 +37,37 @@ def check_composed_records(
     Raises:
         ValueError: Naming file, record index and key of what is wrong.
     """
-    kept, skipped = [], []
+    skipped: list[int] = []
+    kept = iter_composed_records(
+        records, required, path, captions, empty_captions, skipped
+    )
+    return list(kept), skipped
+
+
+def iter_composed_records(
+    records: Iterable[Any],
+    required: dict[str, type],
+    path: str,
+    captions: tuple[str, ...],
+    empty_captions: str,
+    skipped: list[int],
+) -> Iterator[dict]:
+    """Check records one after the other.
+
+    Args:
+        records (Iterable[dict]): See :func:`check_composed_records`.
+        required (dict[str, type]): Likewise.
+        path (str): Likewise.
+        captions (tuple[str, ...]): Likewise.
+        empty_captions (str): Likewise.
+        skipped (list[int]): Takes the indices of records without caption.
+
+    Yields:
+        dict: The records kept.
+
+    Raises:
+        ValueError: Naming file, record index and key of what is wrong.
+    """
     for index, record in enumerate(records):
         where = f'Record {index} of "{path}"'
         if not isinstance(record, dict):
@@ -56,9 +86,11 @@ def check_composed_records(
             )
         if empty:
             skipped.append(index)
-        else:
-            kept.append({**record, **sentences} if sentences else record)
-    return kept, skipped
+            continue
+        for key, said in sentences.items():
+            if record[key] is not said:  # a copy only where it says more
+                record = {**record, key: said}
+        yield record
 
 
 def _check_keys(record: dict, required: dict[str, type], where: str) -> None:

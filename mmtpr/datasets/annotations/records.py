@@ -2,12 +2,14 @@
 
 import difflib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from mmtpr.text.characters import is_empty_caption, is_nothing
 from mmtpr.utils import read_json
+from mmtpr.utils.io import iter_json_list
 
 #: Names of splits.
 SPLITS = ('train', 'val', 'test')
@@ -111,6 +113,38 @@ def read_records(
             f'again, with a record for each image. See {guide}.'
         )
     return content
+
+
+def iter_records(
+    path: str,
+    what: str = 'annotation file',
+    guide: str = GUIDE,
+    argument: str = 'ann_file',
+) -> Iterator[dict]:
+    """Read a json list of objects one after the other.
+
+    Args:
+        path (str): See :func:`read_records`.
+        what (str): Likewise.
+        guide (str): Likewise.
+        argument (str): Likewise.
+
+    Yields:
+        dict: The objects, at least one.
+
+    Raises:
+        FileNotFoundError: As :func:`read_records`.
+        ValueError: Likewise.
+    """
+    number = 0
+    try:
+        for record in iter_json_list(path):
+            yield record
+            number += 1
+    except (OSError, ValueError):
+        # Read as a whole it ends with an error that says more.
+        rest = read_records(path, what, guide, argument)
+        yield from islice(rest, number, None)
 
 
 def detect_layout(record: Any, names: Sequence[str], path: str) -> str:

@@ -1,36 +1,32 @@
 """Samples made from the records of a split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .records import PersonRecord
 
 
 def training_pairs(
     records: Iterable[PersonRecord], image_ids: dict[str, int]
-) -> list[dict]:
+) -> Iterator[dict]:
     """Make one sample of each image and caption.
 
     Args:
         records (Iterable[PersonRecord]): Records of the split.
         image_ids (dict[str, int]): Number of each image.
 
-    Returns:
-        list[dict]: Samples with the role ``'train'``.
+    Yields:
+        dict: Samples with the role ``'train'``.
     """
-    return [
-        _with_attributes(
-            dict(
+    for record in records:
+        for caption in record.captions:
+            sample = dict(
                 role='train',
                 img_path=record.path,
                 caption=caption,
                 pid=record.pid,
                 image_id=image_ids[record.path],
-            ),
-            record,
-        )
-        for record in records
-        for caption in record.captions
-    ]
+            )
+            yield _with_attributes(sample, record)
 
 
 def queries_and_gallery(

@@ -13,6 +13,7 @@ from mmengine.dist import (
 )
 from torch import Tensor
 
+from mmtpr.evaluation.packed_results import pack_results, unpack_results
 from mmtpr.evaluation.whole_set import join_samples, number_samples
 
 
@@ -64,30 +65,28 @@ def gather_test_set(
         ValueError: If the samples of all processes are not the test set, or
             there are no queries or no gallery.
     """
-    own = dict(
-        sample_idx=list(sample_idx),
-        features=torch.stack(list(features)).cpu() if features else (),
-        captions=[captions.get(place) for place in range(len(features))],
-    )
-    parts = all_gather_object(own)
-    numbers = number_samples([part['sample_idx'] for part in parts], size)
-
-    def joined(key: str) -> list:
-        return join_samples([part[key] for part in parts], numbers, size)
-
-    texts = joined('captions')
-    is_query = torch.tensor([text is not None for text in texts])
+    own = []
+    for place, feature in enumerate(features):
+        sample = dict(sample_idx=sample_idx[place], feature=feature.cpu())
+        if place in captions:
+            sample['tokens'], sample['mask'] = captions[place]
+        own.append(sample)
+    parts = [*map(unpack_results, all_gather_object(pack_results(own)))]
+    indices = [[sample['sample_idx'] for sample in part] for part in parts]
+    numbers = number_samples(indices, size)
+    samples = join_samples(parts, numbers, size)
+    queries = [sample for sample in samples if 'tokens' in sample]
+    is_query = torch.tensor(['tokens' in sample for sample in samples])
     _check(size, is_query)
-    rows = torch.stack(joined('features'))  # (S, D)
-    tokens, mask = zip(*(text for text in texts if text), strict=True)
+    rows = torch.stack([sample['feature'] for sample in samples])  # (S, D)
     places = [[(r, p) for p in range(len(n))] for r, n in enumerate(numbers)]
     owners = join_samples(places, numbers, size)
     row = torch.where(is_query, is_query.cumsum(0) - 1, -1)
     return TestSet(
         rows[is_query],
         rows[~is_query],
-        torch.stack(tokens),
-        torch.stack(mask),
+        torch.stack([query['tokens'] for query in queries]),
+        torch.stack([query['mask'] for query in queries]),
         row[torch.tensor(numbers[get_rank()], dtype=torch.long)].tolist(),
         [owners[i] for i in (~is_query).nonzero()[:, 0].tolist()],
     )

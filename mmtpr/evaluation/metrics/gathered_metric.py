@@ -10,6 +10,7 @@ from mmengine.dist import (
 )
 from mmengine.evaluator import BaseMetric
 
+from ..packed_results import pack_results, unpack_results
 from ..whole_set import join_samples, number_samples
 
 
@@ -52,15 +53,19 @@ class GatheredMetric(BaseMetric):
         where = {'tmpdir': self.collect_dir}
         if self.collect_device != 'cpu':
             where = {}
-        # One block a process, not an entry a sample.
+        # One entry a process, not one a sample, and few tensors.
         parts = collect_results(
-            [self.results], get_world_size(), self.collect_device, **where
+            [pack_results(self.results)],
+            get_world_size(),
+            self.collect_device,
+            **where,
         )
         outcome: list[Any] = [
-            self._outcome(parts, size) if is_main_process() else None
+            self._outcome([*map(unpack_results, parts)], size)
+            if is_main_process()
+            else None
         ]
         broadcast_object_list(outcome)
-        self.results.clear()
         if isinstance(outcome[0], Exception):
             raise outcome[0]
         return outcome[0]
