@@ -6,6 +6,8 @@ from mmengine.config import Config
 
 from .hooks.atomic_checkpoint import check_arguments
 
+_OF_TRAINING = ('EpochLengthHook', 'AdapterGradientHook', 'CutCaptionsHook')
+
 
 def require_fit(cfg: Config, **options: bool) -> None:
     """Stop where a checkpoint does not fit the model.
@@ -31,8 +33,9 @@ def require_training_checks(cfg: Config) -> None:
     """Let training stop where it would train nothing, or adapters nothing.
 
     Args:
-        cfg (Config): Changed in place: a ``mmtpr.EpochLengthHook`` and a
-            ``mmtpr.AdapterGradientHook``, unless the config has them.
+        cfg (Config): Changed in place: a ``mmtpr.EpochLengthHook``, a
+            ``mmtpr.AdapterGradientHook`` and a ``mmtpr.CutCaptionsHook``,
+            unless the config has them.
 
     Raises:
         TypeError: If mmengine's CheckpointHook has an argument it would mind
@@ -43,7 +46,7 @@ def require_training_checks(cfg: Config) -> None:
         check_arguments({*saver} - {'type'}, 'CheckpointHook')
     hooks = list(cfg.get('custom_hooks') or [])
     present = [*map(_hook_name, hooks)]
-    for name in ('EpochLengthHook', 'AdapterGradientHook'):
+    for name in _OF_TRAINING:
         if name not in present:
             hooks.append(dict(type=f'mmtpr.{name}'))
     cfg.custom_hooks = hooks

@@ -4,6 +4,7 @@ from .adapter_checkpoint import AdapterCheckpointHook
 from .adapter_gradient import AdapterGradientHook
 from .adapter_stats import AdapterStatsHook
 from .atomic_checkpoint import AtomicCheckpointHook
+from .cut_captions import CutCaptionsHook
 from .epoch_length import EpochLengthHook
 from .finite_loss import StopOnNonFiniteLossHook
 from .plain_checkpoint import PlainCheckpointHook
@@ -16,6 +17,7 @@ __all__ = [
     'AdapterGradientHook',
     'AdapterStatsHook',
     'AtomicCheckpointHook',
+    'CutCaptionsHook',
     'EpochLengthHook',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
