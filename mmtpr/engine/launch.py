@@ -20,6 +20,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmtpr.checkpoints.read import read_for_runner, read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.engine.brief_runner import BriefRunner
+from mmtpr.engine.config_values import check_config_values, check_whole_groups
 from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
@@ -79,6 +80,7 @@ def load_config(
             nothing reads is in it or in ``options``.
     """
     cfg = read_config(path, options, root)
+    check_config_values(cfg)
     follow_encoder(cfg)
     return cfg
 
@@ -247,6 +249,7 @@ def build_runner(cfg: Config) -> Runner:
         Runner: The runner; without ``runner_type``, one whose console is
         short.
     """
+    check_whole_groups(cfg)
     read_checkpoints_safely()
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)

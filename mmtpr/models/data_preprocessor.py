@@ -130,7 +130,12 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             ValueError: If images differ in size, only a part of the
                 captions is masked or a token id is beyond ``vocab_size``.
         """
-        samples = data['data_samples']
+        samples = data.get('data_samples')
+        if samples is None:
+            raise ValueError(
+                'The batch has no data_samples: the pipeline of the dataset '
+                f'must end with PackRetrievalInputs. It has {sorted(data)}.'
+            )
         inputs = {}
         for name, images in data.get('inputs', {}).items():
             inputs.update(self._images(name, images, samples))

@@ -167,10 +167,15 @@ def set_image_size(
     """
     vision = config['vision_cfg']
     resnet = isinstance(vision.get('layers'), list)
-    size = image_size or (vision.get('image_size') if resnet else None)
-    if size is None:
+    if image_size is None and resnet:
+        image_size = vision.get('image_size')
+    if image_size is None:
         return None
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
+    size: tuple[int, int] = (image_size[0], image_size[1])
+    if min(size) < 1:
+        raise ValueError(f'image_size {size} has no pixels.')
     patch = 32 if resnet else vision.get('patch_size', 16)
     if 'timm_model_name' not in vision and any(s % patch for s in size):
         raise ValueError(
