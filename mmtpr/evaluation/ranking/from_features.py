@@ -25,8 +25,9 @@ def rank_features(
 ) -> dict[str, float]:
     """Compute R@k, mAP and mINP from features.
 
-    Beside the features, memory holds the similarities of a block of queries
-    (64 MiB by default, or 1 KiB a gallery item if that is more) and tiles.
+    Beside the features, memory holds the similarities of one block of queries
+    (64 MiB by default, or 1 KiB a gallery item if that is more) and a few
+    tiles.
 
     Args:
         query_feats (Tensor): Of shape (Q, D), normalised.
