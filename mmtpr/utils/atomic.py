@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import errno
 import os
 import re
 import shutil
@@ -10,12 +11,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from .errors import LaunchError
+
 fcntl: Any
 try:
     import fcntl
 except ImportError:  # a system without such locks
     fcntl = None
 
+#: Errors of a disk or a quota without room, and the room that is none.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_ROOM = 1 << 20
 _LOCK = 'lock'
 _OLD = '.old'
 #: Seconds without a change after which a folder without lock is given up.
@@ -33,6 +39,9 @@ def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
     Yields:
         IO: A handle on a temporary file in the same folder, moved onto
         ``path`` when the block ends without an exception.
+
+    Raises:
+        LaunchError: If the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,10 +59,33 @@ def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        full = _is_full(error, path.parent)
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+        if full:
+            raise LaunchError(_full_message(path)) from error
         raise
+
+
+def _is_full(error: BaseException, folder: Path) -> bool:
+    """Tell whether a write failed for want of room."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.errno in _NO_ROOM:
+            return True
+        link = link.__cause__ or link.__context__
+    # Torch's writer says only that it failed.
+    is_writer = isinstance(error, RuntimeError) and 'writing' in str(error)
+    return is_writer and shutil.disk_usage(folder).free < _ROOM
+
+
+def _full_message(path: Path) -> str:
+    kept = ' What was there before is kept.' if os.path.lexists(path) else ''
+    return (
+        f'The disk is full: "{path}" is not written.{kept} Make room and '
+        'start again.'
+    )
 
 
 @contextmanager
@@ -84,6 +116,7 @@ def atomic_folder(
 
     Raises:
         FileExistsError: If there is something else at the final path.
+        LaunchError: If the disk is full.
     """
     folder = Path(folder).resolve()
     _check_place(folder, names, check)
@@ -98,6 +131,10 @@ def atomic_folder(
         yield temporary
         _check_place(folder, names, check)
         _move_in(temporary, folder, names)
+    except Exception as error:
+        if _is_full(error, temporary):
+            raise LaunchError(_full_message(folder)) from error
+        raise
     finally:
         lock.close()
         shutil.rmtree(temporary, ignore_errors=True)

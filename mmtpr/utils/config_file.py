@@ -38,12 +38,37 @@ def read_config(
         raise LaunchError(
             f'The config "{path}" does not exist.{_near(places)}'
         )
-    cfg = Config.fromfile(str(found))
+    cfg = _parse(str(found))
     check_config_keys(cfg)
     if options:
         check_option_roots(options, cfg, name)
         cfg.merge_from_dict(options)
     return cfg
+
+
+def _parse(path: str) -> Config:
+    try:
+        return Config.fromfile(path)
+    except SyntaxError as error:
+        unnamed = (error.filename or '<').startswith('<')
+        raise LaunchError(
+            f'The config "{path if unnamed else error.filename}" is no valid '
+            'Python: '
+            f'{error.msg}, line {error.lineno}.'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise LaunchError(
+            f'The config "{path}" or a base of it is no UTF-8 text.'
+        ) from error
+    except ValueError as error:
+        if '_get_package_and_cfg_path' not in str(error):
+            raise
+        raise LaunchError(
+            f'The config "{path}" or a base of it names a config of a package '
+            'without its folder; write for example '
+            "'mmtpr::wora/wora-r8_clip-vit-b16_1xb64-60e_cuhk-pedes-"
+            "384x128.py'."
+        ) from error
 
 
 def _near(places: list[Path]) -> str:

@@ -1,13 +1,17 @@
+import errno
 import os
 import subprocess
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from mmengine.fileio import get_file_backend
 
-from mmtpr.utils.atomic import atomic_folder, remove_leftovers
+from mmtpr.utils import atomic
+from mmtpr.utils.atomic import atomic_folder, atomic_write, remove_leftovers
 from mmtpr.utils.atomic_backend import ATOMIC_BACKEND
+from mmtpr.utils.errors import LaunchError
 
 
 def test_put_and_leftovers(tmp_path, monkeypatch):
@@ -101,3 +105,51 @@ def test_leftovers_are_removed_once_their_writer_is_dead(tmp_path, repo_root):
     with atomic_folder(tmp_path / 'a'):
         pass
     assert set(os.listdir(tmp_path)) == {'a', 'b', '.a.abcdefgh'}
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+@pytest.mark.parametrize('there', [True, False])
+def test_a_full_disk_names_the_file_and_what_is_kept(
+    tmp_path, there, monkeypatch
+):
+    path = tmp_path / 'a.json'
+    if there:
+        path.write_text('before')
+    monkeypatch.setattr(os, 'fsync', full)
+    match = r'disk is full: ".*a\.json" is not written\. ' + (
+        'What was there before is kept' if there else 'Make room'
+    )
+    with pytest.raises(LaunchError, match=match), atomic_write(path) as file:
+        file.write(b'after')
+    assert [p.name for p in tmp_path.iterdir()] == ['a.json'] * there
+    assert not there or path.read_text() == 'before'
+
+
+def test_a_full_disk_while_torch_writes(tmp_path, monkeypatch):
+    usage = SimpleNamespace(free=100)
+    monkeypatch.setattr(atomic.shutil, 'disk_usage', lambda _: usage)
+    match = r'disk is full: ".*a\.pth" is not'
+    with (
+        pytest.raises(LaunchError, match=match),
+        atomic_write(tmp_path / 'a.pth'),
+    ):
+        raise RuntimeError('PytorchStreamWriter failed writing file data/0')
+    usage.free = 1 << 40
+    with (
+        pytest.raises(RuntimeError, match='Pytorch'),
+        atomic_write(tmp_path / 'a.pth'),
+    ):
+        raise RuntimeError('PytorchStreamWriter failed writing file data/0')
+
+
+def test_a_full_disk_while_a_folder_is_filled(tmp_path):
+    match = r'disk is full: ".*cache" is not'
+    with (
+        pytest.raises(LaunchError, match=match),
+        atomic_folder(tmp_path / 'cache'),
+    ):
+        full()
+    assert not list(tmp_path.iterdir())
