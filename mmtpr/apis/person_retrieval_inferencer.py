@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from torch import nn
 
-from mmtpr.evaluation import topk_similarity
+from mmtpr.evaluation.search import search
 from mmtpr.models.build import build_model
 from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.registry import INFERENCERS
@@ -30,8 +30,8 @@ from .gallery_index import (
     cached_index,
     files_fingerprint,
 )
-from .queries import Query, hide_references, list_queries, sample_of
-from .results import rank_paths, report_cut, to_draw
+from .queries import Query, list_queries, reference_pairs, sample_of
+from .results import name_best, report_cut, to_draw
 
 
 @INFERENCERS.register_module()
@@ -186,20 +186,25 @@ class PersonRetrievalInferencer(BaseInferencer):
                 'The embedding of a query is not finite: the weights may be '
                 'damaged. Look at the checkpoint.'
             )
-        scores = topk_similarity(
+        references = [sample.get('img_path') for sample in samples]
+        hidden = None
+        if exclude_reference:
+            hidden = reference_pairs(references, self.index.places)
+        scores, indices = search(
             query.float().cpu(),
             self.index.features,
+            num_results,
             self.topk_tokens,
             equal=self.index.equal,
+            hidden=hidden,
             narrow=True,
         )
-        references = [sample.get('img_path') for sample in samples]
-        if exclude_reference:
-            hide_references(scores, references, self.index.places)
         report_cut(samples)
         return [
-            rank_paths(sample, row, self.index.paths, num_results)
-            for sample, row in zip(samples, scores, strict=True)
+            name_best(sample, row, places, self.index.paths)
+            for sample, row, places in zip(
+                samples, scores, indices, strict=True
+            )
         ]
 
     def visualize(

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
@@ -97,20 +98,24 @@ def sample_of(query: Query) -> dict:
     return dict(role='query', pid=-1, image_id=-1, **parts)
 
 
-def hide_references(
-    scores: Tensor,
-    references: Sequence[str | None],
-    places: Mapping[str, list[int]],
-) -> None:
-    """Give the gallery item that is the query's own image no score.
+def reference_pairs(
+    references: Sequence[str | None], places: Mapping[str, list[int]]
+) -> tuple[Tensor, Tensor]:
+    """Pair queries with the gallery items that are their own image.
 
     Args:
-        scores (Tensor): Of shape (Q, N), changed in place: -inf.
         references (Sequence[str | None]): Image of each query.
         places (Mapping[str, list[int]]): Indices of the gallery's images by
             their real path.
+
+    Returns:
+        tuple[Tensor, Tensor]: Query and gallery indices, both (P, ), long.
     """
-    for row, reference in enumerate(references):
-        if reference is not None:
-            own = places.get(os.path.realpath(reference), [])
-            scores[row, own] = float('-inf')
+    pairs = [
+        (row, col)
+        for row, reference in enumerate(references)
+        if reference is not None
+        for col in places.get(os.path.realpath(reference), [])
+    ]
+    rows, cols = torch.tensor(pairs, dtype=torch.long).view(-1, 2).unbind(1)
+    return rows, cols

@@ -10,29 +10,29 @@ from torch import Tensor
 from mmtpr.structures import RetrievalDataSample
 
 
-def rank_paths(
+def name_best(
     sample: RetrievalDataSample,
     scores: Tensor,
+    indices: Tensor,
     paths: Sequence[str],
-    topk: int,
 ) -> dict[str, Any]:
     """Name the best images for a query.
 
     Args:
         sample (RetrievalDataSample): The query.
-        scores (Tensor): Of shape (N, ); -inf leaves an image out.
-        paths (Sequence[str]): The N images.
-        topk (int): Images to name at most.
+        scores (Tensor): Of shape (K, ), best first; -inf leaves an image out.
+        indices (Tensor): The images, (K, ).
+        paths (Sequence[str]): The N images of the gallery.
 
     Returns:
         dict: ``query``, ``paths`` and ``scores``, best first, and
         ``reference`` where the query has an image.
     """
-    best = scores.topk(min(topk, int(scores.isfinite().sum())))
+    finite = scores.isfinite()
     found = dict(
         query=sample.caption,
-        paths=[paths[place] for place in best.indices.tolist()],
-        scores=best.values.tolist(),
+        paths=[paths[place] for place in indices[finite].tolist()],
+        scores=scores[finite].tolist(),
     )
     if sample.get('img_path'):
         found['reference'] = sample.img_path
@@ -43,7 +43,7 @@ def to_draw(prediction: dict[str, Any]) -> dict[str, Any]:
     """Turn a prediction into what :func:`draw_rankings` takes.
 
     Args:
-        prediction (dict): See :func:`rank_paths`.
+        prediction (dict): See :func:`name_best`.
 
     Returns:
         dict: The query with its ranking.

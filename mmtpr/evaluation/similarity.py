@@ -100,7 +100,8 @@ def similarity_blocks(
             floating.
         topk_tokens (int): See :func:`topk_similarity`.
         chunk_size (int, optional): Queries in a block; multiples of 256 run
-            fastest. Defaults to None: as many as fit in 64 MiB of scores.
+            fastest. Defaults to None: as many as fit in 64 MiB of scores,
+            256 at least.
         equal (tuple[Tensor, Tensor], optional): See :func:`topk_similarity`.
         narrow (bool): See :func:`topk_similarity`.
 
@@ -126,6 +127,56 @@ def similarity_blocks(
             scores[:, later] = scores[:, first]
         yield start, scores
         del scores  # or two blocks are alive while the next one is made
+
+
+@torch.no_grad()
+def similarity_columns(
+    query: torch.Tensor,
+    tokens: torch.Tensor,
+    topk_tokens: int = 1,
+    equal: EqualItems | None = None,
+    narrow: bool = False,
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield the similarities of all queries to a part of the gallery.
+
+    The bits are those of :func:`topk_similarity`; memory holds 64 MiB of
+    scores however large the gallery is, or one tile of each query.
+
+    Args:
+        query (Tensor): Of shape (Q, D), floating.
+        tokens (Tensor): Of shape (N, T, D) or (N, D), floating.
+        topk_tokens (int): See :func:`topk_similarity`.
+        equal (tuple[Tensor, Tensor], optional): Likewise.
+        narrow (bool): Likewise.
+
+    Yields:
+        tuple[int, Tensor]: Index of the first item of the part, and
+        similarities of shape (Q, n), float32.
+
+    Raises:
+        ValueError: If shapes do not fit or k is not in 1..T.
+    """
+    if tokens.dim() == 2:
+        tokens = tokens[:, None]
+    _check(query, tokens, topk_tokens)
+    later, first = find_equal_items(tokens) if equal is None else equal
+    width = min(_TILE_QUERIES, len(query)) if narrow else _TILE_QUERIES
+    # Whole tiles, so that each item keeps its place in one.
+    tile = max(1, _TILE_VECTORS // tokens.shape[1])
+    size = max(1, _ROWS_BYTES // (4 * tile * max(1, len(query)))) * tile
+    firsts, place = first.unique(return_inverse=True)
+    known = query.new_empty(len(query), len(firsts), dtype=torch.float32)
+    for start in range(0, len(tokens), size):
+        part = tokens[start : start + size]
+        scores = _score_block(query, 0, part, topk_tokens, width)
+        stop = start + len(part)
+        # The first of equal items comes before the others.
+        own = (firsts >= start) & (firsts < stop)
+        known[:, own] = scores[:, firsts[own] - start]
+        own = (later >= start) & (later < stop)
+        scores[:, later[own] - start] = known[:, place[own]]
+        yield start, scores
+        del scores  # or two parts are alive while the next one is made
 
 
 def _check(

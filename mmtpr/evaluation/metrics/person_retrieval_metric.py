@@ -39,7 +39,8 @@ class PersonRetrievalMetric(GatheredMetric):
             Defaults to 1.
         chunk_size (int, optional): Queries compared with the gallery at a
             time. Changes the memory, never the numbers. Defaults to None, as
-            many as fit in 64 MiB of similarities.
+            many as fit in 64 MiB of similarities, and 256 in any case: 1 KiB
+            a gallery item.
         ties (str): ``'pessimistic'``: a wrong item with the score of a right
             one stands before it, so a model that gives all the same score
             earns nothing. ``'optimistic'``: behind it. Defaults to

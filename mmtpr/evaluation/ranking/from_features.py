@@ -26,7 +26,8 @@ def rank_features(
     """Compute R@k, mAP and mINP from features.
 
     Beside the features, memory holds the similarities of one block of queries
-    (64 MiB by default) and a few tiles.
+    (64 MiB by default, or 1 KiB a gallery item if that is more) and a few
+    tiles.
 
     Args:
         query_feats (Tensor): Of shape (Q, D), normalised.
