@@ -67,15 +67,16 @@ def head(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:
         tuple[Tensor, Tensor]: Values and places, both (Q, K), largest first.
     """
     num = min(num, scores.shape[1])
-    value, place = scores.topk(num, dim=1, sorted=False)
+    value, place = scores.topk(min(num + 1, scores.shape[1]), dim=1)
+    # Where more items than there is room for have the last score, torch takes
+    # any of them.
+    crowded = (value[:, num:] == value[:, num - 1 : num]).any(1)  # (Q, )
+    value, place = value[:, :num], place[:, :num]
     place, order = place.sort(dim=1)
     value = value.gather(1, order)
     value, order = value.sort(dim=1, descending=True, stable=True)
     place = place.gather(1, order)
-    # Where more items than there is room for have the last score, torch takes
-    # any of them.
-    room = (scores >= value[:, -1:]).sum(1) > num
-    for row in room.nonzero()[:, 0].tolist():
+    for row in crowded.nonzero()[:, 0].tolist():
         some = (scores[row] >= value[row, -1]).nonzero()[:, 0]
         own, order = scores[row, some].sort(
             dim=0, descending=True, stable=True
