@@ -85,6 +85,15 @@ def test_drained_items_are_let_go():
     assert left == [2, 1, 0]
 
 
+@pytest.mark.parametrize('error', [AttributeError, OSError, TypeError])
+def test_other_c_libraries_have_no_trim(monkeypatch, error):
+    def fails(name):
+        raise error
+
+    monkeypatch.setattr('ctypes.CDLL', fails)
+    assert len(Numbers(data_prefix=dict(img_path=''))) == 20
+
+
 def test_the_image_folder_is_not_kept(tmp_path):
     write_tiny_cuhk(tmp_path / 'cuhk')
     (tmp_path / 'SynCPR.json').write_text(
