@@ -297,12 +297,12 @@ def run(args):
         for key, unit in units.items():
             if key not in ours:
                 continue
-            digits = 4 if key == 's' else 0
+            digits, least = (4, 1e-9) if key == 's' else (0, 1)
             other = f'{faiss[key]:.{digits}f}' if key in faiss else ''
             print(
                 f'| {name} | {unit} | {peer[key]:.{digits}f} '
                 f'| {ours[key]:.{digits}f} '
-                f'| {ours[key] / max(peer[key], 1e-6):.2f} | {other} |',
+                f'| {ours[key] / max(peer[key], least):.2f} | {other} |',
                 flush=True,
             )
 

@@ -5,7 +5,7 @@ import torch
 from .matches import Pairs
 
 # Up to so many positives one pass for each beats a binary search. On one core
-# the two cross at 65 to 95 where positives stand clear of the rest, so that a
+# the two cross at about 90 where positives stand clear of the rest, so that a
 # search always goes the same way, and at 340 where they lie among the rest.
 _FEW_POSITIVES = 128
 
