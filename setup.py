@@ -5,6 +5,7 @@ OpenMMLab tools look for ``configs``, ``tools`` and ``model-index.yml`` in
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,34 @@ def read_requirements(name: str) -> list:
     text = (ROOT / f'requirements/{name}.txt').read_text(encoding='utf-8')
     lines = (line.split('#')[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
+
+
+def read_citation(key: str) -> str:
+    """Read a line of ``CITATION.cff``; '' if it is not there."""
+    text = (ROOT / 'CITATION.cff').read_text(encoding='utf-8')
+    found = re.search(rf'^ *(?:- )?{key}: *(.+)$', text, re.M)
+    return found[1].strip('\'" ') if found else ''
+
+
+def read_description(address: str) -> str:
+    """Read the README with links that also work on an index page.
+
+    Args:
+        address (str): Of the repository. Without one, links to files of it
+            become plain text.
+    """
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+
+    def replace(found: re.Match) -> str:
+        mark, label, target = found.groups()
+        if '://' in target or target.startswith('#'):
+            return found[0]
+        if not address:
+            return ' '.join(label.split())
+        kind = 'raw' if mark else 'blob'
+        return f'{mark}[{label}]({address}/{kind}/main/{target})'
+
+    return re.sub(r'(!?)\[([^\]]+)\]\(([^)\s]+)\)', replace, text)
 
 
 def read_extras() -> dict:
@@ -82,11 +111,20 @@ class BuildWithMim(build_py):
         fill_mim(base / 'mmtpr/.mim', link=editable)
 
 
+ADDRESS = read_citation('repository-code')
+
 setup(
     name='mmtpr',
     version=read_version(),
     description='Text-based and composed person retrieval for mmengine',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    author=read_citation('name'),
+    url=ADDRESS or None,
+    project_urls=(
+        {'Source': ADDRESS, 'Changelog': f'{ADDRESS}/blob/main/CHANGELOG.md'}
+        if ADDRESS
+        else {}
+    ),
+    long_description=read_description(ADDRESS),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.10',

@@ -1,9 +1,11 @@
 """Wheel, plain and editable installs, all without the network."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.parser import Parser
 from importlib.util import find_spec
@@ -14,6 +16,7 @@ import pytest
 import mmtpr
 
 SOURCES = (
+    'CITATION.cff',
     'LICENSE',
     'MANIFEST.in',
     'README.md',
@@ -228,3 +231,56 @@ def test_requirements_declare_what_is_imported(repo_root):
     runtime = (repo_root / 'requirements/runtime.txt').read_text().split()
     for name in ('matplotlib', 'numpy', 'pillow', 'torchvision'):
         assert name in runtime
+
+
+def test_sdist_is_complete(repo_root, tmp_path):
+    """Whoever unpacks it can run the tests and build the docs."""
+    git = ['git', '-C', str(repo_root), 'ls-files', '-z']
+    listed = subprocess.run(git, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip('the tree is no git clone')
+    tracked = {name for name in listed.stdout.split('\0') if name}
+    tree = tmp_path / 'tree'
+    for name in tracked:
+        if (repo_root / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(repo_root / name, tree / name)
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'sdist'],
+        cwd=tree,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = (tree / 'dist').glob('*.tar.gz')
+    with tarfile.open(path) as archive:
+        packed = {n.partition('/')[2] for n in archive.getnames()}
+    absent = {
+        name
+        for name in tracked - packed
+        if not name.startswith(('.ci/', '.github/')) and name != '.gitignore'
+    }
+    assert not absent
+    assert not [n for n in packed if n.startswith('.git/') or '.venv' in n]
+
+
+@pytest.mark.parametrize('address', ['', 'https://example.org/mmtpr'])
+def test_links_of_the_readme_on_an_index_page(sources, address, tmp_path):
+    tree = tmp_path / 'src'
+    shutil.copytree(sources, tree, ignore=shutil.ignore_patterns('.mim'))
+    with open(tree / 'CITATION.cff', 'a', encoding='utf-8') as file:
+        file.write(f'repository-code: "{address}"\n' if address else '')
+    run_pip('wheel', '.', '-w', str(tmp_path), cwd=tree)
+    (path,) = tmp_path.glob('*.whl')
+    with zipfile.ZipFile(path) as archive:
+        (name,) = [n for n in archive.namelist() if n.endswith('/METADATA')]
+        found = Parser().parsestr(archive.read(name).decode())
+    text = found.get_payload()
+    assert 'mmtpr' in text
+    links = re.findall(r'\]\(([^)]+)\)', text)
+    assert links
+    assert all(link.startswith(('https://', '#')) for link in links)
+    assert found['Author'] == 'The mmtpr authors'
+    if address:
+        assert f'{address}/blob/main/docs/get_started.md' in links
+        assert f'{address}/raw/main/docs/_static/ranking.png' in links
+        assert f'Source, {address}' in found.get_all('Project-URL')
