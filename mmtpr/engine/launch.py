@@ -24,6 +24,7 @@ from mmtpr.engine.config_values import check_config_values, check_whole_groups
 from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
+from mmtpr.utils.atomic import check_writable
 from mmtpr.utils.config_file import read_config
 from mmtpr.utils.errors import (
     LaunchError,
@@ -92,11 +93,19 @@ def set_work_dir(cfg: Config, work_dir: str | None, config: str) -> None:
         cfg (Config): Changed in place.
         work_dir (str | None): From the command line.
         config (str): Path of the config.
+
+    Raises:
+        LaunchError: If nothing can be written there.
     """
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(config).stem)
+    if not isinstance(cfg.work_dir, str):
+        raise LaunchError(f'work_dir={cfg.work_dir!r}: it must be a path.')
+    if os.path.exists(cfg.work_dir) and not os.path.isdir(cfg.work_dir):
+        raise LaunchError(f'The work dir "{cfg.work_dir}" is a file.')
+    check_writable(Path(cfg.work_dir) / 'log')
 
 
 def enable_amp(cfg: Config) -> None:

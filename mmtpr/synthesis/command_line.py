@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from mmtpr.utils.options import at_least
+
 
 def write_from_command_line(
     write: Callable[..., bool],
@@ -38,13 +40,6 @@ def write_from_command_line(
         print_log(f'{out} is there with the same settings; nothing written.')
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f'{number} is less than 0')
-    return number
-
-
 def _parser(settings, out, helps, description) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('--out', default=out, help='folder to make')
@@ -59,9 +54,13 @@ def _parser(settings, out, helps, description) -> argparse.ArgumentParser:
     for name, text in helps.items():
         value = getattr(settings, name)
         option = f'--{name.replace("_", "-")}'
-        kind = _count if type(value) is int and name != 'seed' else type(value)
+        whole = type(value) is int and name != 'seed'
+        kind = at_least(0) if whole else type(value)
         parser.add_argument(option, type=kind, default=value, help=text)
     parser.add_argument(
-        '--processes', type=int, default=os.cpu_count(), help='to draw with'
+        '--processes',
+        type=at_least(1),
+        default=os.cpu_count(),
+        help='to draw with',
     )
     return parser

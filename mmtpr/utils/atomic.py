@@ -68,6 +68,28 @@ def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
         raise
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Check that a file can be written, before the work whose result it is.
+
+    Args:
+        path (str | PathLike): The file; missing parent folders are no
+            obstacle, and are not made.
+
+    Raises:
+        LaunchError: If it cannot.
+    """
+    folder = Path(path).absolute().parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise LaunchError(
+            f'"{path}" cannot be written: {folder}: {error.strerror}.'
+        ) from error
+
+
 def _is_full(error: BaseException, folder: Path) -> bool:
     """Tell whether a write failed for want of room."""
     link: BaseException | None = error

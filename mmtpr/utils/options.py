@@ -6,11 +6,31 @@ what does the work, which takes seconds, after it.
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .atomic import check_writable
 from .config_options import ConfigOptions
 from .errors import LaunchError
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Make a type of options: whole numbers from some on.
+
+    Args:
+        least (int): The first that is allowed.
+
+    Returns:
+        Callable[[str], int]: For ``add_argument(type=...)``.
+    """
+
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f'{number} is less than {least}')
+        return number
+
+    return whole_number
 
 
 def add_config_options(
@@ -201,10 +221,11 @@ def check_output(
             which are never replaced.
 
     Raises:
-        LaunchError: If it exists and may not be replaced, is read as well, or
-            is a folder.
+        LaunchError: If it exists and may not be replaced, is read as well, is
+            a folder, or cannot be written.
     """
     path = Path(path)
+    check_writable(path)
     if not os.path.lexists(path):
         return
     if path.is_dir():

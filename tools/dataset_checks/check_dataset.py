@@ -16,7 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmtpr.utils.options import add_config_options, add_overwrite, check_output
+from mmtpr.utils.options import (
+    add_config_options,
+    add_overwrite,
+    at_least,
+    check_output,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,10 +52,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         'are found all the same',
     )
     parser.add_argument(
-        '--workers', type=int, default=8, help='threads that decode'
+        '--workers', type=at_least(1), default=8, help='threads that decode'
     )
     parser.add_argument(
-        '--limit', type=int, default=5, help='examples of each finding'
+        '--limit', type=at_least(0), default=5, help='examples of each finding'
     )
     parser.add_argument('--json', metavar='FILE', help='write the report')
     parser.add_argument(

@@ -17,7 +17,12 @@ import argparse
 import json
 from pathlib import Path
 
-from mmtpr.utils.options import add_debug, add_overwrite, check_output
+from mmtpr.utils.options import (
+    add_debug,
+    add_overwrite,
+    at_least,
+    check_output,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,19 +34,29 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('annotations', help='annotation file')
     add('--split', default='train', help='split to read')
-    add('--val-pids', type=int, default=0, help='see the datasets')
+    add('--val-pids', type=at_least(0), default=0, help='see the datasets')
     add('--out', required=True, help='SynCPR.json, or a folder of --queries')
     add('--queries', action='store_true', help='write ITCPR files')
     add('--prefix', default='', help='put before the paths, such as imgs/')
-    add('--max-changes', type=int, default=1, help='things that may differ')
+    add(
+        '--max-changes',
+        type=at_least(1),
+        default=1,
+        help='things that may differ',
+    )
     add('--same-person', action='store_true', help='pairs within a person')
     add(
         '--per-look',
         type=int,
         help='targets for each outfit; default 20, of --queries 2',
     )
-    add('--per-pair', type=int, default=2, help='triplets of two outfits')
-    add('--seed', type=int, default=0)
+    add(
+        '--per-pair',
+        type=at_least(1),
+        default=2,
+        help='triplets of two outfits',
+    )
+    add('--seed', type=at_least(0), default=0)
     add_overwrite(parser)
     add_debug(parser)
     return parser.parse_args()

@@ -10,7 +10,12 @@ import json
 from pathlib import Path
 
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.options import add_config_options, add_overwrite, check_output
+from mmtpr.utils.options import (
+    add_config_options,
+    add_overwrite,
+    at_least,
+    check_output,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +43,12 @@ def parse_args() -> argparse.Namespace:
         help='thresholds to report; default: 1, 2, 5, 10, ...',
     )
     add('--truth', help='json with the kind of each pair, 0 = right')
-    add('--num-pairs', type=int, default=6, help='best and worst to show')
+    add(
+        '--num-pairs',
+        type=at_least(0),
+        default=6,
+        help='best and worst to show',
+    )
     add('--out', default='relevance_report', help='folder to write to')
     add('--image-key', help='key of the image path in an entry')
     add('--caption-key', help='key of the caption in an entry')

@@ -20,6 +20,7 @@ from mmtpr.utils.options import (
     add_allow_partial,
     add_config_options,
     add_launcher,
+    at_least,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,15 +41,25 @@ def parse_args() -> argparse.Namespace:
         help='where the bank is drawn from: .txt or .json of captions, or a '
         '.py config whose training captions are taken',
     )
-    add('--bank-size', type=int, default=10000, help='captions in the bank')
-    add('--seed', type=int, default=0, help='seed of the draw')
+    add(
+        '--bank-size',
+        type=at_least(1),
+        default=10000,
+        help='captions in the bank',
+    )
+    add('--seed', type=at_least(0), default=0, help='seed of the draw')
     add(
         '--allow-smaller-bank',
         action='store_true',
         help='take all captions where there are fewer than --bank-size',
     )
     add('--out', required=True, help='score file to write (.npz)')
-    add('--shard-size', type=int, default=8192, help='pairs saved at once')
+    add(
+        '--shard-size',
+        type=at_least(1),
+        default=8192,
+        help='pairs saved at once',
+    )
     add(
         '--dataset',
         default='train_dataloader.dataset',
@@ -62,8 +73,13 @@ def parse_args() -> argparse.Namespace:
     )
     add('--image-key', help='key of the image path in an entry')
     add('--caption-key', help='key of the caption in an entry')
-    add('--batch-size', type=int, default=64)
-    add('--num-workers', type=int, default=2, help='image readers a process')
+    add('--batch-size', type=at_least(1), default=64)
+    add(
+        '--num-workers',
+        type=at_least(0),
+        default=2,
+        help='image readers a process',
+    )
     add('--amp', action='store_true', help='embed in bfloat16')
     add(
         '--skip-broken',

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
+from mmtpr.utils.atomic import check_writable
 
 from ..ranking.from_features import rank_queries
 from ..ranking.matches import ON_MISSING, check_missing
@@ -108,6 +109,8 @@ class PersonRetrievalMetric(GatheredMetric):
         self.ignore_ids = tuple(ignore_ids)
         self.exclude_same_image = exclude_same_image
         self.on_missing = on_missing
+        if save_ranking:
+            check_writable(save_ranking)  # before the test, not after
         self.save_ranking = save_ranking
         self.save_topk = save_topk
 
