@@ -24,6 +24,8 @@ from .threads import map_in_threads
 # One tile is 256 queries x 2,048 gallery vectors: 2 MiB of products.
 _TILE_QUERIES = 256
 _TILE_VECTORS = 2048
+# Narrow tiles promise no equal bits: the fewer the queries, the more vectors.
+_MOST_TILES, _WIDE = 8, 64
 # Rows of similarities that may wait for their ranking, in bytes.
 _ROWS_BYTES = 64 << 20
 
@@ -211,7 +213,10 @@ def _score_block(
     width: int,
 ) -> torch.Tensor:
     """(B, D), (N, T, D) -> (B, N), one column of tiles after the other."""
-    items = max(1, _TILE_VECTORS // tokens.shape[1])
+    narrow = width < _TILE_QUERIES
+    times = max(1, min(_MOST_TILES, _WIDE // width)) if narrow else 1
+    vectors = _TILE_VECTORS * times
+    items = max(1, vectors // tokens.shape[1])
     out = query.new_empty(len(query), len(tokens), dtype=torch.float32)
     local = threading.local()
 
@@ -222,7 +227,8 @@ def _score_block(
             local.buffers = [None, _new_buffer(tokens, width)]
         some = slice(col, col + items)
         part, scores = tokens[some], out[:, some]
-        if part.shape[:2] != (items, 1) and local.buffers[0] is None:
+        padded = part.shape[:2] != (items, 1) and not narrow
+        if padded and local.buffers[0] is None:
             local.buffers[0] = _new_buffer(tokens, tokens.shape[1], items)
         _score_column(query, start, part, k, scores, *local.buffers)
 
@@ -253,8 +259,12 @@ def _score_column(
     its row in a tile.
     """
     width = len(right)
-    if left is None or (len(part) == left.shape[1] and len(left) == 1):
-        items, shape = part[:, 0].float(), (1, len(part))  # in order already
+    if left is None:
+        # Of one vector in order already; narrow tiles are not filled up.
+        items = part.transpose(0, 1).flatten(0, 1).float()  # (T * items, D)
+        shape = (part.shape[1], len(part))
+    elif len(part) == left.shape[1] and len(left) == 1:
+        items, shape = part[:, 0].float(), (1, len(part))
     else:
         left[:, : len(part)] = part.transpose(0, 1)
         items = left.flatten(0, 1)  # (T * items, D)
