@@ -22,7 +22,7 @@ from .stacked_items import StackedItems
 from .threads import map_in_threads
 
 # One tile is 256 queries x 2,048 gallery vectors: 2 MiB of products.
-_TILE_QUERIES = 256
+TILE_QUERIES = 256
 _TILE_VECTORS = 2048
 # Narrow tiles promise no equal bits: the fewer the queries, the more vectors.
 _MOST_TILES, _WIDE = 8, 64
@@ -121,7 +121,7 @@ def similarity_blocks(
     if size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}.')
     later, first = find_equal_items(tokens) if equal is None else equal
-    width = min(_TILE_QUERIES, len(query)) if narrow else _TILE_QUERIES
+    width = min(TILE_QUERIES, len(query)) if narrow else TILE_QUERIES
     for start in range(0, len(query), size):
         block = query[start : start + size]
         scores = _score_block(block, start, tokens, topk_tokens, width)
@@ -134,7 +134,7 @@ def similarity_blocks(
 @torch.no_grad()
 def similarity_columns(
     query: torch.Tensor,
-    tokens: torch.Tensor,
+    tokens: torch.Tensor | StackedItems,
     topk_tokens: int = 1,
     equal: EqualItems | None = None,
     narrow: bool = False,
@@ -146,7 +146,8 @@ def similarity_columns(
 
     Args:
         query (Tensor): Of shape (Q, D), floating.
-        tokens (Tensor): Of shape (N, T, D) or (N, D), floating.
+        tokens (Tensor | StackedItems): Of shape (N, T, D) or (N, D),
+            floating.
         topk_tokens (int): See :func:`topk_similarity`.
         equal (tuple[Tensor, Tensor], optional): Likewise.
         narrow (bool): Likewise.
@@ -158,11 +159,11 @@ def similarity_columns(
     Raises:
         ValueError: If shapes do not fit or k is not in 1..T.
     """
-    if tokens.dim() == 2:
+    if isinstance(tokens, torch.Tensor) and tokens.dim() == 2:
         tokens = tokens[:, None]
     _check(query, tokens, topk_tokens)
     later, first = find_equal_items(tokens) if equal is None else equal
-    width = min(_TILE_QUERIES, len(query)) if narrow else _TILE_QUERIES
+    width = min(TILE_QUERIES, len(query)) if narrow else TILE_QUERIES
     # Whole tiles, so that each item keeps its place in one.
     tile = max(1, _TILE_VECTORS // tokens.shape[1])
     size = max(1, _ROWS_BYTES // (4 * tile * max(1, len(query)))) * tile
@@ -202,7 +203,7 @@ def _check(
 
 def _default_chunk(gallery: int) -> int:
     rows = _ROWS_BYTES // (4 * max(1, gallery))
-    return max(1, rows // _TILE_QUERIES) * _TILE_QUERIES
+    return max(1, rows // TILE_QUERIES) * TILE_QUERIES
 
 
 def _score_block(
@@ -213,7 +214,7 @@ def _score_block(
     width: int,
 ) -> torch.Tensor:
     """(B, D), (N, T, D) -> (B, N), one column of tiles after the other."""
-    narrow = width < _TILE_QUERIES
+    narrow = width < TILE_QUERIES
     times = max(1, min(_MOST_TILES, _WIDE // width)) if narrow else 1
     vectors = _TILE_VECTORS * times
     items = max(1, vectors // tokens.shape[1])
@@ -275,7 +276,7 @@ def _score_column(
         first, last = max(start, top), min(stop, top + width)
         rows = slice(first - top, last - top)
         right[rows] = query[first - start : last - start]
-        if shape[0] == 1 and width == _TILE_QUERIES:
+        if shape[0] == 1 and width == TILE_QUERIES:
             # The same bits, and no transpose to be written. Of several
             # vectors, and of few queries, the product is slower this way.
             score = torch.mm(right, items.t())  # (queries, items)

@@ -25,18 +25,75 @@ def list_block(
         tuple[Tensor, Tensor, Tensor]: Index, score (-inf if excluded) and
         correctness, each of shape (B, num).
     """
-    scores = scores.clone()
-    scores[excluded] = -torch.inf
-    match = torch.zeros_like(scores, dtype=torch.bool)
-    match[pairs] = True
-    size = min(num, scores.shape[1])
-    wrong = scores.masked_fill(match, -torch.inf).topk(size)
-    right = scores.masked_fill_(~match, -torch.inf).topk(size)
-    score = torch.cat([wrong.values, right.values], dim=1)
-    index = torch.cat([wrong.indices, right.indices], dim=1)
+    head = ListHead(num)
+    head.add(scores, pairs, excluded, 0)
+    return head.lists()
+
+
+class ListHead:
+    """The best of each row of a gallery that comes part by part.
+
+    Args:
+        num (int): Length of the lists, cut to the items there are.
+    """
+
+    def __init__(self, num: int) -> None:
+        self.num = num
+        self._best: dict[str, tuple[torch.Tensor, ...]] = {}
+
+    def add(
+        self,
+        scores: torch.Tensor,
+        pairs: Pairs,
+        excluded: Pairs,
+        start: int,
+    ) -> None:
+        """Take a part of the gallery into account.
+
+        Args:
+            scores (Tensor): Of shape (B, n), floating.
+            pairs (tuple[Tensor, Tensor]): Rows and columns of the part that
+                match.
+            excluded (tuple[Tensor, Tensor]): Rows and columns to leave out.
+            start (int): Index of its first item.
+        """
+        scores = scores.clone()
+        scores[excluded] = -torch.inf
+        match = torch.zeros_like(scores, dtype=torch.bool)
+        match[pairs] = True
+        size = min(self.num, scores.shape[1])
+        wrong = scores.masked_fill(match, -torch.inf).topk(size)
+        right = scores.masked_fill_(~match, -torch.inf).topk(size)
+        for name, found in (('wrong', wrong), ('right', right)):
+            correct = match.gather(1, found.indices)
+            self._join(name, found.values, found.indices + start, correct)
+
+    def _join(self, name: str, *new: torch.Tensor) -> None:
+        """Put scores, indices and correctness behind what there is."""
+        if name in self._best:
+            pairs = zip(self._best[name], new, strict=True)
+            new = _sorted(*(torch.cat(pair, dim=1) for pair in pairs))
+        self._best[name] = tuple(x[:, : self.num] for x in new)
+
+    def lists(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Give the lists, negatives first among equal scores.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: As :func:`list_block`.
+        """
+        pairs = zip(self._best['wrong'], self._best['right'], strict=True)
+        size = self._best['wrong'][0].shape[1]
+        joined = _sorted(*(torch.cat(pair, dim=1) for pair in pairs))
+        score, index, correct = (x[:, :size] for x in joined)
+        return index, score, correct
+
+
+def _sorted(
+    score: torch.Tensor, *others: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Order by score, largest first; of equal ones the first stays first."""
     score, order = score.sort(dim=1, descending=True, stable=True)
-    index, score = index.gather(1, order)[:, :size], score[:, :size]
-    return index, score, match.gather(1, index)
+    return score, *(x.gather(1, order) for x in others)
 
 
 def rank_block(
@@ -54,32 +111,76 @@ def rank_block(
         tuple[Tensor, Tensor, int]: Ranks, ascending by row, and their rows,
         each of shape (P, ), long, and B.
     """
-    rows, cols = match  # (P, ), (P, )
-    counts = torch.bincount(rows, minlength=len(scores))  # (B, )
-    # Queries have different numbers of positives: a table of the largest
-    # number W, padded with inf, lets all of them be ranked at once.
-    width = max(1, int(counts.max()))
-    slot = torch.arange(len(rows), device=rows.device)  # (P, )
-    slot -= (counts.cumsum(0) - counts)[rows]  # 0, 1, ... within its query
-    positives = scores.new_full((len(scores), width), torch.inf)  # (B, W)
-    positives[rows, slot] = scores[rows, cols]
-    positives = positives.sort(dim=1).values  # ascending, then the padding
-    # A rank is one plus the number of items before: counting them costs less
-    # than sorting the gallery, of which only few places are asked for.
-    before = _count_before(scores, positives, against)  # (B, W)
-    gone = scores[excluded][:, None]  # (E, 1)
-    beaten = positives[excluded[0]]  # (E, W)
-    gone = gone >= beaten if against else gone > beaten  # (E, W)
-    before.index_add_(0, excluded[0], gone.long(), alpha=-1)
-    # What is counted has the positives in it, and equal ones all or none. So
-    # take them out and put in their own order: of n positives, n - below are
-    # counted and the one in place i comes as number n - i of them.
-    below = torch.searchsorted(positives, positives, right=not against)
-    below = torch.minimum(below, counts[:, None])  # (B, W), not the padding
-    place = torch.arange(width, device=rows.device)  # (W, )
-    ranks = before - (counts[:, None] - below) + (counts[:, None] - place)
-    valid = (place < counts[:, None]).flip(1)  # (B, W), the padding out
-    return ranks.flip(1)[valid], rows, len(scores)  # (P, ), best first
+    table = PositiveTable(scores[match], match[0], len(scores))
+    table.count(scores, against)
+    ranks = table.ranks(scores[excluded], excluded[0], against)
+    return ranks, match[0], len(scores)
+
+
+class PositiveTable:
+    """The positives of a block of queries, and what stands before each.
+
+    A rank is one plus the number of items before: counting them costs less
+    than sorting the gallery, of which only few places are asked for.
+
+    Queries have different numbers of positives: a table of the largest
+    number W, padded with inf, lets all of them be ranked at once.
+
+    Args:
+        scores (Tensor): Of the positives, of shape (P, ).
+        rows (Tensor): Their queries, ascending, of shape (P, ), long.
+        num_queries (int): B.
+    """
+
+    def __init__(
+        self, scores: torch.Tensor, rows: torch.Tensor, num_queries: int
+    ) -> None:
+        self.counts = torch.bincount(rows, minlength=num_queries)  # (B, )
+        width = max(1, int(self.counts.max()))
+        slot = torch.arange(len(rows), device=rows.device)  # (P, )
+        slot -= (self.counts.cumsum(0) - self.counts)[rows]  # 0, 1, ...
+        table = scores.new_full((num_queries, width), torch.inf)  # (B, W)
+        table[rows, slot] = scores
+        self.scores = table.sort(dim=1).values  # ascending, then the padding
+        self.before = torch.zeros_like(self.scores, dtype=torch.long)
+
+    def count(self, scores: torch.Tensor, against: bool) -> None:
+        """Count the items of a part of the gallery before each positive.
+
+        Args:
+            scores (Tensor): Of shape (B, n).
+            against (bool): Whether equal scores count.
+        """
+        self.before += _count_before(scores, self.scores, against)  # (B, W)
+
+    def ranks(
+        self, gone: torch.Tensor, gone_rows: torch.Tensor, against: bool
+    ) -> torch.Tensor:
+        """Give the ranks once the whole gallery is counted.
+
+        Args:
+            gone (Tensor): Scores of excluded pairs, of shape (E, ).
+            gone_rows (Tensor): Their queries, of shape (E, ), long.
+            against (bool): Whether equal scores were counted.
+
+        Returns:
+            Tensor: Of shape (P, ), long, ascending by query.
+        """
+        positives, counts = self.scores, self.counts[:, None]
+        beaten = positives[gone_rows]  # (E, W)
+        gone = gone[:, None]  # (E, 1)
+        gone = gone >= beaten if against else gone > beaten  # (E, W)
+        before = self.before.index_add(0, gone_rows, gone.long(), alpha=-1)
+        # What is counted has the positives in it, and equal ones all or none.
+        # So take them out and put in their own order: of n positives, n -
+        # below are counted and the one in place i comes as number n - i.
+        below = torch.searchsorted(positives, positives, right=not against)
+        below = torch.minimum(below, counts)  # (B, W), not the padding
+        width = positives.shape[1]
+        place = torch.arange(width, device=positives.device)  # (W, )
+        ranks = before - (counts - below) + (counts - place)
+        valid = (place < counts).flip(1)  # (B, W), the padding out
+        return ranks.flip(1)[valid]  # (P, ), best first
 
 
 def _count_before(

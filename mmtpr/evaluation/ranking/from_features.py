@@ -6,8 +6,15 @@ import torch
 
 from ..similarity import similarity_blocks
 from ..stacked_items import StackedItems
+from . import wide
 from .matches import Array, Pairs, check_missing, to_ids
-from .ranking import Ranking, check_topk, ranked_lists, ranks_of_positives
+from .ranking import (
+    TIES,
+    Ranking,
+    check_topk,
+    ranked_lists,
+    ranks_of_positives,
+)
 
 
 def rank_features(
@@ -25,9 +32,9 @@ def rank_features(
 ) -> dict[str, float]:
     """Compute R@k, mAP and mINP from features.
 
-    Beside the features, memory holds the similarities of one block of queries
-    (64 MiB by default, or 1 KiB a gallery item if that is more) and a few
-    tiles.
+    Beside the features, memory holds the similarities of some queries: 64 MiB
+    by default, or 1 KiB a gallery item if that is more; from 262,144 items on
+    64 MiB again, for twice the time.
 
     Args:
         query_feats (Tensor): Of shape (Q, D), normalised.
@@ -108,6 +115,14 @@ def rank_queries(
             f'There are {len(query_feats)} query features for '
             f'{len(query_ids)} ids and {len(gallery_feats)} gallery features '
             f'for {len(gallery_ids)} ids.'
+        )
+    if ties not in TIES:
+        raise ValueError(f'ties must be one of {TIES}, not {ties!r}.')
+    if len(gallery_ids) > wide.WIDE and chunk_size is None:
+        return wide.rank_wide(
+            *(query_feats, query_ids, gallery_feats, gallery_ids),
+            *(topk_tokens, ties == 'pessimistic', ignore_ids, exclude),
+            list_size,
         )
     parts, lists = [], []
     for start, scores in similarity_blocks(

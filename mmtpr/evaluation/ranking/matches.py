@@ -225,7 +225,7 @@ class MatchedBlocks:
         scores = self.similarity[start:stop]
         if scores.dtype in (torch.float16, torch.bfloat16):
             scores = scores.float()
-        _refuse_nan(scores, start)
+        refuse_nan(scores, start)
         return scores, *self._matches.block(start, stop)
 
 
@@ -261,14 +261,24 @@ def _distinct(
     return rows, cols
 
 
-def _refuse_nan(scores: torch.Tensor, start: int) -> None:
+def refuse_nan(scores: torch.Tensor, start: int, first: int = 0) -> None:
+    """Stop at a NaN among scores.
+
+    Args:
+        scores (Tensor): Of shape (B, n).
+        start (int): The query of the first row.
+        first (int): The gallery item of the first column. Defaults to 0.
+
+    Raises:
+        ValueError: If there is one, with its query and item.
+    """
     # The sum costs a twentieth of looking at each; inf - inf is NaN too.
     if not scores.sum().isnan():
         return
     rows = scores.isnan().any(dim=1).nonzero()[:, 0]
     if len(rows):
         row = int(rows[0])
-        col = int(scores[row].isnan().nonzero()[0])
+        col = first + int(scores[row].isnan().nonzero()[0])
         raise ValueError(
             f'The similarity of query {start + row} with gallery item {col} '
             f'is NaN, and {len(rows) - 1} or more other queries have NaN. '
