@@ -33,8 +33,8 @@ def rank_features(
     """Compute R@k, mAP and mINP from features.
 
     Beside the features, memory holds the similarities of some queries: 64 MiB
-    by default, or 1 KiB a gallery item if that is more; from 262,144 items on
-    64 MiB again, for twice the time.
+    by default, or 1 KiB a gallery item if that is more; beyond 262,144 items
+    64 MiB again, with all products computed twice.
 
     Args:
         query_feats (Tensor): Of shape (Q, D), normalised.
