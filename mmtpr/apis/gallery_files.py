@@ -32,7 +32,7 @@ def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If there are no images.
+        ValueError: If there are no images, or an item is no path.
     """
     others: Counter = Counter()
     if not isinstance(gallery, str | os.PathLike | Iterable) or isinstance(
@@ -42,7 +42,13 @@ def list_images(gallery: str | os.PathLike | Sequence[str]) -> list[str]:
             f'The gallery is a folder or a list of paths, got {gallery!r}.'
         )
     if not isinstance(gallery, str | os.PathLike):
-        paths = [os.fspath(path) for path in gallery]
+        listed = list(gallery)
+        for index, path in enumerate(listed):
+            if not isinstance(path, str | os.PathLike):
+                raise ValueError(
+                    f'Item {index} of the gallery is {path!r}, not a path.'
+                )
+        paths = [os.fspath(path) for path in listed]
     elif Path(gallery).is_dir():
         files = sorted(_files(os.fspath(gallery)))
         paths = [path for path in files if _ending(path) in EXTENSIONS]

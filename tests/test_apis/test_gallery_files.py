@@ -51,3 +51,9 @@ def test_other_formats_are_counted(tmp_path, lines):
     (line,) = lines
     assert line.startswith('4 files of the gallery')
     assert '(3 .gif, 1 .avif)' in line
+
+
+@pytest.mark.parametrize('item', [5, None, b'a.jpg', ['a.jpg']])
+def test_items_that_are_no_paths(item):
+    with pytest.raises(ValueError, match=r'Item 1 of the gallery is .*, not'):
+        list_images(['a.jpg', item])
