@@ -4,11 +4,10 @@ Importing this takes a part of a second: torch and mmcv come with the parts
 that need them, so that a tool can answer ``--help`` before they do.
 """
 
-import sys
 from typing import Any
 
 from mmtpr.utils.compat import (
-    allow_mmengine_checkpoints,
+    allow_checkpoints_with_torch,
     check_requirements,
     format_configs_once,
     import_setuptools_first,
@@ -21,8 +20,7 @@ check_requirements()
 import_setuptools_first()
 register_package()
 format_configs_once()
-if 'torch' in sys.modules:  # else mmtpr.checkpoints does it
-    allow_mmengine_checkpoints()
+allow_checkpoints_with_torch()
 
 # For configs: worker_init_fn=dict(type='mmtpr.seed_worker').
 __all__ = ['__version__', 'seed_worker']

@@ -38,6 +38,8 @@ class ComposedDataset(FrugalDataset):
         ValueError: If a choice is neither.
     """
 
+    lists_full_paths = True
+
     def __init__(
         self,
         choices: dict[str, str],

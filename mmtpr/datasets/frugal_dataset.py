@@ -26,6 +26,10 @@ class FrugalDataset(BaseDataset):
 
     #: Keys under which a sample may have the path of an image.
     path_keys = ('img_path', 'reference_path')
+    #: Whether :meth:`load_data_list` gives paths with the image folder, for
+    #: subclasses that look at them. Samples that were read are alike.
+    lists_full_paths = False
+    _full_paths = False  # of what is in memory
 
     def load_samples(self) -> Iterable[dict]:
         """Read the annotations.
@@ -44,9 +48,13 @@ class FrugalDataset(BaseDataset):
         """Read the annotations as a list.
 
         Returns:
-            list[dict]: What :meth:`load_samples` gives.
+            list[dict]: What :meth:`load_samples` gives, with full paths where
+            ``lists_full_paths`` says so.
         """
-        return list(self.load_samples())
+        samples = self.load_samples()
+        if self.lists_full_paths:
+            return [self._with_folder(sample) for sample in samples]
+        return list(samples)
 
     def full_init(self) -> None:
         """Load the annotations.
@@ -60,6 +68,7 @@ class FrugalDataset(BaseDataset):
         gc.disable()
         try:
             if self._needs_list():
+                self._full_paths = self.lists_full_paths
                 super().full_init()
             else:
                 samples = self.load_samples()
@@ -80,6 +89,9 @@ class FrugalDataset(BaseDataset):
             dict: The sample with the full paths of its images.
         """
         info = super().get_data_info(idx)
+        return info if self._full_paths else self._with_folder(info)
+
+    def _with_folder(self, info: dict) -> dict:
         for key in self.path_keys:
             if key in info:
                 info[key] = self.image_path(info[key])

@@ -143,6 +143,11 @@ class SynCPR(ComposedDataset):
     def _split_ids(self, all_ids: Iterable[int]) -> set[int]:
         """The group ids of the split."""
         ids = np.array(sorted(set(all_ids)))
+        if self.val_seed is None:
+            raise ValueError(
+                'val_seed=None would draw other groups for val each time, '
+                'among them some of train. Give a number.'
+            )
         if self.val_ids >= len(ids) or (self.split == 'val') > self.val_ids:
             raise ValueError(
                 f'val_ids={self.val_ids} must leave triplets for both splits: '

@@ -63,7 +63,7 @@ def topk_similarity(
         ValueError: If shapes do not fit or k is not in 1..T.
     """
     out = query.new_empty(len(query), len(tokens), dtype=torch.float32)
-    size = chunk_size or max(1, len(query))
+    size = max(1, len(query)) if chunk_size is None else chunk_size
     blocks = similarity_blocks(query, tokens, topk_tokens, size, equal, narrow)
     for start, rows in blocks:
         out[start : start + len(rows)] = rows
@@ -117,11 +117,13 @@ def similarity_blocks(
     if isinstance(tokens, torch.Tensor) and tokens.dim() == 2:
         tokens = tokens[:, None]
     _check(query, tokens, topk_tokens)
-    size = chunk_size or _default_chunk(len(tokens))
+    size = chunk_size
+    if size is None:
+        size = _default_chunk(len(tokens))
     if size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}.')
     later, first = find_equal_items(tokens) if equal is None else equal
-    width = min(TILE_QUERIES, len(query)) if narrow else TILE_QUERIES
+    width = max(1, min(TILE_QUERIES, len(query))) if narrow else TILE_QUERIES
     for start in range(0, len(query), size):
         block = query[start : start + size]
         scores = _score_block(block, start, tokens, topk_tokens, width)
@@ -163,7 +165,7 @@ def similarity_columns(
         tokens = tokens[:, None]
     _check(query, tokens, topk_tokens)
     later, first = find_equal_items(tokens) if equal is None else equal
-    width = min(TILE_QUERIES, len(query)) if narrow else TILE_QUERIES
+    width = max(1, min(TILE_QUERIES, len(query))) if narrow else TILE_QUERIES
     # Whole tiles, so that each item keeps its place in one.
     tile = max(1, _TILE_VECTORS // tokens.shape[1])
     size = max(1, _ROWS_BYTES // (4 * tile * max(1, len(query)))) * tile
@@ -194,6 +196,8 @@ def _check(
             'Expected query features (Q, D) and gallery features (N, T, D), '
             f'got {tuple(query.shape)} and {tuple(tokens.shape)}.'
         )
+    if not isinstance(k, int):
+        raise ValueError(f'topk_tokens must be a whole number, got {k!r}.')
     if not 1 <= k <= tokens.shape[1]:
         raise ValueError(
             f'topk_tokens is {k}, but a gallery item has {tokens.shape[1]} '

@@ -11,6 +11,8 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from mmtpr.utils.fingerprint import text_fingerprint
 from mmtpr.utils.progress import progress
 
+#: Packages whose datasets give what they hold.
+_KNOWN = ('mmengine.dataset.', 'mmtpr.datasets.')
 #: Keys under which OpenMMLab datasets keep a caption, tried in this order.
 CAPTION_KEYS = ('caption', 'text', 'gt_caption')
 #: Keys under which OpenMMLab datasets keep the path of an image.
@@ -180,15 +182,27 @@ def serialized_fingerprint(
 
 def _serialized_blocks(dataset: Any) -> list:
     """Bytes that decide the entries of a dataset, none if unknown."""
-    if type(dataset).get_data_info is ConcatDataset.get_data_info:
+    kind = type(dataset)
+    if (
+        kind.get_data_info is ConcatDataset.get_data_info
+        and kind._get_ori_dataset_idx is ConcatDataset._get_ori_dataset_idx
+    ):
         inner = [_serialized_blocks(part) for part in dataset.datasets]
         return [b for part in inner for b in part] if all(inner) else []
     if not isinstance(dataset, BaseDataset) or not dataset.serialize_data:
         return []
-    kind = type(dataset)
+    # A class of one's own may make anything of what is in memory.
+    methods = (kind.get_data_info, kind.__len__, _image_path(kind))
+    if not all(m.__module__.startswith(_KNOWN) for m in methods):
+        return []
     name = f'{kind.__module__}.{kind.__qualname__}'.encode()
     arrays = (dataset.data_bytes, dataset.data_address)
     return [name, *(np.ascontiguousarray(a).view(np.uint8) for a in arrays)]
+
+
+def _image_path(kind: Any) -> Any:
+    """What puts the folder in front of a path, for datasets that do so."""
+    return getattr(kind, 'image_path', kind.get_data_info)
 
 
 def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:

@@ -42,8 +42,13 @@ def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
 
     Raises:
         LaunchError: If the disk is full.
+        ValueError: If ``mode`` is another one.
     """
+    if mode not in ('w', 'wb'):
+        raise ValueError(f"mode must be 'w' or 'wb', not {mode!r}.")
     path = Path(path)
+    if path.is_symlink():  # it stays one
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f'.{path.name}.'
@@ -78,6 +83,8 @@ def check_writable(path: str | os.PathLike) -> None:
     Raises:
         LaunchError: If it cannot.
     """
+    if not str(path) or os.path.isdir(path):
+        raise LaunchError(f'"{path}" is no name of a file to write.')
     folder = Path(path).absolute().parent
     while not os.path.lexists(folder):
         folder = folder.parent
@@ -92,14 +99,15 @@ def check_writable(path: str | os.PathLike) -> None:
 
 def _is_full(error: BaseException, folder: Path) -> bool:
     """Tell whether a write failed for want of room."""
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, OSError) and link.errno in _NO_ROOM:
-            return True
-        link = link.__cause__ or link.__context__
+    if isinstance(error, OSError):
+        other = error.filename and Path(str(error.filename)).parent != folder
+        return error.errno in _NO_ROOM and not other
     # Torch's writer says only that it failed.
-    is_writer = isinstance(error, RuntimeError) and 'writing' in str(error)
-    return is_writer and shutil.disk_usage(folder).free < _ROOM
+    if not isinstance(error, RuntimeError) or 'writ' not in str(error):
+        return False
+    inner = error.__cause__ or error.__context__
+    full = isinstance(inner, OSError) and inner.errno in _NO_ROOM
+    return full or shutil.disk_usage(folder).free < _ROOM
 
 
 def _full_message(path: Path) -> str:

@@ -7,6 +7,8 @@ from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from packaging.version import Version
 
@@ -123,6 +125,37 @@ def format_configs_once() -> None:
 
     format_code.cache = {}  # type: ignore[attr-defined]
     config.FormatCode = format_code
+
+
+class _AfterTorch:
+    """Finds torch once, and has mmengine's checkpoints allowed after it."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None):
+        if name != 'torch':
+            return None
+        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        spec = find_spec('torch')
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            allow_mmengine_checkpoints()
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def allow_checkpoints_with_torch() -> None:
+    """Call :func:`allow_mmengine_checkpoints`, now or when torch is there.
+
+    ``import mmtpr`` is not to import torch, which takes seconds.
+    """
+    if 'torch' in sys.modules:
+        allow_mmengine_checkpoints()
+    elif not any(isinstance(f, _AfterTorch) for f in sys.meta_path):
+        sys.meta_path.insert(0, _AfterTorch())  # type: ignore[arg-type]
 
 
 def allow_mmengine_checkpoints() -> None:

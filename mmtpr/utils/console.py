@@ -18,6 +18,8 @@ class _Hidden(logging.Filter):
         self.pattern = re.compile(pattern)
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            return True
         return not self.pattern.match(record.getMessage())
 
 
@@ -33,7 +35,9 @@ def hide_from_console(logger: logging.Logger, pattern: str) -> logging.Filter:
     """
     hidden = _Hidden(pattern)
     for handler in logger.handlers:
-        if not isinstance(handler, logging.FileHandler):
+        known = [f for f in handler.filters if isinstance(f, _Hidden)]
+        there = any(f.pattern == hidden.pattern for f in known)
+        if not isinstance(handler, logging.FileHandler) and not there:
             handler.addFilter(hidden)
     return hidden
 

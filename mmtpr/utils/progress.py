@@ -36,8 +36,8 @@ def progress(
         ...     for _ in range(3):
         ...         advance(1)
     """
-    file = file or sys.stderr
-    if not total or not file.isatty() or not _is_first():
+    file = sys.stderr if file is None else file
+    if not total or not _is_terminal(file) or not _is_first():
         yield lambda number: None
         return
     bar = _Bar(total, what, file)
@@ -45,6 +45,13 @@ def progress(
         yield bar.advance
     finally:
         bar.close()
+
+
+def _is_terminal(file: TextIO | None) -> bool:
+    try:
+        return file is not None and file.isatty()
+    except (AttributeError, ValueError):  # something like a file; closed
+        return False
 
 
 def _is_first() -> bool:

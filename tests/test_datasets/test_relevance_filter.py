@@ -1,4 +1,5 @@
 import copy
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -149,11 +150,13 @@ def test_data_may_lie_elsewhere(tmp_path):
 def count_reads(monkeypatch):
     calls = []
     read = ForeignPairs.get_data_info
-    monkeypatch.setattr(
-        ForeignPairs,
-        'get_data_info',
-        lambda self, idx: calls.append(idx) or read(self, idx),
-    )
+
+    @wraps(read)  # passes for mmengine's own
+    def noted(self, idx):
+        calls.append(idx)
+        return read(self, idx)
+
+    monkeypatch.setattr(ForeignPairs, 'get_data_info', noted)
     return calls
 
 

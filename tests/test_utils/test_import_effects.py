@@ -25,7 +25,8 @@ print(type(backend).__name__)
 READ_BEFORE_TORCH = """
 import mmtpr, sys
 assert 'torch' not in sys.modules
-import mmtpr.checkpoints, torch
+{then}
+import torch
 from mmengine.logging import HistoryBuffer
 print(HistoryBuffer in torch.serialization.get_safe_globals())
 """
@@ -58,8 +59,12 @@ def test_allow_list_and_backend():
     assert last_line(REGISTERED) == 'AtomicLocalBackend'
 
 
-def test_mmtpr_may_come_before_torch():
-    assert last_line(READ_BEFORE_TORCH) == 'True'
+@pytest.mark.parametrize(
+    'then',
+    ['', 'import mmtpr.registry', 'import mmtpr.models', 'import torch'],
+)
+def test_mmtpr_may_come_before_torch(then):
+    assert last_line(READ_BEFORE_TORCH.replace('{then}', then)) == 'True'
 
 
 def test_runners_report_with_the_distutils_of_setuptools():

@@ -49,6 +49,12 @@ class GatheredMetric(BaseMetric):
             ValueError: If samples are missing; see :func:`number_samples`.
         """
         if get_world_size() == 1:
+            if len(self.results) != size:
+                raise ValueError(
+                    f'The data loader gave {len(self.results)} of {size} '
+                    'samples; drop_last=True or a sampler of its own leaves '
+                    'some out.'
+                )
             return super().evaluate(size)
         where = {'tmpdir': self.collect_dir}
         if self.collect_device != 'cpu':
@@ -78,7 +84,7 @@ class GatheredMetric(BaseMetric):
             samples = [[item['sample_idx'] for item in p] for p in parts]
             order = number_samples(samples, size)
             numbers = self.compute_metrics(join_samples(parts, order, size))
-        except ValueError as error:
+        except Exception as error:  # the others wait for it
             return error
         prefix = f'{self.prefix}/' if self.prefix else ''
         return {f'{prefix}{name}': value for name, value in numbers.items()}

@@ -27,7 +27,10 @@ def cmc_curve(first_ranks: Tensor, max_rank: int = 50) -> Tensor:
     """
     if max_rank < 1:
         raise ValueError(f'max_rank must be at least 1, got {max_rank}.')
-    first = first_ranks[~first_ranks.isnan()].long()  # (Q', )
+    first = first_ranks[~first_ranks.isnan()]  # (Q', )
+    if ((first < 1) | (first != first.floor())).any():
+        raise ValueError('Ranks must be whole numbers from 1 on.')
+    first = first.clamp(max=max_rank + 1).long()
     if not len(first):
         raise ValueError('No query has a positive: there is no curve.')
     behind = max_rank + 1

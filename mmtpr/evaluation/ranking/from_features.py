@@ -7,7 +7,7 @@ import torch
 from ..similarity import similarity_blocks
 from ..stacked_items import StackedItems
 from . import wide
-from .matches import Array, Pairs, check_missing, to_ids
+from .matches import Array, Pairs, check_missing, refuse_nan, to_ids
 from .ranking import (
     TIES,
     Ranking,
@@ -116,6 +116,8 @@ def rank_queries(
             f'{len(query_ids)} ids and {len(gallery_feats)} gallery features '
             f'for {len(gallery_ids)} ids.'
         )
+    if exclude is not None:
+        check_missing(query_ids, gallery_ids, ignore_ids, exclude, 'skip')
     if ties not in TIES:
         raise ValueError(f'ties must be one of {TIES}, not {ties!r}.')
     if len(gallery_ids) > wide.WIDE and chunk_size is None:
@@ -128,6 +130,7 @@ def rank_queries(
     for start, scores in similarity_blocks(
         query_feats, gallery_feats, topk_tokens, chunk_size
     ):
+        refuse_nan(scores, start)
         ids = query_ids[start : start + len(scores)]
         pairs = _pairs_of(exclude, start, len(scores))
         parts.append(

@@ -107,7 +107,8 @@ class ThinWatch:
         """
         if torch.compiler.is_compiling() or _is_captured(mask):
             return self._known
-        if mask.is_meta:  # it holds no numbers
+        # On the meta device and in torch's fake tensors there are no numbers.
+        if mask.is_meta or type(mask).__name__ == 'FakeTensor':
             return False
         if mask.device.type == 'cpu' or version is None:
             self._version, self._known = None, bool(mask.any())
