@@ -47,7 +47,10 @@ from mmengine.config import Config
 
 from mmtpr.engine import launch
 from mmtpr.engine.epoch_length import require_iterations
-from mmtpr.engine.resume import find_resume_checkpoint
+from mmtpr.engine.resume import (
+    find_resume_checkpoint,
+    warn_of_former_run,
+)
 from mmtpr.engine.run_lock import lock_output
 
 
@@ -62,6 +65,8 @@ def set_resume(cfg: Config, resume: str | None) -> None:
         raise LaunchError(f'No checkpoint "{resume}" to resume from.')
     if resume is not None:
         cfg.resume, cfg.load_from = True, resume
+    else:
+        warn_of_former_run(cfg.work_dir)
 
 
 def prepare(args: argparse.Namespace) -> Config:

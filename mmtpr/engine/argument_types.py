@@ -55,13 +55,14 @@ def _typed(node: Any, key: str) -> Iterator[tuple[str, Mapping]]:
 def _check_node(key: str, node: Mapping) -> None:
     cls = _class_of(node['type'])
     if cls is None:
-        if key.endswith('.optimizer'):
-            near = difflib.get_close_matches(
-                str(node['type']), OPTIMIZERS.module_dict, 1
-            )
+        # Others may be of a scope or a module that is imported later.
+        near = difflib.get_close_matches(
+            str(node['type']), OPTIMIZERS.module_dict, 1, 0.85
+        )
+        if key.endswith('.optimizer') and near:
             raise LaunchError(
-                f'{key}: there is no optimizer "{node["type"]}"'
-                f'{f"; meant: {near[0]}?" if near else "."}'
+                f'{key}: there is no optimizer "{node["type"]}"; meant: '
+                f'{near[0]}?'
             )
         return
     for name, (hint, default, own) in _arguments(cls).items():
@@ -110,8 +111,9 @@ def _arguments(cls: type) -> dict[str, tuple[Any, Any, bool]]:
             break
         own = part.__module__.startswith('mmtpr.')
         for name, parameter in parameters.items():
-            if name in hints:
-                found.setdefault(name, (hints[name], parameter.default, own))
+            # A name that a subclass declares hides that of its parent.
+            hint = hints.get(name, Any)
+            found.setdefault(name, (hint, parameter.default, own))
         if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
             break
     return found

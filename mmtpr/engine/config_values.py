@@ -23,6 +23,8 @@ def _is_list(value: Any) -> bool:
 
 
 def _whole(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -34,13 +36,16 @@ _SEED = _Range(
 )
 _RATE = _Range(
     'a number >= 0',
-    lambda v: isinstance(v, int | float) and math.isfinite(v) and v >= 0,
+    lambda v: (
+        v is None
+        or (isinstance(v, int | float) and math.isfinite(v) and v >= 0)
+    ),
 )
 _ABOVE = _Range(
     'a number > 0',
     lambda v: isinstance(v, int | float) and math.isfinite(v) and v > 0,
 )
-_SWITCH = _Range('True or False', lambda v: isinstance(v, bool))
+_SWITCH = _Range('True or False', lambda v: v is None or isinstance(v, bool))
 _EVERY = _Range(
     '-1 for never, or a whole number >= 1',
     lambda v: _whole(v) and (v == -1 or v >= 1),
@@ -53,7 +58,7 @@ _DICTS = _Range(
 )
 _LEVEL = _Range(
     'a level such as INFO',
-    lambda v: isinstance(logging.getLevelName(v), int),
+    lambda v: isinstance(v, int) or isinstance(logging.getLevelName(v), int),
 )
 _FILE = _Range('a path or None', lambda v: v is None or isinstance(v, str))
 _SPLITS = ('train', 'val', 'test')
@@ -62,15 +67,12 @@ _LOADERS = tuple(f'{split}_dataloader' for split in _SPLITS)
 #: not there is not checked.
 _RANGES: dict[str, _Range] = {
     'model': _DICT,
-    **dict.fromkeys(_LOADERS, _DICT),
+    **dict.fromkeys(_LOADERS, _DICTS),
     **{f'{loader}.batch_size': _COUNT for loader in _LOADERS},
     **{f'{loader}.num_workers': _LENGTH for loader in _LOADERS},
     **{f'{loader}.drop_last': _SWITCH for loader in _LOADERS},
     **{f'{loader}.dataset.pipeline': _LIST for loader in _LOADERS},
     **{f'{split}_cfg': _DICT for split in _SPLITS},
-    'train_cfg.max_epochs': _COUNT,
-    'train_cfg.max_iters': _COUNT,
-    'train_cfg.val_interval': _COUNT,
     'optim_wrapper': _DICT,
     'optim_wrapper.optimizer.lr': _RATE,
     'optim_wrapper.accumulative_counts': _COUNT,
@@ -95,6 +97,13 @@ _RANGES: dict[str, _Range] = {
     'load_from': _FILE,
     'resume': _SWITCH,
 }
+#: Of mmengine's own loops; others may read them in their way.
+_OF_LOOPS = {
+    'train_cfg.max_epochs': _COUNT,
+    'train_cfg.max_iters': _COUNT,
+    'train_cfg.val_interval': _COUNT,
+}
+_LOOPS = (None, 'EpochBasedTrainLoop', 'IterBasedTrainLoop')
 #: What a runner wants all of, or nothing.
 _TOGETHER = (
     ('train_dataloader', 'train_cfg', 'optim_wrapper'),
@@ -113,7 +122,9 @@ def check_config_values(cfg: Config) -> None:
         LaunchError: At the first such value, with its key.
     """
     parts = {name: cfg[name] for name in cfg}
-    for key, wanted in _RANGES.items():
+    _, loop = _look_up(parts, 'train_cfg.type')
+    ranges = _RANGES | (_OF_LOOPS if loop in _LOOPS else {})
+    for key, wanted in ranges.items():
         found, value = _look_up(parts, key)
         if found and not wanted.holds(value):
             raise LaunchError(f'{key}={value!r}: it must be {wanted.what}.')

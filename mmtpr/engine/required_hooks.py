@@ -6,7 +6,10 @@ from mmengine.config import Config
 
 from .hooks.atomic_checkpoint import check_arguments
 
-_OF_TRAINING = ('EpochLengthHook', 'AdapterGradientHook', 'CutCaptionsHook')
+_OF_TRAINING = (
+    *('ResumeCheckHook', 'EpochLengthHook', 'AdapterGradientHook'),
+    'CutCaptionsHook',
+)
 
 
 def require_fit(cfg: Config, **options: bool) -> None:
@@ -33,9 +36,8 @@ def require_training_checks(cfg: Config) -> None:
     """Let training stop where it would train nothing, or adapters nothing.
 
     Args:
-        cfg (Config): Changed in place: a ``mmtpr.EpochLengthHook``, a
-            ``mmtpr.AdapterGradientHook`` and a ``mmtpr.CutCaptionsHook``,
-            unless the config has them.
+        cfg (Config): Changed in place: the hooks of ``_OF_TRAINING``, unless
+            the config has them.
 
     Raises:
         TypeError: If mmengine's CheckpointHook has an argument it would mind

@@ -54,6 +54,22 @@ def find_resume_checkpoint(work_dir: str | os.PathLike) -> str | None:
     return whole
 
 
+def warn_of_former_run(work_dir: str | os.PathLike) -> None:
+    """Say what a start from the beginning may replace.
+
+    Args:
+        work_dir (str | PathLike): The work dir of the run.
+    """
+    found = sorted(path.name for path in Path(work_dir).glob('*.pth'))
+    if found:
+        _warn(
+            f'"{work_dir}" has {len(found)} checkpoints of an earlier run '
+            f'({", ".join(found[:3])}{", ..." if len(found) > 3 else ""}): '
+            'training starts from the beginning and may replace them. '
+            '--resume goes on from the last, --work-dir names another place.'
+        )
+
+
 def _nothing_whole(work_dir: Path, named: str, names: list[str]) -> None:
     """Warn of a start from the beginning, or stop where it may do harm."""
     if named or names:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mmtpr.text.characters import is_blank
 from mmtpr.utils import read_json
 
 #: Size of the bank in the paper.
@@ -45,7 +46,7 @@ def sample_bank(
     """
     if size < 1:
         raise ValueError(f'The size of a bank must be positive, got {size}.')
-    unique = {caption for caption in captions if caption.strip()}
+    unique = {caption for caption in captions if not is_blank(caption)}
     if len(unique) < size and not (allow_smaller and unique):
         raise ValueError(
             f'A bank of {size} captions was asked for, but {source} hold '
@@ -91,8 +92,14 @@ def read_captions(path: str | os.PathLike) -> list[str]:
     if path.suffix == '.txt':
         if not path.is_file():
             raise FileNotFoundError(f'The bank "{path}" does not exist.')
-        lines = path.read_text(encoding='utf-8').splitlines()
-        return [line.strip() for line in lines if line.strip()]
+        try:
+            lines = path.read_text(encoding='utf-8-sig').splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f'The bank "{path}" is no UTF-8 text (byte {error.start}). '
+                'Save it as UTF-8.'
+            ) from error
+        return [line.strip() for line in lines if not is_blank(line)]
     if path.suffix != '.json':
         raise ValueError(
             f'The bank "{path}" must be a .json or .txt file of captions, or '

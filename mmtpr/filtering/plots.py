@@ -82,6 +82,7 @@ def plot_pairs(
     """
     order = np.lexsort((-scores.score, scores.rank))
     order = order[np.isfinite(scores.score[order])]
+    count = max(1, min(count, len(order)))
     figure = Figure(figsize=(1.9 * count, 10.5), layout='constrained')
     grid = figure.subplots(
         4, count, squeeze=False, height_ratios=[3.5, 1.2] * 2

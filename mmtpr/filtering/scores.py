@@ -44,6 +44,15 @@ class RelevanceScores:
                 f'{len(wrong)} ranks are no whole numbers from 1 on, first '
                 f'{ranks.flat[wrong[0]]} of pair {wrong[0]}.'
             )
+        bank = self.meta.get('bank') if isinstance(self.meta, dict) else None
+        size = bank.get('size') if isinstance(bank, dict) else None
+        most = size + 1 if isinstance(size, int) else np.iinfo(np.int32).max
+        if ranks.size and ranks.max() > most:
+            where = int(ranks.argmax())
+            raise ValueError(
+                f'The rank {ranks.flat[where]} of pair {where} is above '
+                f'{most}, the last there can be.'
+            )
         self.rank = ranks.astype(np.int32)
         self.score = np.asarray(self.score, dtype=np.float32)
         if self.rank.ndim != 1 or self.rank.shape != self.score.shape:

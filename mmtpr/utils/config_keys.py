@@ -72,7 +72,14 @@ def check_config_keys(cfg: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(name, known, 1, _LIKE)
         # A key with something behind it is a variable: val_dataloader2.
         longer = any(name.startswith(key) for key in near)
-        if name not in known and near and not longer:
+        if name in known or not near or _is_used(cfg, name):
+            continue
+        if longer:
+            _warn(
+                f'The config has "{name}", which nothing reads; meant: '
+                f'"{near[0]}"?'
+            )
+        else:
             raise LaunchError(
                 f'The config has "{name}", which nothing reads; meant: '
                 f'"{near[0]}"? Give a variable of your own another name.'
@@ -92,19 +99,33 @@ def _check_inside(cfg: Mapping[str, Any]) -> None:
 def _warn_of_former(cfg: Mapping[str, Any]) -> None:
     for name, now in _FORMER.items():
         value = cfg.get(name)
-        others = [cfg[key] for key in cfg if key not in _FORMER]
-        if value is not None and not _holds(others, value):
-            print_log(
+        # A number may have gone into another one.
+        told = isinstance(value, Mapping) or now.split('.')[0] not in cfg
+        if value is not None and told and not _is_used(cfg, name):
+            _warn(
                 f'The config has "{name}", which nothing reads: mmcv 1 did, '
-                f'mmengine has {now}.',
-                logger='current',
-                level=logging.WARNING,
+                f'mmengine has {now}.'
             )
 
 
-def _holds(node: Any, value: Any) -> bool:
+def _warn(line: str) -> None:
+    print_log(line, logger='current', level=logging.WARNING)
+
+
+def _is_used(cfg: Mapping[str, Any], name: str) -> bool:
     """Tell whether a variable of the file went into a part of the config."""
-    if node == value:
+    known = runner_keys()
+    return any(_holds(cfg[key], cfg[name]) for key in cfg if key in known)
+
+
+def _holds(node: Any, value: Any) -> bool:
+    """Find a value in a part; a dict may have been merged with another."""
+    if node == value or (
+        isinstance(node, Mapping)
+        and isinstance(value, Mapping)
+        and value
+        and all(k in node and node[k] == v for k, v in value.items())
+    ):
         return True
     if isinstance(node, Mapping):
         return any(_holds(part, value) for part in node.values())

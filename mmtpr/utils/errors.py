@@ -15,7 +15,7 @@ from types import TracebackType
 
 _MMTPR = str(Path(__file__).resolve().parents[1]) + os.sep
 #: Parts of mmengine whose errors are about a config.
-_OF_CONFIGS = re.compile(r'mmengine.(registry|config|utils)\b')
+_OF_CONFIGS = re.compile(r'(mmengine|torch.optim)\b[/\\]')
 #: Python's words for arguments that do not fit.
 _ARGUMENTS = re.compile(
     r'(unexpected keyword argument|missing \d+ required|required positional)'
@@ -55,7 +55,7 @@ def told_message(error: BaseException) -> str | None:
         told = told_message(inner)
         if told is not None:
             return told
-    on_purpose = line.startswith('raise')
+    on_purpose = line.startswith(('raise', 'assert'))
     if file.startswith(_MMTPR) and on_purpose:
         return text
     if _OF_CONFIGS.search(file):

@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from mmtpr.engine.config_values import check_config_values, check_whole_groups
 from mmtpr.engine.launch import load_config
+from mmtpr.evaluation import PersonRetrievalMetric
 from mmtpr.utils.errors import LaunchError
 
 
@@ -113,6 +114,10 @@ def test_all_configs_pass(repo_root):
         ('train_dataloader.dataset.dataset.indices', 50),
         ('randomness.seed', None),
         ('default_hooks.checkpoint.interval', -1),
+        ('train_cfg.max_epochs', 4.0),
+        ('optim_wrapper.optimizer.type', 'Lamb'),
+        ('log_level', 10),
+        ('train_dataloader.drop_last', None),
         ('default_hooks.checkpoint.save_best', 'auto'),
         ('optim_wrapper.clip_grad', dict(max_norm=1)),
         ('custom_hooks', [dict(type='EMAHook')]),
@@ -122,3 +127,23 @@ def test_all_configs_pass(repo_root):
 )
 def test_what_is_right_passes(text, key, value):
     check_config_values(changed(text, key, value))
+
+
+def test_a_subclass_may_take_other_values(text):
+    class Own(PersonRetrievalMetric):
+        def __init__(self, topk='1,5', **kwargs):
+            super().__init__(topk=[*map(int, topk.split(','))], **kwargs)
+
+    cfg = changed(text, 'val_evaluator', dict(type=Own, topk='1,5,10'))
+    check_config_values(cfg)
+    cfg.val_evaluator = dict(type=Own, ties=5)  # the parent's
+    with pytest.raises(LaunchError, match='ties=5: Own takes str'):
+        check_config_values(cfg)
+
+
+def test_own_loops_read_their_own_values(text):
+    loop = dict(type='MyLoop', max_epochs='1')
+    check_config_values(changed(text, 'train_cfg', loop))
+    cfg = Config(text)
+    cfg.val_dataloader = [cfg.val_dataloader]
+    check_config_values(cfg)

@@ -65,8 +65,16 @@ def test_keys_of_a_config_that_are_misspelt(name):
     'name',
     ['train_dataloader_a', 'val_dataloader2', 'models', 'work_dirs', 'heads'],
 )
-def test_variables_of_ones_own(name):
-    check_config_keys({**CONFIG, name: dict(a=1)})
+def test_variables_of_ones_own(name, monkeypatch):
+    said = warnings_of({**CONFIG, name: dict(a=1)}, monkeypatch)
+    assert len(said) == (name != 'heads')  # said where it is like a key
+    used = dict(model=dict(type='A', part=dict(a=1, b=2)))
+    assert warnings_of({**CONFIG, **used, name: dict(a=1)}, monkeypatch) == []
+
+
+def test_a_variable_that_is_like_a_key_and_used():
+    hook = dict(type='EMAHook')
+    check_config_keys({**CONFIG, 'custom_hook': hook, 'custom_hooks': [hook]})
 
 
 def test_every_config_passes(repo_root):
@@ -124,8 +132,9 @@ def test_variables_with_names_of_mmcv_1(monkeypatch):
     optimizer = dict(type='AdamW', lr=1e-3)
     cfg = dict(
         optimizer=optimizer,
-        optim_wrapper=dict(type='OptimWrapper', optimizer={**optimizer}),
+        # Merged with a base.
+        optim_wrapper=dict(optimizer={**optimizer, 'eps': 1e-3}),
         seed=3,
-        randomness=dict(seed=3),
+        randomness=dict(seed=4),
     )
     assert warnings_of({**CONFIG, **cfg}, monkeypatch) == []

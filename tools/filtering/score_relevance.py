@@ -121,6 +121,7 @@ from mmtpr.filtering import sample_bank, setup
 from mmtpr.filtering.run import describe_run, run_scoring
 from mmtpr.filtering.scorer import RetrieverScorer
 from mmtpr.models.build import build_model
+from mmtpr.utils.atomic import check_writable
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.fingerprint import scorer_fingerprint
 
@@ -136,6 +137,9 @@ def start(args: argparse.Namespace) -> Config:
         MMLogger.get_instance('mmtpr', logger_name='mmtpr')
     if not args.out.endswith('.npz'):
         raise LaunchError(f'--out must end in .npz, got "{args.out}".')
+    check_writable(args.out)
+    if args.bank_cfg_options and not args.bank.endswith('.py'):
+        raise LaunchError(f'--bank-cfg-options: "{args.bank}" is no config.')
     return cfg
 
 

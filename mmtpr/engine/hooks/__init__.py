@@ -9,6 +9,7 @@ from .epoch_length import EpochLengthHook
 from .finite_loss import StopOnNonFiniteLossHook
 from .plain_checkpoint import PlainCheckpointHook
 from .randomness import ReproducibleRandomnessHook
+from .resume_check import ResumeCheckHook
 from .same_batches import SameBatchesHook
 from .strict_load import StrictLoadHook
 
@@ -21,6 +22,7 @@ __all__ = [
     'EpochLengthHook',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
+    'ResumeCheckHook',
     'SameBatchesHook',
     'StopOnNonFiniteLossHook',
     'StrictLoadHook',
