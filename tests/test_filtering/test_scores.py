@@ -109,3 +109,13 @@ def test_ranks_that_are_none(wrong, tmp_path):
     np.savez(path, rank=rank, score=np.ones(3), meta=json.dumps(META))
     with pytest.raises(ValueError, match=r'a.npz" is not .*1 ranks are no'):
         load_scores(path)
+
+
+def test_ranks_that_would_wrap_or_are_above_the_bank():
+    with pytest.raises(ValueError, match=r'rank 4294967297.* of pair 1 is'):
+        RelevanceScores(np.array([1, 2**32 + 1]), np.zeros(2))
+    with pytest.raises(ValueError, match='above 41, the last'):
+        RelevanceScores(
+            np.array([1, 42]), np.zeros(2), dict(bank=dict(size=40))
+        )
+    RelevanceScores(np.array([1, 41]), np.zeros(2), dict(bank=dict(size=40)))

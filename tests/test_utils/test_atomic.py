@@ -153,3 +153,36 @@ def test_a_full_disk_while_a_folder_is_filled(tmp_path):
     ):
         full()
     assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_do_not_speak_of_the_disk(tmp_path):
+    def fail():
+        try:
+            full()
+        except OSError:
+            with atomic_write(tmp_path / 'a.json'):
+                raise ValueError('bad value') from None
+
+    with pytest.raises(ValueError, match='bad value'):
+        fail()
+    other = OSError(errno.ENOSPC, 'No space left', '/elsewhere/b')
+    with (
+        pytest.raises(OSError, match='elsewhere'),
+        atomic_write(tmp_path / 'a.json'),
+    ):
+        raise other
+
+
+def test_links_stay_and_files_are_not_appended_to(tmp_path):
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'real/a.txt').write_text('before')
+    (tmp_path / 'a.txt').symlink_to('real/a.txt')
+    with atomic_write(tmp_path / 'a.txt', 'w') as file:
+        file.write('after')
+    assert (tmp_path / 'a.txt').is_symlink()
+    assert (tmp_path / 'real/a.txt').read_text() == 'after'
+    with (
+        pytest.raises(ValueError, match='mode must be'),
+        atomic_write(tmp_path / 'a.txt', 'a'),
+    ):
+        pass

@@ -1,11 +1,18 @@
 """What the console does not show and the log file does."""
 
+import io
+import logging
+
 import pytest
 from mmengine.logging import MMLogger, print_log
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmtpr.utils.console import console_without, init_quietly
+from mmtpr.utils.console import (
+    console_without,
+    hide_from_console,
+    init_quietly,
+)
 
 
 class Part(BaseModule):
@@ -64,3 +71,14 @@ def test_with_a_log_file_they_stand_in_it(logger, tmp_path, capsys):
     init_quietly(Part())
     assert capsys.readouterr().out == ''
     assert 'linear.weight' in (tmp_path / 'log').read_text()
+
+
+def test_warnings_are_never_hidden_and_filters_do_not_pile_up():
+    logger = logging.getLogger('a logger of a test')
+    stream = io.StringIO()
+    logger.addHandler(logging.StreamHandler(stream))
+    for _ in range(3):
+        hide_from_console(logger, 'noise')
+    assert len(logger.handlers[0].filters) == 1
+    logger.warning('noise that matters')
+    assert stream.getvalue() == 'noise that matters\n'

@@ -1,6 +1,8 @@
 """The progress bar: where somebody sees it and where not."""
 
 import io
+import sys
+from types import SimpleNamespace
 
 import pytest
 from mmengine.utils import Timer
@@ -74,3 +76,14 @@ def test_nothing_to_do_and_errors(clock):
         fail()
     assert '] 1/2, ' in file.getvalue()
     assert file.getvalue().endswith('\n')
+
+
+@pytest.mark.parametrize('closed', [True, False])
+def test_no_terminal_at_all(closed, monkeypatch):
+    file = io.StringIO()
+    file.close()
+    monkeypatch.setattr(sys, 'stderr', file if closed else None)
+    with progress(3, 'images') as advance:
+        advance(3)
+    with progress(3, 'images', SimpleNamespace()) as advance:
+        advance(3)

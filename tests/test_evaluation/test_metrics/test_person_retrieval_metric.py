@@ -253,3 +253,17 @@ def test_samples_of_another_project():
         "'gt_label', 'img_path', 'pred_feature'",
     ):
         PersonRetrievalMetric().process({}, [sample])
+
+
+def test_samples_that_one_process_lacks():
+    metric = PersonRetrievalMetric()
+    feats = torch.eye(3)
+    samples = [
+        dict(role=role, pid=pid, features=feats[pid])
+        for role in ('query', 'gallery')
+        for pid in (0, 1)
+    ]
+    metric.process({}, samples)
+    with pytest.raises(ValueError, match='gave 4 of 5 samples; drop_last'):
+        metric.evaluate(5)
+    assert metric.evaluate(4)['R@1'] == 100

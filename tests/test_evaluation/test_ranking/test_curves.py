@@ -88,3 +88,9 @@ def test_what_has_no_curve():
         cmc_curve(torch.ones(2), 0)
     with pytest.raises(ValueError, match='num_levels must be at least 1'):
         precision_recall_curve(ranking(), 0)
+
+
+@pytest.mark.parametrize('wrong', [0.0, -1.0, 1.5])
+def test_ranks_that_are_none(wrong):
+    with pytest.raises(ValueError, match='whole numbers from 1 on'):
+        cmc_curve(torch.tensor([1.0, wrong]), 3)
