@@ -14,7 +14,7 @@ from .annotations.composed_records import (
 )
 from .annotations.images import find_bad_images, find_missing_images
 from .annotations.records import iter_records
-from .frugal_dataset import FrugalDataset
+from .frugal_dataset import FrugalDataset, image_prefix
 
 
 class ComposedDataset(FrugalDataset):
@@ -57,9 +57,7 @@ class ComposedDataset(FrugalDataset):
                 )
         self.choices = every
         self.load_report: dict[str, list] = {name: [] for name in every}
-        super().__init__(
-            data_prefix={'img_path': '', **(data_prefix or {})}, **kwargs
-        )
+        super().__init__(data_prefix=image_prefix(data_prefix, ''), **kwargs)
 
     def read_checked(
         self,

@@ -128,6 +128,28 @@ class FrugalDataset(BaseDataset):
         return _pickled(drain(self.data_list))
 
 
+def image_prefix(given: dict | None, usual: str) -> dict[str, str]:
+    """Complete the prefix of a dataset whose images lie in one folder.
+
+    Args:
+        given (dict | None): From the config.
+        usual (str): The folder if it names none.
+
+    Returns:
+        dict[str, str]: With the key ``img_path``.
+
+    Raises:
+        ValueError: If it has another key, which nothing would read.
+    """
+    others = [key for key in given or {} if key != 'img_path']
+    if others:
+        raise ValueError(
+            f'data_prefix has {", ".join(map(repr, others))}; the folder of '
+            "the images is data_prefix=dict(img_path='...')."
+        )
+    return {'img_path': usual, **(given or {})}
+
+
 def drain(items: list[T]) -> Iterator[T]:
     """Take the items out of a list from first to last.
 

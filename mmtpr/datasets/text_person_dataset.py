@@ -21,7 +21,7 @@ from .annotations.records import (
 )
 from .annotations.samples import queries_and_gallery, training_pairs
 from .annotations.splits import SPLITS, carve_val, take_split
-from .frugal_dataset import FrugalDataset, drain
+from .frugal_dataset import FrugalDataset, drain, image_prefix
 
 _CHOICES = {
     'split': SPLITS,
@@ -119,7 +119,7 @@ class TextPersonDataset(FrugalDataset):
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
-            data_prefix={'img_path': 'imgs', **(data_prefix or {})},
+            data_prefix=image_prefix(data_prefix, 'imgs'),
             **kwargs,
         )
 

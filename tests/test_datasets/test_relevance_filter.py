@@ -33,11 +33,11 @@ class ForeignPairs(BaseDataset):
         return [self.get_data_info(idx)['label'] % 2]
 
 
-def scores_for(dataset, seed=0, bank=100):
+def scores_for(dataset, seed=0, bank=1000):
     pairs = read_pairs(dataset)
     rng = np.random.default_rng(seed)
     return RelevanceScores(
-        rng.permutation(len(pairs)) + 1,
+        np.minimum(rng.permutation(len(pairs)), bank) + 1,
         rng.random(len(pairs)),
         dict(
             version=1,

@@ -85,6 +85,9 @@ def read_split(args: argparse.Namespace) -> list[PersonRecord]:
         lazy_init=True,
     )
     records = dataset.load_records()
+    without = sum(not record.captions for record in records)
+    if without:
+        print(f'{without} of {len(records)} images have no caption; left out.')
     return [
         record._replace(path=f'{args.prefix}{record.path}')
         for record in records

@@ -234,12 +234,21 @@ def _check_record(item: Any, layout: Layout, where: str) -> None:
     pid = item[layout.pid]
     if not isinstance(pid, (int, str)) or isinstance(pid, bool):
         raise _wrong(where, layout.pid, 'an identity', pid)
+    if isinstance(pid, str) and pid != pid.strip():
+        raise _wrong(where, layout.pid, 'an identity without spaces', pid)
+    if pid == '' or abs(_identity(pid) if _is_number(pid) else 0) >= 1 << 62:
+        raise _wrong(where, layout.pid, 'an identity', pid)
     if layout.split and not isinstance(item[layout.split], str):
         raise _wrong(where, layout.split, 'a split', item[layout.split])
 
 
-def _identity(pid: int | str) -> int | str:
-    return int(pid) if isinstance(pid, str) and pid.isdecimal() else pid
+def _is_number(pid: int | str) -> bool:
+    return isinstance(pid, int) or (pid.isascii() and pid.isdecimal())
+
+
+def _identity(pid: Any) -> Any:
+    """A number where it is written as one."""
+    return int(pid) if _is_number(pid) else pid
 
 
 def _split(name: str, where: str) -> str:

@@ -1,5 +1,6 @@
 """Findings among the records of a split, whatever the images show."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -46,7 +47,8 @@ def images_of_several_persons(records: Iterable[PersonRecord]) -> list[str]:
     """
     owners: dict[str, set] = {}
     for record in records:
-        owners.setdefault(record.path, set()).add(record.pid)
+        path = os.path.normpath(record.path)  # a/../b is b
+        owners.setdefault(path, set()).add(record.pid)
     return [
         f'{path}: {", ".join(sorted(map(str, pids)))}'
         for path, pids in owners.items()

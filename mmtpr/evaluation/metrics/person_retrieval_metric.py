@@ -142,11 +142,17 @@ class PersonRetrievalMetric(GatheredMetric):
                     'PersonRetrievalMetric matches. Set match_key to what '
                     f'the dataset gives; the sample has {sorted(sample)}.'
                 )
+            number = sample[self.match_key]
+            if int(number) != number:
+                raise ValueError(
+                    f'{self.match_key}={number!r} of a sample is no whole '
+                    'number.'
+                )
             self.keep(
                 sample,
                 dict(
                     role=role,
-                    id=int(sample[self.match_key]),
+                    id=int(number),
                     features=_features(sample, role),
                     img_path=sample.get('img_path'),
                     caption=sample.get('caption'),

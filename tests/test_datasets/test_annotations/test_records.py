@@ -266,3 +266,24 @@ def test_captions_of_nothing(nothing, listed):
     assert found.lost == 1
     with pytest.raises(ValueError, match=r'Record 0 .*(no|an empty) caption'):
         parse_records(raw, LAYOUTS['reid_raw'], 'f.json')
+
+
+@pytest.mark.parametrize('pid', ['', ' 0', '0\n', 2**63, str(2**63), -(2**70)])
+def test_identities_that_are_none(pid):
+    raw = [dict(file_path='a', captions=['x'], id=pid, split='train')]
+    with pytest.raises(ValueError, match=r'Record 0 .*identity'):
+        parse_records(raw, LAYOUTS['reid_raw'], 'f.json')
+
+
+@pytest.mark.parametrize(
+    ('pid', 'found'),
+    [('007', 7), (-3, -3), ('٣', '٣'), ('a b', 'a b'), (2**61, 2**61)],
+)
+def test_identities_as_numbers_and_names(pid, found):
+    raw = [dict(file_path='a', captions=['x'], id=pid, split='train')]
+    assert parse_records(raw, LAYOUTS['reid_raw'], 'f.json')[0].pid == found
+
+
+def test_another_key_of_the_prefix():
+    with pytest.raises(ValueError, match="data_prefix has 'img'; the folder"):
+        CUHKPEDES(data_prefix=dict(img='imgs'), lazy_init=True)

@@ -267,3 +267,9 @@ def test_samples_that_one_process_lacks():
     with pytest.raises(ValueError, match='gave 4 of 5 samples; drop_last'):
         metric.evaluate(5)
     assert metric.evaluate(4)['R@1'] == 100
+
+
+def test_identities_are_whole_numbers():
+    sample = dict(role='query', pid=1.7, features=torch.ones(2))
+    with pytest.raises(ValueError, match=r'pid=1\.7 of a sample is no whole'):
+        PersonRetrievalMetric().process({}, [sample])
