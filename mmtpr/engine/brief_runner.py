@@ -14,8 +14,7 @@ from mmtpr.utils.unwrap import unwrap
 #: Environment, config, order of hooks; a line for each parameter.
 _LONG = (
     r'\n-+\nSystem environment:|Config:\n|Hooks will be executed|'
-    r'paramwise_options -- |\S+ is skipped since its requires_grad|'
-    r'\S* ?is duplicate\. It is skipped'
+    r'paramwise_options -- |\S+ is skipped since its requires_grad'
 )
 
 

@@ -51,6 +51,7 @@ _EVERY = _Range(
     lambda v: _whole(v) and (v == -1 or v >= 1),
 )
 _DICT = _Range('a dict', lambda v: v is None or isinstance(v, Mapping))
+_PART = _Range('a dict with a type', lambda v: bool(v))
 _LIST = _Range('a list', lambda v: v is None or _is_list(v))
 _DICTS = _Range(
     'a dict or a list of dicts',
@@ -68,6 +69,7 @@ _LOADERS = tuple(f'{split}_dataloader' for split in _SPLITS)
 _RANGES: dict[str, _Range] = {
     'model': _DICT,
     **dict.fromkeys(_LOADERS, _DICTS),
+    **{f'{loader}.dataset': _PART for loader in _LOADERS},
     **{f'{loader}.batch_size': _COUNT for loader in _LOADERS},
     **{f'{loader}.num_workers': _LENGTH for loader in _LOADERS},
     **{f'{loader}.drop_last': _SWITCH for loader in _LOADERS},
@@ -128,6 +130,11 @@ def check_config_values(cfg: Config) -> None:
         found, value = _look_up(parts, key)
         if found and not wanted.holds(value):
             raise LaunchError(f'{key}={value!r}: it must be {wanted.what}.')
+    for name, hook in (parts.get('default_hooks') or {}).items():
+        if isinstance(hook, Mapping) and 'type' not in hook:
+            raise LaunchError(
+                f'default_hooks.{name} has no type; is the name right?'
+            )
     known = runner_keys()
     for root in [name for name in cfg if name in known]:
         check_argument_types(cfg[root], root)

@@ -18,7 +18,7 @@ class _Hidden(logging.Filter):
         self.pattern = re.compile(pattern)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING:
+        if record.levelno >= logging.ERROR:
             return True
         return not self.pattern.match(record.getMessage())
 

@@ -45,6 +45,7 @@ def changed(text, key, value):
         ('load_from', 5, 'a path or None'),
         ('resume', 'yes', 'True or False'),
         ('model', 5, 'a dict'),
+        ('train_dataloader.dataset', None, 'a dict with a type'),
     ],
 )
 def test_what_a_runner_reads(text, key, value, match):
@@ -147,3 +148,9 @@ def test_own_loops_read_their_own_values(text):
     cfg = Config(text)
     cfg.val_dataloader = [cfg.val_dataloader]
     check_config_values(cfg)
+
+
+def test_a_misspelt_default_hook(text):
+    cfg = changed(text, 'default_hooks.saver_hook', dict(interval=2))
+    with pytest.raises(LaunchError, match=r'default_hooks\.saver_hook has no'):
+        check_config_values(cfg)

@@ -73,12 +73,13 @@ def test_with_a_log_file_they_stand_in_it(logger, tmp_path, capsys):
     assert 'linear.weight' in (tmp_path / 'log').read_text()
 
 
-def test_warnings_are_never_hidden_and_filters_do_not_pile_up():
+def test_errors_are_never_hidden_and_filters_do_not_pile_up():
     logger = logging.getLogger('a logger of a test')
     stream = io.StringIO()
     logger.addHandler(logging.StreamHandler(stream))
     for _ in range(3):
         hide_from_console(logger, 'noise')
     assert len(logger.handlers[0].filters) == 1
-    logger.warning('noise that matters')
+    logger.warning('noise')
+    logger.error('noise that matters')
     assert stream.getvalue() == 'noise that matters\n'
