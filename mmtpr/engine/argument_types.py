@@ -167,13 +167,19 @@ def _is(value: Any, kind: Any) -> bool:
     if inspect.isclass(origin) and issubclass(origin, Sequence):
         parts = typing.get_args(kind) if origin is tuple else ()
         fixed = parts and Ellipsis not in parts
-        return (
-            isinstance(value, Sequence) and not isinstance(value, str)
-        ) and not (fixed and len(value) != len(parts))
+        return is_list(value) and not (fixed and len(value) != len(parts))
     return not isinstance(value, _NUMBERS) if _is_path(origin) else True
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Tell a list or tuple, of whatever kind, from a text.
+
+    Args:
+        value (Any): A value of a config.
+
+    Returns:
+        bool: True if it is one.
+    """
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
@@ -10,16 +10,12 @@ from mmengine.config import Config
 from mmtpr.utils.config_keys import runner_keys
 from mmtpr.utils.errors import LaunchError
 
-from .argument_types import check_argument_types
+from .argument_types import check_argument_types, is_list
 
 
 class _Range(NamedTuple):
     what: str
     holds: Callable[[Any], bool]
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _whole(value: Any) -> bool:
@@ -52,7 +48,7 @@ _EVERY = _Range(
 )
 _DICT = _Range('a dict', lambda v: v is None or isinstance(v, Mapping))
 _PART = _Range('a dict with a type', lambda v: bool(v))
-_LIST = _Range('a list', lambda v: v is None or _is_list(v))
+_LIST = _Range('a list', lambda v: v is None or is_list(v))
 _DICTS = _Range(
     'a dict or a list of dicts',
     lambda v: isinstance(v, Mapping) or _LIST.holds(v),

@@ -114,16 +114,14 @@ def similarity_blocks(
     Raises:
         ValueError: If shapes do not fit or k is not in 1..T.
     """
-    if isinstance(tokens, torch.Tensor) and tokens.dim() == 2:
-        tokens = tokens[:, None]
-    _check(query, tokens, topk_tokens)
+    tokens = _checked(query, tokens, topk_tokens)
     size = chunk_size
     if size is None:
         size = _default_chunk(len(tokens))
     if size < 1:
         raise ValueError(f'chunk_size must be at least 1, got {chunk_size}.')
     later, first = find_equal_items(tokens) if equal is None else equal
-    width = max(1, min(TILE_QUERIES, len(query))) if narrow else TILE_QUERIES
+    width = _tile_width(len(query), narrow)
     for start in range(0, len(query), size):
         block = query[start : start + size]
         scores = _score_block(block, start, tokens, topk_tokens, width)
@@ -161,11 +159,9 @@ def similarity_columns(
     Raises:
         ValueError: If shapes do not fit or k is not in 1..T.
     """
-    if isinstance(tokens, torch.Tensor) and tokens.dim() == 2:
-        tokens = tokens[:, None]
-    _check(query, tokens, topk_tokens)
+    tokens = _checked(query, tokens, topk_tokens)
     later, first = find_equal_items(tokens) if equal is None else equal
-    width = max(1, min(TILE_QUERIES, len(query))) if narrow else TILE_QUERIES
+    width = _tile_width(len(query), narrow)
     # Whole tiles, so that each item keeps its place in one.
     tile = max(1, _TILE_VECTORS // tokens.shape[1])
     size = max(1, _ROWS_BYTES // (4 * tile * max(1, len(query)))) * tile
@@ -184,9 +180,12 @@ def similarity_columns(
         del scores  # or two parts are alive while the next one is made
 
 
-def _check(
+def _checked(
     query: torch.Tensor, tokens: torch.Tensor | StackedItems, k: int
-) -> None:
+) -> torch.Tensor | StackedItems:
+    """The gallery as (N, T, D), if it goes with the queries."""
+    if isinstance(tokens, torch.Tensor) and tokens.dim() == 2:
+        tokens = tokens[:, None]
     if (
         query.dim() != 2
         or tokens.dim() != 3
@@ -203,6 +202,11 @@ def _check(
             f'topk_tokens is {k}, but a gallery item has {tokens.shape[1]} '
             'vectors; choose from 1 to that number.'
         )
+    return tokens
+
+
+def _tile_width(queries: int, narrow: bool) -> int:
+    return max(1, min(TILE_QUERIES, queries)) if narrow else TILE_QUERIES
 
 
 def _default_chunk(gallery: int) -> int:

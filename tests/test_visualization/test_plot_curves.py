@@ -1,9 +1,7 @@
 """tools/analysis/plot_curves.py on files that a metric wrote."""
 
 import csv
-import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -23,18 +21,8 @@ QUERIES, GALLERY = 12, 40
 
 
 @pytest.fixture
-def tool(repo_root, monkeypatch):
-    """The tool as a module, run with arguments."""
-    path = repo_root / 'tools/analysis/plot_curves.py'
-    spec = importlib.util.spec_from_file_location('plot_curves', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(*args):
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
-        module.main()
-
-    return call
+def tool(load_tool):
+    return load_tool('plot_curves')
 
 
 def features(seed):

@@ -1,6 +1,5 @@
 """tools/analysis/plot_logs.py and the reading of json logs."""
 
-import importlib.util
 import json
 import sys
 
@@ -14,18 +13,8 @@ from mmtpr.visualization.run_logs import read_run
 
 
 @pytest.fixture
-def tool(repo_root, monkeypatch):
-    """The tool as a function of its arguments."""
-    path = repo_root / 'tools/analysis/plot_logs.py'
-    spec = importlib.util.spec_from_file_location('plot_logs', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(*args):
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
-        module.main()
-
-    return call
+def tool(load_tool):
+    return load_tool('plot_logs')
 
 
 def train(step, loss, epoch=1):

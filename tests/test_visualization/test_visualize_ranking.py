@@ -1,8 +1,6 @@
 """tools/analysis/visualize_ranking.py, from a file and from a checkpoint."""
 
-import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -21,18 +19,8 @@ from mmtpr.visualization import Layout, draw_rankings
 
 
 @pytest.fixture
-def tool(repo_root, monkeypatch):
-    """The tool as a function of its arguments."""
-    path = repo_root / 'tools/analysis/visualize_ranking.py'
-    spec = importlib.util.spec_from_file_location('visualize_ranking', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(*args):
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
-        module.main()
-
-    return call
+def tool(load_tool):
+    return load_tool('visualize_ranking')
 
 
 @pytest.fixture
