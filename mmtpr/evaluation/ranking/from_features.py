@@ -7,7 +7,7 @@ import torch
 from ..similarity import similarity_blocks
 from ..stacked_items import StackedItems
 from . import wide
-from .matches import Array, Pairs, check_missing, refuse_nan, to_ids
+from .matches import Array, Pairs, check_missing, to_ids
 from .ranking import (
     TIES,
     Ranking,
@@ -130,12 +130,12 @@ def rank_queries(
     for start, scores in similarity_blocks(
         query_feats, gallery_feats, topk_tokens, chunk_size
     ):
-        refuse_nan(scores, start)
         ids = query_ids[start : start + len(scores)]
         pairs = _pairs_of(exclude, start, len(scores))
         parts.append(
             ranks_of_positives(
-                scores, ids, gallery_ids, ties, ignore_ids, pairs
+                *(scores, ids, gallery_ids, ties, ignore_ids, pairs),
+                first_query=start,
             )
         )
         if list_size:

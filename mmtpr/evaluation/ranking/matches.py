@@ -189,6 +189,8 @@ class MatchedBlocks:
         ignore_ids (Sequence[int]): Ids that match nothing.
         exclude (tuple[Tensor, Tensor], optional): Query and gallery indices
             of pairs that are out of the ranking.
+        first_query (int): Number of the first row, for messages. Defaults
+            to 0.
 
     Raises:
         ValueError: If shapes do not fit or the scores are not floating.
@@ -201,7 +203,9 @@ class MatchedBlocks:
         gallery_ids: Array,
         ignore_ids: Sequence[int],
         exclude: Pairs | None,
+        first_query: int = 0,
     ) -> None:
+        self._first = first_query
         self.similarity = scores = torch.as_tensor(similarity)
         queries = to_ids(query_ids, 'query_ids', scores.device)
         gallery = to_ids(gallery_ids, 'gallery_ids', scores.device)
@@ -225,7 +229,7 @@ class MatchedBlocks:
         scores = self.similarity[start:stop]
         if scores.dtype in (torch.float16, torch.bfloat16):
             scores = scores.float()
-        refuse_nan(scores, start)
+        refuse_nan(scores, self._first + start)
         return scores, *self._matches.block(start, stop)
 
 

@@ -159,6 +159,7 @@ def ranks_of_positives(
     ties: str = 'pessimistic',
     ignore_ids: Sequence[int] = (-1,),
     exclude: Pairs | None = None,
+    first_query: int = 0,
 ) -> Ranking:
     """Rank every positive of every query.
 
@@ -169,6 +170,8 @@ def ranks_of_positives(
         ties (str): See :func:`rank_metrics`.
         ignore_ids (Sequence[int]): Ids that match nothing. Defaults to -1.
         exclude (tuple[Tensor, Tensor], optional): See :func:`rank_metrics`.
+        first_query (int): Number of the first row, for messages. Defaults
+            to 0.
 
     Returns:
         Ranking: The ranks.
@@ -180,7 +183,8 @@ def ranks_of_positives(
     if ties not in TIES:
         raise ValueError(f'ties must be one of {TIES}, not {ties!r}.')
     blocks = MatchedBlocks(
-        similarity, query_ids, gallery_ids, ignore_ids, exclude
+        *(similarity, query_ids, gallery_ids, ignore_ids, exclude),
+        first_query,
     )
     parts = map_in_threads(
         lambda index: Ranking(

@@ -112,3 +112,10 @@ def test_nan_is_named(small_parts):
     gallery[170] = torch.nan
     with pytest.raises(ValueError, match=r'query 0 with gallery item 170 is'):
         rank_queries(query, query_ids, gallery, gallery_ids)
+
+
+def test_nan_is_named_in_the_plain_way_too():
+    query, query_ids, gallery, gallery_ids, _ = data(1, 3)
+    query[280] = torch.nan
+    with pytest.raises(ValueError, match=r'query 280 with gallery item 0 is'):
+        rank_queries(query, query_ids, gallery, gallery_ids, chunk_size=64)
