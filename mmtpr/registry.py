@@ -10,6 +10,7 @@ swallowed by mmengine and turn into "not in the registry".
 import mmengine.registry as _mmengine
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
@@ -46,6 +47,13 @@ DATA_SAMPLERS = Registry(
     parent=MMENGINE_DATA_SAMPLERS,
     scope='mmtpr',
     locations=['mmtpr.datasets.samplers'],
+)
+#: Functions, such as those that collate batches.
+FUNCTIONS = Registry(
+    'function',
+    parent=MMENGINE_FUNCTIONS,
+    scope='mmtpr',
+    locations=['mmtpr.structures'],
 )
 #: Evaluation metrics.
 METRICS = Registry(
@@ -94,7 +102,6 @@ _EMPTY = [
     Registry(parent.name, parent=parent, scope='mmtpr')
     for parent in (
         _mmengine.EVALUATOR,
-        _mmengine.FUNCTIONS,
         _mmengine.LOG_PROCESSORS,
         _mmengine.MODEL_WRAPPERS,
         _mmengine.OPTIM_WRAPPERS,

@@ -52,6 +52,7 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 
 from mmtpr.engine import launch
+from mmtpr.utils.precision import allow_tf32
 
 
 def settle_out(args: argparse.Namespace) -> None:
@@ -82,6 +83,7 @@ def prepare(args: argparse.Namespace) -> Config:
     if not cfg.get('test_dataloader'):
         raise LaunchError(f'"{args.config}" has no test_dataloader.')
     launch.use_checkpoint(cfg, args.checkpoint, args.allow_partial)
+    allow_tf32(False)
     if args.amp:
         launch.enable_test_amp(cfg)
     launch.tidy(cfg)

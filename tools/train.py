@@ -24,7 +24,15 @@ def parse_args() -> argparse.Namespace:
         'last one in the work dir; from the start if there is none',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (bf16) on a GPU'
+        '--amp',
+        action='store_true',
+        help='train and validate in mixed precision (bf16) on a GPU',
+    )
+    parser.add_argument(
+        '--tf32',
+        action=argparse.BooleanOptionalAction,
+        help='whether a GPU rounds the factors of float32 products, which is '
+        'many times as fast; by default what env_cfg.tf32 says',
     )
     parser.add_argument(
         '--no-validate', action='store_true', help='do not validate'
@@ -77,6 +85,7 @@ def prepare(args: argparse.Namespace) -> Config:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         launch.enable_amp(cfg)
+    launch.set_tf32(cfg, args.tf32)
     if args.auto_scale_lr:
         launch.enable_auto_scale_lr(cfg)
     set_resume(cfg, args.resume)

@@ -41,6 +41,9 @@ log_level = 'INFO'
 
 env_cfg = dict(
     cudnn_benchmark=False,
+    # Products of float32 on the tensor cores of a GPU, in training alone;
+    # --no-tf32 for full precision, --amp for more speed.
+    tf32=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'))
 

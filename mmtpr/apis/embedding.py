@@ -41,8 +41,8 @@ def embed_gallery(
         ValueError: If no image can be read, or an embedding is not finite.
     """
 
-    def embed(samples: list[dict]) -> Tensor:
-        found = model.test_step(collate(samples))
+    def embed(batch: Any) -> Tensor:
+        found = model.test_step(batch)
         return torch.stack([sample.features.float().cpu() for sample in found])
 
     entries = [
@@ -52,7 +52,7 @@ def embed_gallery(
     rows = EmbeddedRows(len(entries))
     kept: list[str] = []
     broken: dict[str, str] = {}
-    embedder = Embedder(pipeline, embed, batch_size, num_workers)
+    embedder = Embedder(pipeline, collate, embed, batch_size, num_workers)
     with progress(len(entries), 'Embedding the images of the gallery') as done:
         for batch in embedder(entries):
             if batch.feats is not None:

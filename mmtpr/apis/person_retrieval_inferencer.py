@@ -3,20 +3,21 @@
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from torch import nn
 
 from mmtpr.evaluation.search import search
 from mmtpr.models.build import build_model
+from mmtpr.models.data_preprocessor import collate_for
 from mmtpr.models.follow_encoder import follow_encoder
-from mmtpr.registry import INFERENCERS
+from mmtpr.registry import FUNCTIONS, INFERENCERS
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.deprecation import renamed_argument
 from mmtpr.utils.fingerprint import scorer_fingerprint
@@ -289,10 +290,13 @@ class PersonRetrievalInferencer(BaseInferencer):
         return prepare
 
     def _init_collate(self, cfg: Config) -> Callable:
-        # mmengine's own warns wherever the config names no function.
-        if 'collate_fn' in (cfg.get('test_dataloader') or {}):
-            return super()._init_collate(cfg)
-        return pseudo_collate
+        # mmengine's own takes names alone, and warns where there is none.
+        named = (cfg.get('test_dataloader') or {}).get('collate_fn')
+        if named is None:
+            return collate_for(self.model.data_preprocessor)
+        named = dict(type=named) if isinstance(named, str) else dict(named)
+        function: Any = FUNCTIONS.get(named.pop('type'))
+        return partial(function, **named) if named else function
 
     def _init_visualizer(self, cfg: Config) -> RetrievalVisualizer:
         return RetrievalVisualizer(f'person_retrieval_inferencer_{id(self)}')

@@ -89,6 +89,7 @@ _RANGES: dict[str, _Range] = {
     'randomness.deterministic': _SWITCH,
     'env_cfg': _DICT,
     'env_cfg.dist_cfg': _DICT,
+    'env_cfg.tf32': _SWITCH,
     'log_processor.window_size': _COUNT,
     'log_level': _LEVEL,
     'visualizer.vis_backends': _LIST,

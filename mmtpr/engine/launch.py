@@ -32,6 +32,7 @@ from mmtpr.utils.errors import (
     told_message,
 )
 from mmtpr.utils.options import add_common_arguments
+from mmtpr.utils.precision import allow_tf32
 
 __all__ = [
     'add_common_arguments',
@@ -45,6 +46,7 @@ __all__ = [
     'require_checkpoint',
     'require_fit',
     'require_training_checks',
+    'set_tf32',
     'set_work_dir',
     'short_errors',
     'start_processes',
@@ -109,7 +111,9 @@ def set_work_dir(cfg: Config, work_dir: str | None, config: str) -> None:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Train in mixed precision: bfloat16, or float16 where a GPU lacks it.
+    """Train and validate in mixed precision.
+
+    The type is bfloat16, or float16 where a GPU lacks it.
 
     Args:
         cfg (Config): Changed in place.
@@ -130,6 +134,8 @@ def enable_amp(cfg: Config) -> None:
         raise LaunchError(
             f'--amp replaces an OptimWrapper, but the config has "{kind}".'
         )
+    if cfg.get('val_cfg') is not None:
+        _enable_amp_of_loop(cfg.val_cfg)
     wrapper.type = 'AmpOptimWrapper'
     dtype = wrapper.setdefault('dtype', amp_dtype())
     if dtype == 'bfloat16':  # has the range of float32: nothing to scale
@@ -148,13 +154,31 @@ def amp_dtype() -> str:
     return 'bfloat16' if native else 'float16'
 
 
+def set_tf32(cfg: Config, allowed: bool | None = None) -> None:
+    """Settle how GPUs multiply float32 numbers in a training.
+
+    Args:
+        cfg (Config): The config; ``env_cfg.tf32`` says it.
+        allowed (bool, optional): In its place, from the command line.
+            Defaults to None.
+    """
+    if allowed is None:
+        allowed = (cfg.get('env_cfg') or {}).get('tf32')
+    if allowed is not None:
+        allow_tf32(allowed)
+
+
 def enable_test_amp(cfg: Config) -> None:
     """Test under autocast, in the type that :func:`amp_dtype` names.
 
     Args:
         cfg (Config): Changed in place.
     """
-    cfg.test_cfg.fp16 = True
+    _enable_amp_of_loop(cfg.test_cfg)
+
+
+def _enable_amp_of_loop(loop: dict) -> None:
+    loop['fp16'] = True
     if torch.cuda.is_available():
         # mmengine's loops take the default type of the device.
         torch.set_autocast_dtype('cuda', getattr(torch, amp_dtype()))
@@ -231,11 +255,15 @@ def use_checkpoint(
 
 
 def tidy(cfg: Config) -> None:
-    """Drop hooks set to None and vis backends that are not installed.
+    """Drop what a run cannot use.
+
+    Hooks set to None, vis backends that are not installed, and options of
+    worker processes where a loader has none.
 
     Args:
         cfg (Config): Changed in place.
     """
+    _tidy_loaders(cfg)
     hooks = cfg.get('default_hooks') or {}
     for name in [n for n, hook in hooks.items() if hook is None]:
         if name not in _STANDARD_HOOKS:
@@ -246,6 +274,15 @@ def tidy(cfg: Config) -> None:
         if kind == 'TensorboardVisBackend' and not find_spec('tensorboard'):
             backends.remove(backend)
             print_log('No TensorBoard log: pip install tensorboard.')
+
+
+def _tidy_loaders(cfg: Config) -> None:
+    """Drop what torch refuses beside ``num_workers=0``."""
+    for part in ('train', 'val', 'test'):
+        loader = cfg.get(f'{part}_dataloader') or {}
+        if isinstance(loader, dict) and loader.get('num_workers') == 0:
+            loader.pop('prefetch_factor', None)
+            loader.pop('persistent_workers', None)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -7,6 +7,7 @@ import subprocess
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import init_dist
 
 from mmtpr.utils.errors import LaunchError
 
@@ -41,6 +42,33 @@ def start_processes(cfg: Config, launcher: str) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def join_processes(
+    cfg: Config, launcher: str, patience: int | None = None
+) -> None:
+    """Become one of several processes without a runner.
+
+    What mmengine's runner does when it is built, for tools that have none.
+
+    Args:
+        cfg (Config): ``env_cfg.dist_cfg`` holds the backend, ``timeout`` in
+            seconds and whatever else the process group takes; changed in
+            place.
+        launcher (str): See :func:`start_processes`.
+        patience (int, optional): Seconds to wait for another process, where
+            the config does not say. Defaults to None, torch's own.
+
+    Raises:
+        LaunchError: See :func:`start_processes`.
+    """
+    env = cfg.setdefault('env_cfg', {})
+    settings = env.setdefault('dist_cfg', {})
+    if patience is not None:
+        settings.setdefault('timeout', patience)
+    start_processes(cfg, launcher)
+    if launcher != 'none' and get_device() != 'cpu':
+        init_dist(launcher, **settings)
 
 
 def _check_device(launcher: str) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 
 import torch
 
+from mmtpr.utils.precision import exact_matmul
+
 from .equal_items import EqualItems, equal_items
 from .stacked_items import StackedItems
 from .threads import map_in_threads
@@ -241,7 +243,8 @@ def _score_block(
             local.buffers[0] = _new_buffer(tokens, tokens.shape[1], items)
         _score_column(query, start, part, k, scores, *local.buffers)
 
-    map_in_threads(column, range(0, len(tokens), items), query.is_cuda)
+    with exact_matmul(query.device):
+        map_in_threads(column, range(0, len(tokens), items), query.is_cuda)
     return out
 
 

@@ -11,10 +11,11 @@ Source: Filtering-WoRA, https://arxiv.org/abs/2404.10292.
 import torch
 from torch import Tensor
 
+from mmtpr.utils.precision import exact_matmul
+
 from .screening import (
     Bank,
     count_at_least,
-    exact_matmul,
     first_level,
     pair_scores,
 )

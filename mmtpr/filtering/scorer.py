@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
-from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
+from mmtpr.models.data_preprocessor import collate_for
 from mmtpr.models.embedder import (
     EmbeddedRows,
     Embedder,
@@ -121,6 +121,7 @@ class RetrieverScorer:
         """
         embedder = Embedder(
             self.pipeline,
+            collate_for(self.model.data_preprocessor),
             partial(self._extract, name='image', method='extract_image_feat'),
             self.batch_size,
             self.num_workers,
@@ -155,14 +156,14 @@ class RetrieverScorer:
             packed = [
                 self.pipeline(dict(role='query', caption=t)) for t in texts
             ]
-            feats = self._extract(packed, 'tokens', 'extract_text_feat')
+            batch = collate_for(self.model.data_preprocessor)(packed)
+            feats = self._extract(batch, 'tokens', 'extract_text_feat')
             check_finite(feats, [dict(caption=text) for text in texts])
             rows.put(range(start, start + len(feats)), feats)
         return rows.first(len(captions))
 
     @torch.inference_mode()
-    def _extract(self, packed: list[dict], name: str, method: str) -> Tensor:
-        batch = pseudo_collate(packed)
+    def _extract(self, batch: dict, name: str, method: str) -> Tensor:
         inputs = self.model.data_preprocessor(batch, False)['inputs']
         if name not in inputs:
             raise KeyError(

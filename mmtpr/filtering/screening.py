@@ -5,14 +5,8 @@ error is bounded, so most entries are already decided; the rest are computed
 again, one by one, in double precision.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import torch
 from torch import Tensor
-
-from mmtpr.utils.precision import full_precision
 
 #: Precisions from the fastest to the one that decides.
 LEVELS = (torch.float32, torch.float64)
@@ -196,37 +190,3 @@ def _rounding(tokens: Tensor, bank: Bank, dtype: torch.dtype) -> Tensor:
 def _longest(vectors: Tensor) -> Tensor:
     """Largest Euclidean length, a scalar in double precision."""
     return vectors.norm(dim=-1).max().double()
-
-
-@contextmanager
-def exact_matmul(device: torch.device) -> Iterator[None]:
-    """Turn TF32 and autocast off, whose rounding is not accounted for.
-
-    Args:
-        device (torch.device): Device of the products within the block.
-    """
-    before = _set_precision(None)
-    try:
-        with full_precision(device):
-            yield
-    finally:
-        _set_precision(before)
-
-
-def _set_precision(values: list[str] | None) -> list[str]:
-    """Set the precision of float32 products, None for the full one.
-
-    Returns:
-        list[str]: What it was.
-    """
-    root: Any = torch.backends
-    backends = (root.cuda.matmul, root.mkldnn.matmul)
-    if not all(hasattr(backend, 'fp32_precision') for backend in backends):
-        # End of life: torch 2.9, where the switch of each backend came.
-        before = [torch.get_float32_matmul_precision()]
-        torch.set_float32_matmul_precision((values or ['highest'])[0])
-        return before
-    before = [backend.fp32_precision for backend in backends]
-    for backend, value in zip(backends, values or ['ieee'] * 2, strict=True):
-        backend.fp32_precision = value
-    return before

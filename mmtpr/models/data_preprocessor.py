@@ -1,21 +1,27 @@
 """Data preprocessor: collated samples become a retriever's tensors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mmtpr.registry import MODELS
-from mmtpr.structures import text_fields
+from mmtpr.structures import (
+    FACT_FIELDS,
+    FEATURE_FIELDS,
+    check_attributes,
+    collate_samples,
+    stack_batch,
+    text_fields,
+)
 from mmtpr.text.vocabulary_check import check_vocabulary
 
 # OpenAI CLIP's statistics of RGB images in 0..1.
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-# What a dataset of cached features brings in place of images and captions.
-_FEATURE_FIELDS = ('image_feat', 'text_feat')
 
 
 @MODELS.register_module()
@@ -32,8 +38,8 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         std (Sequence[float], optional): Standard deviation likewise.
         to_rgb (bool): Whether images come as BGR, as mmcv loads them, and
             the model wants RGB. Defaults to True.
-        non_blocking (bool): Whether to copy asynchronously, useful with
-            ``pin_memory=True``. Defaults to False.
+        non_blocking (bool): Whether the host goes on while a batch is
+            copied, as it does with ``pin_memory=True``. Defaults to True.
         own_statistics (bool): Whether ``mean`` and ``std`` are meant where
             the encoder tells others. Defaults to False.
 
@@ -49,7 +55,7 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         to_rgb: bool = True,
-        non_blocking: bool = False,
+        non_blocking: bool = True,
         own_statistics: bool = False,
     ) -> None:
         super().__init__(non_blocking)
@@ -110,25 +116,30 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data (dict): ``inputs``, a dict with ``image`` and any other
-                images such as ``reference``: lists of (3, H, W) uint8
-                tensors and None; ``data_samples``: list of
-                :class:`RetrievalDataSample` with any of its text fields
+            data (dict): What ``mmtpr.collate_samples`` makes, or
+                ``pseudo_collate`` of mmengine: ``inputs``, a dict with
+                ``image`` and any other images such as ``reference``, lists
+                of (3, H, W) uint8 tensors and None; ``data_samples``, list
+                of :class:`RetrievalDataSample` with any of its text fields
                 (``tokens``, ...), of shape (L, ), or with cached
                 ``image_feat`` and ``text_feat`` of shape (D, ).
-            training (bool): Not used.
+            training (bool): Whether the batch trains; ids then go to the
+                device as well. Defaults to False.
 
         Returns:
             dict: ``data_samples`` as given and ``inputs``, a dict with
-            ``image`` (M, 3, H, W) float32, the text fields (K, L) long,
-            ``image_index`` (M, ), ``tokens_index`` (K, ) with the positions
-            in ``data_samples``; for any other image ``<name>`` and
-            ``<name>_index`` likewise; ``image_feat``, ``text_feat`` (K, D)
-            float32. What no sample has is absent.
+            ``image`` (M, 3, H, W) float32, the text fields (K, L) long, and
+            ``image_index`` (M, ), ``tokens_index`` (K, ), on the CPU, with
+            the positions in ``data_samples``; for any other image ``<name>``
+            and ``<name>_index`` likewise; ``image_feat``, ``text_feat``
+            (K, D) float32. What no sample has is absent. In training also
+            ``pid`` and ``image_id`` (B, ) long, ``attributes`` (B, A) long,
+            and ``pid_range``, the smallest and the largest pid.
 
         Raises:
             ValueError: If images differ in size, only a part of the
-                captions is masked or a token id is beyond ``vocab_size``.
+                captions is masked, a token id is beyond ``vocab_size`` or an
+                attribute is none.
         """
         samples = data.get('data_samples')
         if samples is None:
@@ -136,50 +147,51 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
                 'The batch has no data_samples: the pipeline of the dataset '
                 f'must end with PackRetrievalInputs. It has {sorted(data)}.'
             )
-        inputs = {}
-        for name, images in data.get('inputs', {}).items():
-            inputs.update(self._images(name, images, samples))
+        if 'rows' not in data:
+            data = stack_batch(data.get('inputs', {}), samples)
         fields = text_fields()
-        for name in (*fields, *_FEATURE_FIELDS):
-            values = [getattr(sample, name, None) for sample in samples]
-            stacked, index = self._stack(values, samples, name)
-            if index and name == 'tokens':
-                inputs['tokens_index'] = self._move(torch.tensor(index))
-            if index:
-                whole = name in fields
-                inputs[name] = stacked if whole else stacked.float()
+        inputs: dict[str, Any] = {}
+        for name, value in data['inputs'].items():
+            if name in FACT_FIELDS and not training:
+                continue
+            if name in fields and fields[name].words:
+                check_vocabulary(value, self.vocab_size)
+            if name == 'attributes':
+                check_attributes(value)
+            if name == 'pid':
+                inputs['pid_range'] = (int(value.min()), int(value.max()))
+            moved = self._move(value)
+            if name in FEATURE_FIELDS:
+                moved = moved.float()
+            is_image = name not in (*fields, *FEATURE_FIELDS, *FACT_FIELDS)
+            inputs[name] = self._normalise(moved) if is_image else moved
+            if is_image or name == 'tokens':
+                # Whose rows are whose is asked on the CPU.
+                inputs[f'{name}_index'] = torch.tensor(data['rows'][name])
         _check_same_captions(inputs, fields)
         return {'inputs': inputs, 'data_samples': samples}
 
-    def _images(self, name: str, images, samples) -> dict[str, Tensor]:
-        # Moving single images lets pinned memory be of use.
-        moved = [None if x is None else self._move(x) for x in images]
-        batch, index = self._stack(moved, samples, name)
-        if not index:
-            return {}
+    def _normalise(self, images: Tensor) -> Tensor:
         if self.to_rgb:
-            batch = batch.flip(1)
-        return {
-            name: (batch - self.mean) / self.std,
-            f'{name}_index': self._move(torch.tensor(index)),
-        }
-
-    def _stack(self, values, samples, name: str) -> tuple:
-        index = [i for i, value in enumerate(values) if value is not None]
-        if not index:
-            return None, index
-        chosen = [values[i] for i in index]
-        shapes = {tuple(value.shape) for value in chosen}
-        if len(shapes) > 1:
-            raise ValueError(_sizes_message(chosen, index, samples, name))
-        stacked = torch.stack(chosen)
-        field = text_fields().get(name)
-        if field is not None and field.words:
-            check_vocabulary(stacked, self.vocab_size)
-        return self._move(stacked), index
+            images = images.flip(1)
+        return (images - self.mean) / self.std  # (M, 3, H, W)
 
     def _move(self, value: Tensor) -> Tensor:
         return value.to(self.device, non_blocking=self._non_blocking)
+
+
+def collate_for(preprocessor: Any) -> Callable[[list[dict]], dict]:
+    """Choose what makes batches of packed samples for a preprocessor.
+
+    Args:
+        preprocessor (Any): The data preprocessor.
+
+    Returns:
+        Callable: ``mmtpr.collate_samples`` for one of mmtpr, else mmengine's
+        ``pseudo_collate``, whose lists preprocessors of others take.
+    """
+    ours = isinstance(preprocessor, RetrievalDataPreprocessor)
+    return collate_samples if ours else pseudo_collate
 
 
 def _check_same_captions(
@@ -192,29 +204,3 @@ def _check_same_captions(
             "augmented; 'mmtpr.MaskTokens' and 'mmtpr.CaptionEDA' must see "
             'all of them.'
         )
-
-
-def _sizes_message(chosen, index, samples, name: str) -> str:
-    """Name one sample for each size."""
-    seen: dict = {}
-    for value, position in zip(chosen, index, strict=True):
-        seen.setdefault(tuple(value.shape), samples[position])
-    found = ', '.join(
-        f'{shape} of "{_source(sample, name)}"'
-        for shape, sample in seen.items()
-    )
-    cure = (
-        "dict(type='Resize', scale=(width, height), keep_ratio=False)"
-        if chosen[0].dim() == 3
-        else "'mmtpr.TokenizeCaption' with one context_length"
-    )
-    return (
-        f'The {name} tensors of a batch differ in shape: {found}. Add {cure} '
-        'to the pipeline.'
-    )
-
-
-def _source(sample, name: str) -> str | None:
-    """File or caption a tensor was made of."""
-    keys = (f'{name}_path', 'img_path', 'caption')
-    return next((sample.get(key) for key in keys if sample.get(key)), None)

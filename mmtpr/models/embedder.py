@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,14 +18,14 @@ class EmbeddedBatch:
 
     Attributes:
         indices (list[int]): Indices of the B entries that were embedded.
-        samples (list[dict]): Their packed samples.
+        batch (Any): What was made of their packed samples; None if B is 0.
         feats (Tensor | None): Their embeddings, (B, ...); None if B is 0.
         broken (dict[int, str]): Reasons by index of the entries whose image
             cannot be read.
     """
 
     indices: list[int]
-    samples: list[dict]
+    batch: Any
     feats: Tensor | None
     broken: dict[int, str]
 
@@ -42,8 +43,9 @@ class Embedder:
 
     Args:
         pipeline (Callable): From an entry to a packed sample.
-        embed (Callable[[list[dict]], Tensor]): From B packed samples to
-            embeddings, (B, ...).
+        collate (Callable[[list[dict]], Any]): From B packed samples to a
+            batch, called where they are loaded.
+        embed (Callable[[Any], Tensor]): From a batch to embeddings, (B, ...).
         batch_size (int): Entries in a batch. Defaults to 64.
         num_workers (int): Processes that load. Defaults to 0.
     """
@@ -51,11 +53,13 @@ class Embedder:
     def __init__(
         self,
         pipeline: Callable[[dict], dict | None],
-        embed: Callable[[list[dict]], Tensor],
+        collate: Callable[[list[dict]], Any],
+        embed: Callable[[Any], Tensor],
         batch_size: int = 64,
         num_workers: int = 0,
     ) -> None:
         self.pipeline = pipeline
+        self.collate = collate
         self.embed = embed
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -77,21 +81,15 @@ class Embedder:
             _Packed(entries, self.pipeline),
             self.batch_size,
             num_workers=min(self.num_workers, len(entries)),
-            collate_fn=list,
+            collate_fn=partial(_load, collate=self.collate),
+            pin_memory=torch.cuda.is_available(),
         )
         for loaded in loader:
-            good = [item for item in loaded if item.sample is not None]
-            samples = [item.sample for item in good]
-            indices = [item.index for item in good]
-            feats = self.embed(samples) if good else None
+            indices, batch = loaded['indices'], loaded['batch']
+            feats = self.embed(batch) if indices else None
             if feats is not None:
                 check_finite(feats, entries, indices)
-            broken = {
-                item.index: item.reason
-                for item in loaded
-                if item.sample is None
-            }
-            yield EmbeddedBatch(indices, samples, feats, broken)
+            yield EmbeddedBatch(indices, batch, feats, loaded['broken'])
 
 
 class EmbeddedRows:
@@ -188,6 +186,16 @@ class _Item:
     index: int
     sample: dict | None
     reason: str
+
+
+def _load(items: list[_Item], collate: Callable) -> dict[str, Any]:
+    """Make a batch of the samples that could be loaded."""
+    good = [item for item in items if item.sample is not None]
+    return dict(
+        indices=[item.index for item in good],
+        batch=collate([item.sample for item in good]) if good else None,
+        broken={x.index: x.reason for x in items if x.sample is None},
+    )
 
 
 class _Packed(Dataset):

@@ -20,7 +20,10 @@ _BESIDE = (
 )
 #: Keys inside keys, where mmengine passes over what it does not know.
 _INSIDE = {
-    'env_cfg': ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
+    'env_cfg': (
+        *('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
+        'tf32',  # of tools/train.py
+    ),
     'auto_scale_lr': ('enable', 'base_batch_size'),
 }
 #: Keys of mmcv 1 and what took their place.

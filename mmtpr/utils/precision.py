@@ -1,6 +1,8 @@
 """Computing in the types that tensors have."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -33,3 +35,51 @@ def compute_dtype(x: torch.Tensor) -> torch.dtype:
     if device != 'meta' and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return x.dtype
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Say whether GPUs may round the factors of float32 products to 10 bits.
+
+    Such products are several times as fast on the tensor cores of a GPU. The
+    CPU is not concerned.
+
+    Args:
+        allowed (bool): Whether they may.
+    """
+    # torch's newer switch, fp32_precision, stops torch.compile in 2.9.
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+@contextmanager
+def exact_matmul(device: torch.device) -> Iterator[None]:
+    """Turn TF32 and autocast off where each product is to be exact.
+
+    Args:
+        device (torch.device): Device of the products within the block.
+    """
+    before = _set_precision(None)
+    try:
+        with full_precision(device):
+            yield
+    finally:
+        _set_precision(before)
+
+
+def _set_precision(values: list[str] | None) -> list[str]:
+    """Set the precision of float32 products, None for the full one.
+
+    Returns:
+        list[str]: What it was.
+    """
+    root: Any = torch.backends
+    backends = (root.cuda.matmul, root.mkldnn.matmul)
+    if not all(hasattr(backend, 'fp32_precision') for backend in backends):
+        # End of life: torch 2.9, where the switch of each backend came.
+        before = [torch.get_float32_matmul_precision()]
+        torch.set_float32_matmul_precision((values or ['highest'])[0])
+        return before
+    before = [backend.fp32_precision for backend in backends]
+    for backend, value in zip(backends, values or ['ieee'] * 2, strict=True):
+        backend.fp32_precision = value
+    return before

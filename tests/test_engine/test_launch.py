@@ -59,12 +59,47 @@ def test_amp_types(monkeypatch):
         loss_scale=dict(enabled=False),
     )
     native = False
-    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper')))
+    cfg = Config(dict(optim_wrapper=dict(type='OptimWrapper'), val_cfg={}))
     launch.enable_amp(cfg)
+    assert cfg.val_cfg == dict(fp16=True)
     assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', dtype='float16')
     cfg = Config(dict(optim_wrapper=dict(type='ApexOptimWrapper')))
     with pytest.raises(LaunchError, match='the config has "ApexOptimWrapper"'):
         launch.enable_amp(cfg)
+
+
+def test_tf32_by_config_and_command_line():
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for config, line, wanted in (
+            (dict(tf32=True), None, True),
+            (dict(tf32=True), False, False),
+            (dict(), None, False),  # as it was
+            (dict(), True, True),
+        ):
+            launch.set_tf32(Config(dict(env_cfg=config)), line)
+            assert [s.allow_tf32 for s in switches] == [wanted] * 2
+        # What the CPU computes is none of its business.
+        mkldnn = getattr(torch.backends.mkldnn, 'matmul', None)
+        assert getattr(mkldnn, 'fp32_precision', 'none') == 'none'
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
+
+
+def test_options_of_workers_go_where_there_are_none():
+    loader = dict(num_workers=0, prefetch_factor=2, persistent_workers=True)
+    cfg = Config(
+        dict(
+            train_dataloader=loader,
+            val_dataloader=dict(loader, num_workers=1),
+            test_dataloader=None,
+        )
+    )
+    launch.tidy(cfg)
+    assert cfg.train_dataloader == dict(num_workers=0)
+    assert cfg.val_dataloader == dict(loader, num_workers=1)
 
 
 def test_auto_scale_lr_needs_a_base():

@@ -79,3 +79,20 @@ def test_more_processes_than_gpus(monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', '2')
     with pytest.raises(LaunchError, match=r'there are 2\. Start at most 2'):
         processes.start_processes(cfg, 'pytorch')
+
+
+def test_tools_without_a_runner_join_as_the_config_says(monkeypatch):
+    joined = []
+    monkeypatch.setattr(processes, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(processes, '_check_device', lambda launcher: None)
+    monkeypatch.setattr(
+        processes, 'init_dist', lambda *args, **kw: joined.append((args, kw))
+    )
+    settings = dict(backend='gloo', timeout=90)
+    cfg = Config(dict(env_cfg=dict(dist_cfg=settings)))
+    processes.join_processes(cfg, 'pytorch', patience=5000)
+    assert joined == [(('pytorch',), settings)]
+    processes.join_processes(Config(dict()), 'pytorch', patience=5000)
+    assert joined[1] == (('pytorch',), dict(timeout=5000))
+    processes.join_processes(Config(dict()), 'none', patience=5000)
+    assert len(joined) == 2

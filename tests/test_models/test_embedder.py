@@ -38,7 +38,7 @@ def entries(tmp_path):
 
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_broken_images_leave_their_batch_and_are_named(entries, num_workers):
-    batches = list(Embedder(pipeline, embed, 2, num_workers)(entries))
+    batches = list(Embedder(pipeline, list, embed, 2, num_workers)(entries))
     assert [len(batch) for batch in batches] == [2, 2, 2]
     assert [batch.indices for batch in batches] == [[0], [2], [5]]
     broken = {k: v for batch in batches for k, v in batch.broken.items()}
@@ -53,10 +53,10 @@ def test_broken_images_leave_their_batch_and_are_named(entries, num_workers):
 
 
 def test_a_batch_of_broken_images_alone_has_no_embeddings(entries):
-    (batch,) = Embedder(pipeline, embed)([entries[1], entries[3]])
-    assert (batch.indices, batch.samples, batch.feats) == ([], [], None)
+    (batch,) = Embedder(pipeline, list, embed)([entries[1], entries[3]])
+    assert (batch.indices, batch.batch, batch.feats) == ([], None, None)
     assert len(batch) == 2
-    assert list(Embedder(pipeline, embed)([])) == []
+    assert list(Embedder(pipeline, list, embed)([])) == []
 
 
 def test_faults_of_the_pipeline_are_none_of_the_image(entries):
@@ -64,16 +64,20 @@ def test_faults_of_the_pipeline_are_none_of_the_image(entries):
         raise KeyError('scale')
 
     with pytest.raises(KeyError, match='scale'):
-        list(Embedder(explode, embed)(entries[:1]))
-    (batch,) = Embedder(explode, embed)(entries[1:2])
+        list(Embedder(explode, list, embed)(entries[:1]))
+    (batch,) = Embedder(explode, list, embed)(entries[1:2])
     assert batch.broken == {0: 'empty'}  # which explains the error
 
 
 def test_a_pipeline_that_gives_nothing(entries):
-    (batch,) = Embedder(lambda entry: None, embed)(entries[:1])
+    (batch,) = Embedder(lambda entry: None, list, embed)(entries[:1])
     assert batch.broken == {0: 'the pipeline gives nothing'}
     with pytest.raises(ValueError, match=r'nothing for .*a red coat'):
-        list(Embedder(lambda entry: None, embed)([dict(caption='a red coat')]))
+        list(
+            Embedder(lambda entry: None, list, embed)(
+                [dict(caption='a red coat')]
+            )
+        )
 
 
 def test_errors_of_captions_are_raised():
@@ -81,7 +85,7 @@ def test_errors_of_captions_are_raised():
         raise ValueError('too long')
 
     with pytest.raises(ValueError, match='too long'):
-        list(Embedder(refuse, embed)([dict(caption='a')]))
+        list(Embedder(refuse, list, embed)([dict(caption='a')]))
 
 
 @pytest.mark.parametrize('value', ['nan', 'inf'])
@@ -92,7 +96,7 @@ def test_embeddings_are_finite(entries, value):
         return feats
 
     with pytest.raises(ValueError, match=r'2\.png" is not finite'):
-        list(Embedder(pipeline, spoil, 3)(entries))
+        list(Embedder(pipeline, list, spoil, 3)(entries))
     feats = torch.tensor([[1.0], [float(value)]])
     with pytest.raises(ValueError, match='"b" is not finite'):
         check_finite(feats, [dict(caption='a'), dict(caption='b')])
@@ -106,7 +110,7 @@ def test_entries_are_made_when_they_are_loaded():
             made.append(index)
             return dict(caption='ab' * index)
 
-    batches = Embedder(pipeline, embed, 2)(Lazy([None] * 4))
+    batches = Embedder(pipeline, list, embed, 2)(Lazy([None] * 4))
     assert next(batches).feats[:, 0].tolist() == [0, 2]
     assert made == [0, 1]
     assert pickle.loads(pickle.dumps(next(batches))).indices == [2, 3]

@@ -79,6 +79,7 @@ def test_the_promised_registries_are_there():
         'DATASETS',
         'TRANSFORMS',
         'DATA_SAMPLERS',
+        'FUNCTIONS',
         'METRICS',
         'HOOKS',
         'LOOPS',

@@ -24,6 +24,7 @@ from mmtpr.utils.options import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+DAY = 24 * 3600
 
 
 def parse_args() -> argparse.Namespace:
@@ -111,11 +112,12 @@ if __name__ == '__main__':
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import get_dist_info, init_dist
+from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from mmtpr.engine import launch
+from mmtpr.engine.processes import join_processes
 from mmtpr.engine.run_lock import lock_output
 from mmtpr.filtering import sample_bank, setup
 from mmtpr.filtering.run import describe_run, run_scoring
@@ -124,15 +126,16 @@ from mmtpr.models.build import build_model
 from mmtpr.utils.atomic import check_writable
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.fingerprint import scorer_fingerprint
+from mmtpr.utils.precision import allow_tf32
 
 
 def start(args: argparse.Namespace) -> Config:
     """Read the config and join the other processes."""
     cfg = launch.load_config(args.config, args.cfg_options, ROOT)
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
-    launch.start_processes(cfg, args.launcher)
-    if args.launcher != 'none' and get_device() != 'cpu':
-        init_dist(args.launcher)
+    # The first process to be done waits for the last.
+    join_processes(cfg, args.launcher, patience=DAY)
+    allow_tf32(False)
     if not MMLogger.check_instance_created('mmtpr'):
         MMLogger.get_instance('mmtpr', logger_name='mmtpr')
     if not args.out.endswith('.npz'):

@@ -57,12 +57,14 @@ train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     drop_last=True,
+    collate_fn=dict(type='mmtpr.collate_samples'),
     sampler=dict(type='DefaultSampler', shuffle=True))
 val_dataloader = dict(
     batch_size=256,
     num_workers=0,
     persistent_workers=False,
     drop_last=False,
+    collate_fn=dict(type='mmtpr.collate_samples'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     # The batches of one process, whatever their number.
     batch_sampler=dict(type='mmtpr.WholeBatchSampler'))

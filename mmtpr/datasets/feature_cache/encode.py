@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmtpr.models.data_preprocessor import collate_for
 from mmtpr.models.embedder import Embedder, unreadable_error
 from mmtpr.registry import MODELS
+from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.pairs import Pairs
 from mmtpr.utils.fingerprint import settings_fingerprint
 from mmtpr.utils.progress import progress
@@ -57,12 +58,17 @@ class PairEncoder:
         """
         return settings_fingerprint(self.encoder, self.preprocessor)
 
+    @property
+    def collate(self) -> Callable[[list[dict]], dict]:
+        """What makes a batch of packed samples."""
+        return collate_for(self.preprocessor)
+
     @torch.inference_mode()
-    def encode(self, batch: list[dict], kind: str) -> Tensor:
+    def encode(self, batch: dict, kind: str) -> Tensor:
         """Encode images or captions.
 
         Args:
-            batch (list[dict]): Packed samples, B of them.
+            batch (dict): Of B samples, as :attr:`collate` makes it.
             kind (str): ``'image'`` or ``'text'``.
 
         Returns:
@@ -74,8 +80,8 @@ class PairEncoder:
         self.encoder.to(self.device)
         self.preprocessor.to(self.device)
         name = 'tokens' if kind == 'text' else 'image'
-        inputs = self.preprocessor(pseudo_collate(batch))['inputs']
-        if len(inputs.get(name, ())) != len(batch):
+        inputs = self.preprocessor(batch)['inputs']
+        if len(inputs.get(name, ())) != len(batch['data_samples']):
             raise ValueError(
                 f'The pipeline of CachedFeatureDataset gives no {name} for '
                 'some samples: it needs an image loader, '
@@ -134,7 +140,9 @@ def encode_pairs(
         ):
             rows = arrays[part].reshape(-1, dim)
             embed = partial(encoder.encode, kind=part)
-            embedder = Embedder(pipeline, embed, batch_size, num_workers)
+            embedder = Embedder(
+                pipeline, encoder.collate, embed, batch_size, num_workers
+            )
             cut = 0
             with progress(len(entries), f'Encoding {what}') as done:
                 for batch in embedder(entries):
@@ -143,13 +151,13 @@ def encode_pairs(
                     feats: Any = batch.feats
                     rows[batch.indices] = feats.numpy()
                     if part == 'text':
-                        cut += sum(map(_is_cut, batch.samples))
+                        cut += sum(map(_is_cut, batch.batch['data_samples']))
                     done(len(batch))
         meta['cut_captions'] = cut  # written with the rest on the way out
 
 
-def _is_cut(packed: dict) -> bool:
-    return bool(packed['data_samples'].get('caption_cut'))
+def _is_cut(sample: RetrievalDataSample) -> bool:
+    return bool(sample.get('caption_cut'))
 
 
 class _Entries(Sequence):

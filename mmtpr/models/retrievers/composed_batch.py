@@ -101,15 +101,21 @@ def check_present(
             )
 
 
-def check_several_ids(ids: Tensor) -> None:
+def check_several_ids(
+    ids: Tensor, pid_range: tuple[int, int] | None = None
+) -> None:
     """Check that there is something to contrast.
 
     Args:
         ids (Tensor): Ids of the batch, of all processes that share it, (B, ).
+        pid_range (tuple[int, int], optional): The smallest and the largest of
+            this process. Where they differ, the device is not asked.
 
     Raises:
         ValueError: If all are equal.
     """
+    if pid_range is not None and pid_range[0] != pid_range[1]:
+        return
     if bool((ids == ids[0]).all()):
         raise ValueError(
             f'All {len(ids)} samples of this batch have the id {int(ids[0])}:'

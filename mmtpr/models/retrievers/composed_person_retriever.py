@@ -27,7 +27,7 @@ from .composed_batch import (
 )
 from .gather import gather_rows
 from .predictions import put_rows
-from .sample_fields import sample_ids
+from .sample_fields import batch_pids
 from .text_person_retriever import TextPersonRetriever
 
 _INVERSION = ('text', 'vis')
@@ -200,24 +200,26 @@ class ComposedPersonRetriever(TextPersonRetriever):
             ValueError: If something is missing, or all ids are equal.
         """
         check_trains(self.head, self.losses)
-        ids = sample_ids(data_samples, 'pid')
+        device = next(self.parameters()).device
+        ids, pid_range = batch_pids(inputs, data_samples, device)
         if not self.gather:
-            check_several_ids(ids)
+            check_several_ids(ids, pid_range)
         if self.head is None:
-            losses = self._inversion_losses(inputs, ids)
+            losses = self._inversion_losses(inputs, ids, pid_range)
             reads = 'text' in self.losses
             return {**losses, **(count_cut(data_samples) if reads else {})}
-        losses, cut = self._triplet_losses(inputs, ids)
+        losses, cut = self._triplet_losses(inputs, ids, pid_range)
         return {**losses, **count_cut(data_samples, cut)}
 
-    def _triplet_losses(self, inputs: dict, ids: Tensor) -> tuple:
+    def _triplet_losses(
+        self, inputs: dict, ids: Tensor, pid_range: tuple[int, int]
+    ) -> tuple:
         check_present(inputs, ('reference', 'image', 'tokens'), len(ids))
         query = self.query(self.encoder, inputs['reference'], inputs['tokens'])
         target = self.target(self.encoder, inputs['image'])
-        ids = ids.to(target.tokens.device)
         if self.gather:
             query, target, ids = gather_triplets(query, target, ids)
-            check_several_ids(ids)
+            check_several_ids(ids, pid_range)
         losses = self.head(
             query.feats,
             target.tokens,
@@ -228,17 +230,18 @@ class ComposedPersonRetriever(TextPersonRetriever):
         )
         return losses, query.cut
 
-    def _inversion_losses(self, inputs: dict, ids: Tensor) -> dict:
+    def _inversion_losses(
+        self, inputs: dict, ids: Tensor, pid_range: tuple[int, int]
+    ) -> dict:
         image = self._frozen_feature(inputs, 'image', len(ids))
         text = None
         if 'text' in self.losses:
             text = self._frozen_feature(inputs, 'text', len(ids))
         prompts, scale = self.query.prompts(self.encoder, image), self.scale()
         goals: dict[str, Any] = dict(text=text, vis=image)
-        ids = ids.to(image.device)
         return {
             f'loss_{name}': sum(
-                self._compare(loss, prompt, goals[name], ids, scale)
+                self._compare(loss, prompt, goals[name], ids, pid_range, scale)
                 for prompt in prompts
             )
             / len(prompts)
@@ -251,6 +254,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         prompt: Tensor,
         goal: Tensor,
         ids: Tensor,
+        pid_range: tuple[int, int],
         scale: Tensor | float,
     ) -> Tensor:
         """Compare prompts with what their pseudo words are to mean, (B, D)."""
@@ -258,7 +262,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         if self.gather and loss.across_processes:
             prompt, goal, ids = gather_rows(prompt, goal, ids)
         if self.gather:
-            check_several_ids(ids)
+            check_several_ids(ids, pid_range)
         return loss(RetrievalFeatures(prompt, goal, ids, scale))
 
     def _frozen_feature(self, inputs: dict, kind: str, number: int) -> Tensor:

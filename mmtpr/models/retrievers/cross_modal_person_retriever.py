@@ -27,7 +27,7 @@ from .cross_modal_parts import (
     uses_of,
 )
 from .predictions import put_by_kind
-from .sample_fields import sample_attributes, sample_ids
+from .sample_fields import batch_attributes, batch_image_ids, batch_pids
 from .text_person_retriever import TextPersonRetriever
 
 
@@ -272,21 +272,21 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         reads = any(
             isinstance(x, CrossModalLoss) for x in self.losses.values()
         )
-        image_ids = sample_ids(data_samples, 'image_id', required=False)
-        attributes = sample_attributes(data_samples)
         device = images.device
+        pids, pid_range = batch_pids(inputs, data_samples, device)
         return CrossModalFeatures(
             image_feats=image,
             text_feats=text,
-            pids=sample_ids(data_samples, 'pid').to(device),
+            pids=pids,
             scale=self.scale(),
-            image_ids=None if image_ids is None else image_ids.to(device),
+            image_ids=batch_image_ids(inputs, data_samples, device),
+            pid_range=pid_range,
             mlm_labels=inputs.get('mlm_labels'),
             text_embeds=text_embeds,
             text_mask=mask,
             keys_values=self.image_keys_values(image_embeds) if reads else [],
             mlm_tokens=inputs.get('mlm_tokens'),
-            attributes=None if attributes is None else attributes.to(device),
+            attributes=batch_attributes(inputs, data_samples, device),
         )
 
     def predict(

@@ -1,12 +1,12 @@
 """Ids and attributes of samples, collected into tensors."""
 
-from collections.abc import Sequence
-from typing import Literal, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
-from mmtpr.structures import RetrievalDataSample
+from mmtpr.structures import RetrievalDataSample, check_attributes
 
 
 @overload
@@ -78,9 +78,76 @@ def sample_attributes(
             'with different attributes cannot be mixed.'
         )
     found = torch.tensor(values, dtype=torch.long)
-    if found.numel() and not -1 <= found.min() <= found.max() <= 1:
-        raise ValueError(
-            'Attributes must be 0, 1 or -1 (unknown), got values from '
-            f'{int(found.min())} to {int(found.max())}.'
-        )
+    check_attributes(found)
     return found
+
+
+def batch_pids(
+    inputs: Mapping[str, Any],
+    samples: Sequence[RetrievalDataSample],
+    device: torch.device,
+) -> tuple[Tensor, tuple[int, int]]:
+    """Give the identities of a training batch, on the device.
+
+    Args:
+        inputs (Mapping): Output of the data preprocessor, which has them as
+            a rule; one of another kind may not.
+        samples (Sequence[RetrievalDataSample]): B samples.
+        device (torch.device): Where they are needed.
+
+    Returns:
+        tuple[Tensor, tuple[int, int]]: Of shape (B, ), long; the smallest
+        and the largest, known without asking the device.
+
+    Raises:
+        ValueError: If a sample has none.
+    """
+    if 'pid' in inputs and 'pid_range' in inputs:
+        return inputs['pid'], inputs['pid_range']
+    pids = sample_ids(samples, 'pid')
+    return pids.to(device), (int(pids.min()), int(pids.max()))
+
+
+def batch_image_ids(
+    inputs: Mapping[str, Any],
+    samples: Sequence[RetrievalDataSample],
+    device: torch.device,
+) -> Tensor | None:
+    """Give the identities of the images of a training batch.
+
+    Args:
+        inputs (Mapping): Output of the data preprocessor.
+        samples (Sequence[RetrievalDataSample]): B samples.
+        device (torch.device): Where they are needed.
+
+    Returns:
+        Tensor | None: Of shape (B, ), long; None if a sample has none.
+    """
+    if 'image_id' in inputs:
+        return inputs['image_id']
+    ids = sample_ids(samples, 'image_id', required=False)
+    return None if ids is None else ids.to(device)
+
+
+def batch_attributes(
+    inputs: Mapping[str, Any],
+    samples: Sequence[RetrievalDataSample],
+    device: torch.device,
+) -> Tensor | None:
+    """Give the attributes of a training batch.
+
+    Args:
+        inputs (Mapping): Output of the data preprocessor.
+        samples (Sequence[RetrievalDataSample]): B samples.
+        device (torch.device): Where they are needed.
+
+    Returns:
+        Tensor | None: See :func:`sample_attributes`, on the device.
+
+    Raises:
+        ValueError: See :func:`sample_attributes`.
+    """
+    if 'attributes' in inputs:
+        return inputs['attributes']
+    found = sample_attributes(samples)
+    return None if found is None else found.to(device)

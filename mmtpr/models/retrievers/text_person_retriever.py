@@ -17,7 +17,7 @@ from mmtpr.structures import RetrievalDataSample
 
 from .gather import gather_features
 from .predictions import put_by_kind
-from .sample_fields import sample_ids
+from .sample_fields import batch_image_ids, batch_pids
 
 
 @MODELS.register_module()
@@ -249,18 +249,15 @@ class TextPersonRetriever(BaseModel):
 
     def _pair_features(self, inputs, data_samples) -> RetrievalFeatures:
         device = inputs['image'].device
-        pids = sample_ids(data_samples, 'pid')
-        image_ids = sample_ids(data_samples, 'image_id', required=False)
-        if image_ids is not None:
-            image_ids = image_ids.to(device)
+        pids, pid_range = batch_pids(inputs, data_samples, device)
         image_feats, image_tokens, text_feats, mlm = self._encode(inputs)
         return RetrievalFeatures(
             image_feats=image_feats,
             text_feats=text_feats,
-            pids=pids.to(device),
+            pids=pids,
             scale=self.scale(),
-            image_ids=image_ids,
-            pid_range=(int(pids.min()), int(pids.max())),
+            image_ids=batch_image_ids(inputs, data_samples, device),
+            pid_range=pid_range,
             image_tokens=image_tokens,
             mlm_text_tokens=mlm,
             mlm_labels=inputs.get('mlm_labels'),

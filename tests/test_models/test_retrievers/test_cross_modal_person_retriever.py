@@ -225,10 +225,8 @@ def test_wrong_encoder_and_attributes():
     with pytest.raises(TypeError, match='OpenCLIPEncoder is no cross encoder'):
         build(encoder=tiny_encoder_cfg())
     model = build()
-    data = batch(attributes=[0, 2])
-    data = model.data_preprocessor(data, True)
     with pytest.raises(ValueError, match='0, 1 or -1'):
-        model(**data, mode='loss')
+        model.data_preprocessor(batch(attributes=[0, 2]), True)
 
 
 @pytest.mark.parametrize('name', ['aptm_mini.pt', 'filtering_wora_mini.pt'])

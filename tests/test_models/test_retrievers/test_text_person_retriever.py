@@ -291,7 +291,9 @@ def test_wrong_use_is_explained():
     mixed = model.data_preprocessor(_mixed(), True)
     with pytest.raises(ValueError, match='only 3 have image'):
         model(**mixed, mode='loss')
-    del data['data_samples'][1].pid
+    batch = _pairs()
+    del batch['data_samples'][1].pid
+    data = model.data_preprocessor(batch, True)
     with pytest.raises(ValueError, match='needs a pid in every sample'):
         model(**data, mode='loss')
 
