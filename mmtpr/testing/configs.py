@@ -11,7 +11,10 @@ from .tiny_blip2 import shrink_blip2, write_tiny_vocab
 from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
 from .tiny_swin_bert import shrink_swin_bert
 
-_DATASETS = ('CUHKPEDES', 'ICFGPEDES', 'RSTPReid', 'MALS')
+_DATASETS = (
+    *('CUHKPEDES', 'ICFGPEDES', 'RSTPReid', 'MALS'),
+    *('SynCPR', 'ITCPR', 'PA100K'),
+)
 
 
 def tiny_retriever_cfg(num_classes: int = 6, **kwargs) -> dict[str, Any]:
@@ -132,6 +135,12 @@ def _shrink_node(node: dict, data_root: str, size: tuple[int, int]) -> None:
         node.update(data_root=data_root)
         if 'val_pids' in node:
             node.update(val_pids=2)
+        if kind == 'SynCPR':
+            node.update(val_ids=3)
+        if kind == 'PA100K':
+            node.update(
+                ann_file='PA100K.json', data_prefix=dict(img_path='imgs')
+            )
 
 
 def _shrink_loader(loader: dict, batch_size: int) -> None:

@@ -15,6 +15,8 @@ _COLOURS = {
     'black': (25, 25, 25),
 }
 _SPLITS = ('train', 'val', 'test')
+# Attributes of PA-100K.
+_A = range(26)
 
 
 def write_tiny_cuhk(
@@ -56,8 +58,9 @@ def write_tiny_data(root: str | Path, **kwargs) -> Path:
     """Write one set of images with the annotation files of all datasets.
 
     ``reid_raw.json`` (CUHK-PEDES), ``ICFG-PEDES.json`` (val identities count
-    as training ones), ``data_captions.json`` (RSTPReid) and
-    ``gene_attrs/g_0.json`` (MALS) describe the same images.
+    as training ones), ``data_captions.json`` (RSTPReid),
+    ``gene_attrs/g_0.json`` (MALS), ``SynCPR.json``, ``query.json`` and
+    ``gallery.json`` (ITCPR) and ``PA100K.json`` describe the same images.
 
     Args:
         root (str | Path): Folder to write to, made if absent.
@@ -94,7 +97,43 @@ def write_tiny_data(root: str | Path, **kwargs) -> Path:
         if r['split'] == 'train'
     ]
     _dump(root / 'gene_attrs/g_0.json', mals)
+    attributes = [
+        dict(image=r['file_path'], label=[(i + a) % 2 for a in _A])
+        for i, r in enumerate(records)
+    ]
+    _dump(root / 'PA100K.json', attributes)
+    _write_composed(root, records)
     return root
+
+
+def _write_composed(root: Path, records: list[dict]) -> None:
+    """Write triplets between two images of a person, and a gallery of all."""
+    by_id: dict[int, list[dict]] = {}
+    for record in records:
+        by_id.setdefault(record['id'], []).append(record)
+    triplets, queries, gallery = [], [], []
+    for pid, group in by_id.items():
+        paths = [f'imgs/{r["file_path"]}' for r in (group[0], group[-1])]
+        caption = group[-1]['captions'][0]
+        triplets += [
+            dict(
+                reference_image_path=reference,
+                target_image_path=target,
+                edit_caption=caption,
+                cpr_id=pid,
+            )
+            for reference, target in (paths, paths[::-1])
+        ]
+        queries.append(
+            dict(file_path=paths[0], instance_id=pid, caption=caption)
+        )
+        gallery += [
+            dict(file_path=paths[1], instance_id=pid),
+            dict(file_path=paths[0], instance_id=-1),
+        ]
+    _dump(root / 'SynCPR.json', triplets)
+    _dump(root / 'query.json', queries)
+    _dump(root / 'gallery.json', gallery)
 
 
 def _write_images(root, num_ids, images, captions, size, seed) -> list[dict]:

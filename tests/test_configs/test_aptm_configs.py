@@ -1,18 +1,15 @@
 """APTM's and Filtering-WoRA's configs: what they share, what they load."""
 
-import json
 from functools import partial
 from pathlib import Path
 
-import mmcv
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmtpr.registry import MODELS
-from mmtpr.testing import shrink_config
+from mmtpr.testing import shrink_config, write_tiny_data
 from mmtpr.utils.errors import LaunchError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -166,26 +163,13 @@ def test_as_many_parameters_train_as_in_the_release(key, monkeypatch):
 
 def test_attributes_of_pa100k_by_a_checkpoint_alone(small, tmp_path):
     """The config tests a checkpoint of pre-training without further files."""
-    images = tmp_path / 'release_data'
-    images.mkdir()
-    rng = np.random.default_rng(0)
-    records = []
-    for i in range(6):
-        name = f'{i:06}.png'
-        pixels = rng.integers(0, 255, (64, 32, 3), dtype=np.uint8)
-        mmcv.imwrite(pixels, str(images / name))
-        label = rng.integers(0, 2, 26).tolist()
-        records.append(dict(image=name, label=label))
-    (tmp_path / 'PA100K_test.json').write_text(json.dumps(records))
+    write_tiny_data(tmp_path)
     torch.manual_seed(1)
     state = MODELS.build(small('aptm_mals').model).state_dict()
     torch.save(dict(state_dict=state), tmp_path / 'epoch_32.pth')
     encoder = Config.fromfile(CONFIGS / 'aptm_pa100k.py').model.encoder
     assert encoder.image_pretrained is encoder.text_pretrained is None
     cfg = small('aptm_pa100k')
-    cfg.test_dataloader.dataset.update(
-        data_root=str(tmp_path), ann_file='PA100K_test.json'
-    )
     runner = Runner(
         model=cfg.model,
         work_dir=str(tmp_path / 'work'),

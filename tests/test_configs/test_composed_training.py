@@ -1,6 +1,5 @@
 """The configs of composed retrieval, small, through the ordinary runner."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -14,47 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     """Images of CUHK-PEDES' layout with SynCPR and ITCPR files beside."""
-    root = write_tiny_data(tmp_path_factory.mktemp('data'), num_ids=(6, 2, 3))
-    records = json.loads((root / 'reid_raw.json').read_text())
-    by_id = {}
-    for record in records:
-        by_id.setdefault(record['id'], []).append(record)
-    triplets, queries, gallery = [], [], []
-    for pid, (first, second) in by_id.items():
-        paths = [f'imgs/{r["file_path"]}' for r in (first, second)]
-        caption = second['captions'][0]
-        for a, b in (paths, paths[::-1]):
-            triplets.append(
-                dict(
-                    reference_image_path=a,
-                    target_image_path=b,
-                    edit_caption=caption,
-                    cpr_id=pid,
-                )
-            )
-        queries.append(
-            dict(file_path=paths[0], instance_id=pid, caption=caption)
-        )
-        gallery.append(dict(file_path=paths[1], instance_id=pid))
-        gallery.append(dict(file_path=paths[0], instance_id=-1))
-    for name, content in (
-        ('SynCPR', triplets),
-        ('query', queries),
-        ('gallery', gallery),
-    ):
-        (root / f'{name}.json').write_text(json.dumps(content))
-    return root
+    return write_tiny_data(tmp_path_factory.mktemp('data'), num_ids=(6, 2, 3))
 
 
 def small(name, data, work_dir, **kwargs):
     cfg = shrink_config(ROOT / f'configs/{name}.py', data, **kwargs)
     cfg.work_dir = str(work_dir)
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = cfg[loader].dataset
-        dataset = dataset.get('dataset', dataset)
-        dataset.data_root = str(data)
-        if dataset.type == 'mmtpr.SynCPR':
-            dataset.val_ids = 3
     cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
     cfg.experiment_name = f'{name}_{work_dir.name}'
     return cfg
