@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import pickle
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -181,8 +182,8 @@ def _return_freed() -> None:
 
 def _pickled(samples: Iterable[dict]) -> tuple[np.ndarray, np.ndarray]:
     """Pickled samples in a row, (bytes, ), and where each ends, (N, )."""
-    buffer, ends = bytearray(), []
+    buffer, ends = bytearray(), array('q')
     for sample in samples:
         buffer += pickle.dumps(sample, protocol=4)
         ends.append(len(buffer))
-    return np.frombuffer(buffer, np.uint8), np.array(ends, np.int64)
+    return np.frombuffer(buffer, np.uint8), np.array(ends)

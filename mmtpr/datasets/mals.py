@@ -2,11 +2,12 @@
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mmtpr.registry import DATASETS
 
+from .annotations.numbered import NumberedRecords, lost_captions
 from .annotations.records import (
     GUIDE,
     LAYOUTS,
@@ -15,6 +16,8 @@ from .annotations.records import (
     parse_records,
     read_records,
 )
+from .annotations.samples import training_pairs
+from .frugal_dataset import drain
 from .text_person_dataset import TextPersonDataset
 
 
@@ -34,7 +37,10 @@ class MALS(TextPersonDataset):
 
     Every image is an identity of its own (``image_id``). The attributes
     are kept as ``attributes`` (list[int]; -1 is unknown). Samples are kept
-    pickled, about 300 bytes each.
+    pickled, about 300 bytes each, and shards are read one after the other:
+    pairs whose identities are names are pickled before the next shard is
+    read. ``val_pids``, ``broken_images='skip'``, the form ``'retrieval'``
+    and identities that are numbers need the records of all shards at once.
 
     Args:
         ann_file (str | Sequence[str]): Folder of the shards, glob pattern,
@@ -66,12 +72,14 @@ class MALS(TextPersonDataset):
         """List the annotation files in a fixed order.
 
         Returns:
-            list[str]: Paths; a file named twice is listed once.
+            list[str]: Paths; a file that is named twice, in whatever way, is
+            listed once, and the log says so.
 
         Raises:
             FileNotFoundError: If a folder or pattern has no json file.
         """
-        paths = {}
+        paths: dict[str, str] = {}
+        again = []
         for entry in self.ann_file:
             found = _expand(entry)
             if not found:
@@ -79,8 +87,15 @@ class MALS(TextPersonDataset):
                     f'No MALS annotation file matches "{entry}". Check '
                     f'data_root and ann_file in the config. See {GUIDE}.'
                 )
-            paths.update(dict.fromkeys(found))
-        return list(paths)
+            for path in found:
+                first = paths.setdefault(os.path.realpath(path), path)
+                again += [] if first is path else [path]
+        if again:
+            self._warn(
+                f'files that ann_file names more than once: {len(again)}, '
+                f'first "{again[0]}"; each is read once'
+            )
+        return list(paths.values())
 
     @property
     def source(self) -> str:
@@ -97,18 +112,61 @@ class MALS(TextPersonDataset):
             os.path.join(self.data_root or '', entry) for entry in entries
         ]
 
+    def load_samples(self) -> Iterable[dict]:
+        """Read the annotations of the split.
+
+        Returns:
+            Iterable[dict]: See :class:`TextPersonDataset`; the numbers of
+            ``metainfo`` are there once all were taken.
+        """
+        kind = type(self)
+        if (
+            self.form != 'pairs'
+            or self.val_pids
+            or self.broken_images == 'skip'
+            # A subclass that looks at the records has to see all.
+            or kind.load_records is not TextPersonDataset.load_records
+            or kind._read_all is not MALS._read_all
+        ):
+            return super().load_samples()
+        return self._stream()
+
+    def _stream(self) -> Iterator[dict]:
+        """Make the pairs of a shard before the next one is read."""
+        numbered = NumberedRecords(self.pid_offset)
+        held: list[PersonRecord] = []
+        for shard in self._read_shards():
+            held += shard
+            # Numbers would be sorted, names are in the order they come.
+            if numbered.pids or any(isinstance(r.pid, str) for r in shard):
+                numbered.renumber(held)
+                yield from training_pairs(drain(held), numbered.image_ids)
+        if not numbered.pids:
+            numbered.lost = [p for r in held for p in lost_captions(r)]
+        self.load_report['empty_captions'] = numbered.lost
+        if not numbered.pids:
+            yield from self._samples_of(held)
+            return
+        self._report_lost()
+        self.check_image_root(next(iter(numbered.image_ids)))
+        self._describe(
+            numbered.pids.values(), numbered.num_images, numbered.num_captions
+        )
+
     def _read_all(self) -> list[PersonRecord]:
-        records, width = [], None
+        return [record for shard in self._read_shards() for record in shard]
+
+    def _read_shards(self) -> Iterator[list[PersonRecord]]:
+        width = None
         for path in self.shards():
             raw = read_records(path, 'MALS annotation file')
             detect_layout(raw[0], self.layouts, path)
             shard = parse_records(
-                raw, LAYOUTS['aptm'], path, self.empty_captions
+                drain(raw), LAYOUTS['aptm'], path, self.empty_captions
             )
             width = self._check_attributes(shard, width, path)
-            records.extend(self._assign_splits(shard, 'aptm'))
+            yield self._assign_splits(shard, 'aptm')
         self._metainfo['num_attributes'] = width
-        return records
 
     def _check_attributes(
         self, shard: list[PersonRecord], width: int | None, path: str

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmtpr.utils.images import MISSING, missing_cure
 
 from .annotations.images import find_bad_images
+from .annotations.numbered import lost_captions
 from .annotations.records import (
     GUIDE,
     LAYOUTS,
@@ -130,27 +131,23 @@ class TextPersonDataset(FrugalDataset):
             Iterable[dict]: Samples, with paths relative to the image folder
             and attributes as bytes; ``get_data_info`` completes them.
         """
-        records = self.load_records()
-        if lost := self.load_report['empty_captions']:
-            self._warn(
-                f'skipped {len(lost)} missing or empty captions of the split '
-                f'"{self.split}", first of the image "{lost[0]}"'
-            )
+        return self._samples_of(self.load_records())
+
+    def _samples_of(self, records: list[PersonRecord]) -> Iterable[dict]:
+        """Number and describe the records of the split; empties the list."""
+        self._report_lost()
         self.check_image_root(records[0].path)
         image_ids: dict[str, int] = {}
         for record in records:
             image_ids.setdefault(record.path, len(image_ids))
         records = self._drop_broken(records)
         self._number_pids(records)
-        self._describe(records)
-        pairs = self.form == 'pairs'
-        if not (self._metainfo['num_captions'] if pairs else records):
-            raise ValueError(
-                f'No sample of the split "{self.split}" of "{self.source}" '
-                'is left: all were dropped for missing captions or broken '
-                'images.'
-            )
-        make = training_pairs if pairs else queries_and_gallery
+        self._describe(
+            {r.pid for r in records},
+            num_images=len({(r.pid, r.path) for r in records}),
+            num_captions=sum(len(r.captions) for r in records),
+        )
+        make = training_pairs if self.form == 'pairs' else queries_and_gallery
         return make(drain(records), image_ids)
 
     def load_records(self) -> list[PersonRecord]:
@@ -163,8 +160,9 @@ class TextPersonDataset(FrugalDataset):
         if self.val_pids:
             records = carve_val(records, self.val_pids, self.source)
         records = take_split(records, self.split, self.source)
-        lost = [path for r in records for path in [r.path] * r.lost]
-        self.load_report['empty_captions'] = lost
+        self.load_report['empty_captions'] = [
+            path for record in records for path in lost_captions(record)
+        ]
         return records
 
     def get_data_info(self, idx: int) -> dict:
@@ -280,15 +278,30 @@ class TextPersonDataset(FrugalDataset):
         for index, record in enumerate(records):
             records[index] = record._replace(pid=number[record.pid])
 
-    def _describe(self, records: list[PersonRecord]) -> None:
-        pids = {r.pid for r in records}
+    def _report_lost(self) -> None:
+        if lost := self.load_report['empty_captions']:
+            self._warn(
+                f'skipped {len(lost)} missing or empty captions of the split '
+                f'"{self.split}", first of the image "{lost[0]}"'
+            )
+
+    def _describe(
+        self, pids: Iterable[Any], num_images: int, num_captions: int
+    ) -> None:
+        """Fill ``metainfo``; raises if there is no sample."""
         self._pids = np.array(sorted(pids), dtype=np.int64)  # (C,)
-        counts = dict(
-            num_pids=len(pids),
-            num_images=len({(r.pid, r.path) for r in records}),
-            num_captions=sum(len(r.captions) for r in records),
+        self._metainfo.update(
+            split=self.split,
+            num_pids=len(self._pids),
+            num_images=num_images,
+            num_captions=num_captions,
         )
-        self._metainfo.update(split=self.split, **counts)
+        if not (num_captions if self.form == 'pairs' else num_images):
+            raise ValueError(
+                f'No sample of the split "{self.split}" of "{self.source}" '
+                'is left: all were dropped for missing captions or broken '
+                'images.'
+            )
 
     def _warn(self, message: str) -> None:
         print_log(
