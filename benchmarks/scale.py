@@ -167,8 +167,8 @@ def results(args, who):
     def send():
         if who == 'peer':
             return pickle.loads(pickle.dumps(made, 2))
-        sent = pickle.loads(pickle.dumps(pack_results(made[:]), 2))
-        return unpack_results(sent)
+        packed = pickle.dumps(pack_results(made[:]), pickle.HIGHEST_PROTOCOL)
+        return unpack_results(pickle.loads(packed))
 
     return dict(s=best(send, 1))
 

@@ -1,7 +1,6 @@
 """Loading millions of samples without waste."""
 
 import ctypes
-import gc
 import os
 import pickle
 from array import array
@@ -10,6 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 from mmengine.dataset import BaseDataset
+
+from mmtpr.utils.collector import resting_collector
 
 T = TypeVar('T')
 
@@ -58,16 +59,10 @@ class FrugalDataset(BaseDataset):
         return list(samples)
 
     def full_init(self) -> None:
-        """Load the annotations.
-
-        Python's cycle collector rests meanwhile: it would walk over millions
-        of records again and again and double the time.
-        """
+        """Load the annotations."""
         if self._fully_initialized:  # type: ignore[has-type]
             return
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        with resting_collector():
             if self._needs_list():
                 self._full_paths = self.lists_full_paths
                 super().full_init()
@@ -75,9 +70,6 @@ class FrugalDataset(BaseDataset):
                 samples = self.load_samples()
                 self.data_bytes, self.data_address = _pickled(samples)
                 self._fully_initialized = True
-        finally:
-            if collecting:
-                gc.enable()
         _return_freed()
 
     def get_data_info(self, idx: int) -> dict:

@@ -1,5 +1,6 @@
 """Results of samples with their tensors in blocks."""
 
+import io
 import pickle
 
 import pytest
@@ -46,11 +47,46 @@ def test_what_is_packed_comes_back(step, monkeypatch):
     assert unpack_results(pack_results([])) == []
 
 
+def test_keys_keep_their_order():
+    found = unpack_results(pack_results(results()))
+    assert [list(item) for item in found] == [list(x) for x in results()]
+
+
+@pytest.mark.parametrize(
+    'made',
+    [
+        [{}, {}, {}],
+        [dict(own={}), dict(own={}), dict(own=None)],
+        [dict(x=torch.ones(2)), dict(x=None), dict(x=(1, torch.ones(1)))],
+        [dict(x=torch.ones(2).bfloat16()), dict(x=torch.ones(2))],
+        [dict(x=torch.tensor(1)), {}, dict(y=1), dict(x=torch.tensor(2))],
+        [dict(x=[1]), dict(x=dict(x=[2])), dict(x=torch.empty(0, 3))],
+    ],
+)
+def test_results_of_several_forms(made):
+    sent = pickle.loads(pickle.dumps(pack_results(made[:])))
+    found = unpack_results(sent)
+    assert [str(item) for item in found] == [str(item) for item in made]
+
+
+class Tensors(pickle.Pickler):
+    """Notes the shapes of the tensors it meets."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO())
+        self.shapes = []
+
+    def reducer_override(self, value):
+        if isinstance(value, torch.Tensor):
+            self.shapes.append(tuple(value.shape))
+        return NotImplemented
+
+
 def test_few_tensors_are_sent():
     items = [
         dict(role='query', features=torch.ones(8), index=torch.tensor(i))
         for i in range(1000)
     ]
-    ((plain, blocks),) = pack_results(items)
-    assert [tuple(block.shape) for *_, block in blocks] == [(1000, 8), (1000,)]
-    assert plain == [dict(role='query')] * 1000
+    pickler = Tensors()
+    pickler.dump(pack_results(items))
+    assert pickler.shapes == [(1000, 8), (1000,)]

@@ -1,16 +1,13 @@
 """Base of metrics of whole test sets: gathering by sample number."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from mmengine.dist import (
-    broadcast_object_list,
-    collect_results,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import broadcast_object_list, get_world_size
 from mmengine.evaluator import BaseMetric
 
-from ..packed_results import pack_results, unpack_results
+from ..exchange import collect_parts
+from ..packed_results import Column, Mixed, pack_results, unpack_results
 from ..whole_set import join_samples, number_samples
 
 
@@ -56,20 +53,11 @@ class GatheredMetric(BaseMetric):
                     'some out.'
                 )
             return super().evaluate(size)
-        where = {'tmpdir': self.collect_dir}
-        if self.collect_device != 'cpu':
-            where = {}
-        # One entry a process, not one a sample, and few tensors.
-        parts = collect_results(
-            [pack_results(self.results)],
-            get_world_size(),
-            self.collect_device,
-            **where,
+        parts = collect_parts(
+            pack_results(self.results), self.collect_device, self.collect_dir
         )
         outcome: list[Any] = [
-            self._outcome([*map(unpack_results, parts)], size)
-            if is_main_process()
-            else None
+            None if parts is None else self._outcome(parts, size)
         ]
         broadcast_object_list(outcome)
         if isinstance(outcome[0], Exception):
@@ -77,10 +65,11 @@ class GatheredMetric(BaseMetric):
         return outcome[0]
 
     def _outcome(
-        self, parts: list[list[dict]], size: int
+        self, packed: Iterable[list[Column | Mixed]], size: int
     ) -> dict[str, float] | Exception:
         """Numbers, or the error that all processes are to raise."""
         try:
+            parts = [unpack_results(part) for part in packed]
             samples = [[item['sample_idx'] for item in p] for p in parts]
             order = number_samples(samples, size)
             numbers = self.compute_metrics(join_samples(parts, order, size))

@@ -19,6 +19,8 @@ from .gathered_metric import GatheredMetric
 from .ranking_file import same_image_pairs, write_ranking
 
 _MATCH_KEYS = ('pid', 'instance_id')
+# Items whose features are looked at together.
+_SUMMED = 256
 
 
 @METRICS.register_module()
@@ -284,8 +286,15 @@ def _stack(items: list[dict], role: str) -> Any:
             'need the same number of vectors of the same width.'
         )
     features = [item['features'] for item in items]
+    # Of items of several vectors a second copy would be large.
+    several = role == 'gallery' and len(features[0]) > 1
+    stacked = StackedItems(features) if several else torch.stack(features)
     # They are normalised: a sum is finite unless one of the numbers is not.
-    broken = ~torch.stack([feature.sum() for feature in features]).isfinite()
+    sums = [
+        stacked[start : start + _SUMMED].flatten(1).sum(1)
+        for start in range(0, len(items), _SUMMED)
+    ]
+    broken = ~torch.cat(sums).isfinite()  # (N,)
     if broken.any():
         first = items[int(broken.nonzero()[0])]
         name = first['img_path'] or first['caption']
@@ -294,9 +303,7 @@ def _stack(items: list[dict], role: str) -> Any:
             f'finite, first that of "{name}". Look at the checkpoint, or at '
             'the precision it runs in.'
         )
-    # Of items of several vectors a second copy would be large.
-    several = role == 'gallery' and len(features[0]) > 1
-    return StackedItems(features) if several else torch.stack(features)
+    return stacked
 
 
 def _one_of(name: str, value: Any, choices: tuple) -> None:
