@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 
 from mmtpr.text.characters import is_blank
 from mmtpr.utils import read_json
@@ -31,7 +32,8 @@ def sample_bank(
 
     Args:
         captions (Iterable[str]): Training captions of the target domain.
-            Repeated and empty ones count once and not at all.
+            Repeated and empty ones count once and not at all; the log says
+            how many these are.
         size (int): Captions to draw. Defaults to 10,000.
         seed (int): Seed of the draw. Defaults to 0.
         allow_smaller (bool): Take all captions where there are fewer than
@@ -46,7 +48,17 @@ def sample_bank(
     """
     if size < 1:
         raise ValueError(f'The size of a bank must be positive, got {size}.')
-    unique = {caption for caption in captions if not is_blank(caption)}
+    given = list(captions)
+    said = [caption for caption in given if not is_blank(caption)]
+    unique = set(said)
+    if len(unique) < len(given):
+        print_log(
+            f'Bank, from {source}: of {len(given)} entries '
+            f'{len(said) - len(unique)} repeat an earlier one and '
+            f'{len(given) - len(said)} are empty; it is drawn from the '
+            f'{len(unique)} different ones.',
+            logger='current',
+        )
     if len(unique) < size and not (allow_smaller and unique):
         raise ValueError(
             f'A bank of {size} captions was asked for, but {source} hold '

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from mmtpr.filtering import own_indices, read_captions, sample_bank
 
@@ -16,6 +17,18 @@ def test_draw_without_replacement_is_seeded():
     assert bank == sample_bank(CAPTIONS[::-1], 50, seed=3)
     assert bank != sample_bank(CAPTIONS, 50, seed=4)
     assert bank == sample_bank(CAPTIONS, 80, seed=3)[:50]
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    file = tmp_path / 'run.log'
+    MMLogger.get_instance('bank', log_file=str(file))
+    sample_bank(iter(['a', 'b', 'c']), 2, source='x.txt')
+    assert 'Bank' not in file.read_text()
+    sample_bank(iter(['a', 'b', 'a', ' ', 'a']), 2, source='x.txt')
+    assert (
+        'Bank, from x.txt: of 5 entries 2 repeat an earlier one and 1 are '
+        'empty; it is drawn from the 2 different ones.'
+    ) in file.read_text()
 
 
 def test_draw_is_even():
