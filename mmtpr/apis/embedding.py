@@ -1,15 +1,14 @@
 """Embedding the images of a gallery."""
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mmtpr.models.embedder import EmbeddedRows, Embedder
 from mmtpr.utils.progress import progress
+from mmtpr.utils.warn import warn
 
 from .gallery_index import GalleryIndex
 
@@ -69,7 +68,7 @@ def embed_gallery(
 
 def _report(broken: dict[str, str], total: int, num_kept: int) -> None:
     for path, reason in broken.items():
-        _warn(f'The image "{path}" is left out: {reason}.')
+        warn(f'The image "{path}" is left out: {reason}.')
     if not num_kept:
         path, reason = next(iter(broken.items()))
         raise ValueError(
@@ -77,8 +76,4 @@ def _report(broken: dict[str, str], total: int, num_kept: int) -> None:
             f'first, "{path}": {reason}.'
         )
     if broken:
-        _warn(f'{total - num_kept} of {total} images are left out.')
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger='current', level=logging.WARNING)
+        warn(f'{total - num_kept} of {total} images are left out.')

@@ -1,14 +1,13 @@
 """Base of the datasets of captioned pedestrians."""
 
-import logging
 import os
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 
 from mmtpr.utils.images import MISSING, missing_cure
+from mmtpr.utils.warn import warn
 
 from .annotations.images import find_bad_images
 from .annotations.numbered import lost_captions
@@ -304,8 +303,4 @@ class TextPersonDataset(FrugalDataset):
             )
 
     def _warn(self, message: str) -> None:
-        print_log(
-            f'{type(self).__name__}: {message}',
-            logger='current',
-            level=logging.WARNING,
-        )
+        warn(f'{type(self).__name__}: {message}')

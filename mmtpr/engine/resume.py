@@ -1,15 +1,13 @@
 """Choice of the checkpoint that a run resumes from."""
 
-import logging
 import os
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from mmengine.logging import print_log
-
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.warn import warn
 
 _NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
@@ -47,7 +45,7 @@ def find_resume_checkpoint(work_dir: str | os.PathLike) -> str | None:
     if whole is None:
         _nothing_whole(work_dir, named, [p.name for p in found])
     else:
-        _warn(
+        warn(
             f'--resume: {_last(work_dir, named)}; "{whole}" is the newest '
             'whole checkpoint there, training goes on from it.'
         )
@@ -62,7 +60,7 @@ def warn_of_former_run(work_dir: str | os.PathLike) -> None:
     """
     found = sorted(path.name for path in Path(work_dir).glob('*.pth'))
     if found:
-        _warn(
+        warn(
             f'"{work_dir}" has {len(found)} checkpoints of an earlier run '
             f'({", ".join(found[:3])}{", ..." if len(found) > 3 else ""}): '
             'training starts from the beginning and may replace them. '
@@ -85,7 +83,7 @@ def _nothing_whole(work_dir: Path, named: str, names: list[str]) -> None:
             'iter_*.pth to go on from, and a new start may replace it. Name '
             'it with --resume to go on from it, or train in another work dir.'
         )
-    _warn(
+    warn(
         f'--resume: there is no checkpoint in "{work_dir}" (last_checkpoint, '
         'epoch_*.pth, iter_*.pth): training starts from the beginning.'
     )
@@ -96,10 +94,6 @@ def _last(work_dir: Path, named: str) -> str:
     if not named:
         return f'{file} is missing or empty'
     return f'{file} names "{named}", which is gone or damaged'
-
-
-def _warn(line: str) -> None:
-    print_log(line, logger='current', level=logging.WARNING)
 
 
 def _read(path: Path) -> str:

@@ -11,6 +11,8 @@ from mmengine.runner import Runner
 
 from mmtpr.utils.errors import LaunchError
 
+from .warn import warn
+
 #: Keys that are read beside the arguments of the runner.
 _BESIDE = (
     *('runner_type', 'model_wrapper_cfg', 'find_unused_parameters'),
@@ -78,7 +80,7 @@ def check_config_keys(cfg: Mapping[str, Any]) -> None:
         if name in known or not near or _is_used(cfg, name):
             continue
         if longer:
-            _warn(
+            warn(
                 f'The config has "{name}", which nothing reads; meant: '
                 f'"{near[0]}"?'
             )
@@ -105,14 +107,10 @@ def _warn_of_former(cfg: Mapping[str, Any]) -> None:
         # A number may have gone into another one.
         told = isinstance(value, Mapping) or now.split('.')[0] not in cfg
         if value is not None and told and not _is_used(cfg, name):
-            _warn(
+            warn(
                 f'The config has "{name}", which nothing reads: mmcv 1 did, '
                 f'mmengine has {now}.'
             )
-
-
-def _warn(line: str) -> None:
-    print_log(line, logger='current', level=logging.WARNING)
 
 
 def _is_used(cfg: Mapping[str, Any], name: str) -> bool:

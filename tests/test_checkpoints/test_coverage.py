@@ -26,17 +26,22 @@ from mmtpr.utils.errors import LaunchError
 PRETRAINED = dict(encoder=dict(module=dict(pretrained='openai')))
 
 
-@pytest.fixture(scope='module')
-def adapted():
-    """A retriever with adapters in the image tower and trained norms."""
+def with_adapters(trainable):
+    """A retriever with adapters in the image tower, and what else trains."""
     encoder = dict(
         type='mmtpr.WoRAModel',
         module=tiny_encoder_cfg(),
         rank=2,
         targets=[dict(type=r'clip\.visual\..*\.mlp\.c_fc')],
-        trainable=[r'clip\.visual\.ln_post\..*'],
+        trainable=[trainable],
     )
     return MODELS.build(tiny_retriever_cfg(encoder=encoder))
+
+
+@pytest.fixture(scope='module')
+def adapted():
+    """One with trained norms."""
+    return with_adapters(r'clip\.visual\.ln_post\..*')
 
 
 @pytest.fixture(scope='module')
@@ -156,14 +161,7 @@ def test_keys_of_adapters_and_of_training(adapted):
 
 def test_buffers_that_no_checkpoint_holds_are_not_missed():
     """A text tower of CLIP has a causal mask, not persistent."""
-    encoder = dict(
-        type='mmtpr.WoRAModel',
-        module=tiny_encoder_cfg(),
-        rank=2,
-        targets=[dict(type=r'clip\.visual\..*\.mlp\.c_fc')],
-        trainable=[r'clip\.positional_embedding'],
-    )
-    model = MODELS.build(tiny_retriever_cfg(encoder=encoder))
+    model = with_adapters(r'clip\.positional_embedding')
     assert 'encoder.module.clip.attn_mask' in dict(model.named_buffers())
     state = model.state_dict()
     assert trained_keys(model) <= state.keys()

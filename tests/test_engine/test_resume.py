@@ -42,7 +42,7 @@ def test_falls_back_to_the_last_complete_file(tmp_path):
 def lines(monkeypatch):
     told = []
     monkeypatch.setattr(
-        'mmtpr.engine.resume.print_log', lambda line, **_: told.append(line)
+        'mmtpr.engine.resume.warn', lambda line, **_: told.append(line)
     )
     return told
 

@@ -107,7 +107,7 @@ def test_keys_inside_keys(part, match):
 def warnings_of(cfg, monkeypatch):
     said = []
     monkeypatch.setattr(
-        config_keys, 'print_log', lambda line, **_: said.append(line)
+        config_keys, 'warn', lambda line, **_: said.append(line)
     )
     check_config_keys(cfg)
     return said

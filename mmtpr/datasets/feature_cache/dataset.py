@@ -1,7 +1,6 @@
 """Dataset wrapper that gives features of a frozen encoder."""
 
 import copy
-import logging
 import socket
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.pairs import dataset_name, read_pairs
 from mmtpr.utils.leftovers import refuse_leftovers
 from mmtpr.utils.main_first import on_main_process
+from mmtpr.utils.warn import warn
 
 from .encode import PairEncoder, encode_pairs
 from .key import cache_key
@@ -164,7 +164,7 @@ class CachedFeatureDataset:
             )
         meta = read_cache(self.cache).meta
         if cut := meta.get('cut_captions'):
-            self._warn(
+            warn(
                 f'{cut} of {len(pairs)} captions of '
                 f'{dataset_name(self.dataset)} were too long for the text '
                 'tower and were cut.'
@@ -208,12 +208,8 @@ class CachedFeatureDataset:
                 f'{message}. Name another folder, delete this one, or set '
                 'on_mismatch="recompute".'
             )
-        self._warn(f'{message}: it is made anew.')
+        warn(f'{message}: it is made anew.')
         return False
-
-    @staticmethod
-    def _warn(message: str) -> None:
-        print_log(message, logger='current', level=logging.WARNING)
 
     @force_full_init
     def get_data_info(self, idx: int) -> dict:

@@ -1,16 +1,15 @@
 """Checkpoints that load safely everywhere."""
 
-import logging
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 
 from mmtpr.checkpoints.function_facts import FACTS, function_facts
 from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
 from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils.unwrap import unwrap
+from mmtpr.utils.warn import warn
 
 # Tensors only, written by torch itself, and too large to walk through.
 _TENSORS = ('state_dict', 'ema_state_dict')
@@ -109,9 +108,7 @@ def _plain_parts(values: Any, where: str) -> Any:
 
 
 def _warn(where: str, what: str) -> None:
-    print_log(
+    warn(
         f'"{where}" is not saved: it holds {what}, which could not be '
-        'loaded safely.',
-        logger='current',
-        level=logging.WARNING,
+        'loaded safely.'
     )

@@ -1,18 +1,17 @@
 """Random state that a resumed run finds again."""
 
-import logging
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from mmtpr.registry import HOOKS
 from mmtpr.utils.seeding import derive_seed, seed_everything, seed_worker
+from mmtpr.utils.warn import warn
 
 # Streams of random numbers, so that data and model never share one.
 _MODEL, _DATA = 0, 1
@@ -65,7 +64,7 @@ class ReproducibleRandomnessHook(Hook):
         self.by_iter = isinstance(loop, IterBasedTrainLoop)
         if self.by_iter:
             if runner._randomness_cfg.get('seed') is None:
-                _warn('randomness.seed is not set: resuming is not exact.')
+                warn('randomness.seed is not set: resuming is not exact.')
             loop.dataloader_iterator = _SeededIterator(
                 loop.dataloader_iterator, self.seed, self.rank
             )
@@ -105,12 +104,12 @@ class ReproducibleRandomnessHook(Hook):
 
     def _announce_persistent_workers(self) -> None:
         if self.restart_workers:
-            _warn(
+            warn(
                 'persistent_workers=True: workers are restarted every epoch '
                 'all the same, or resuming would not be exact.'
             )
         else:
-            _warn(
+            warn(
                 'persistent_workers=True with restart_workers=False: workers '
                 'keep their random state over epochs, so a resumed run '
                 'differs from one that was never interrupted.'
@@ -185,7 +184,3 @@ def _seed_workers(loader: DataLoader, seed: int) -> None:
     elif getattr(function, '__module__', '') == 'mmengine.dataset.utils':
         then = None  # seeds workers alike in every epoch
     loader.worker_init_fn = partial(seed_worker, seed=seed, then=then)
-
-
-def _warn(message: str) -> None:
-    print_log(message, logger='current', level=logging.WARNING)

@@ -1,15 +1,14 @@
 """Say what resuming a run does not do."""
 
-import logging
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.warn import warn
 
 #: Parts of a config whose state comes from the checkpoint.
 _OF_CHECKPOINT = ('optim_wrapper', 'param_scheduler')
@@ -49,7 +48,7 @@ class ResumeCheckHook(Hook):
             )
         changed = _changed(meta.get('cfg'), runner.cfg)
         if changed:
-            _warn(
+            warn(
                 f'{" and ".join(changed)} of the config differ from those '
                 'that the checkpoint was made with. A resumed run keeps the '
                 "checkpoint's rates and schedule; for new ones start from "
@@ -63,7 +62,7 @@ class ResumeCheckHook(Hook):
             runner (Runner): The runner.
         """
         if runner.iter and runner.iter >= runner.max_iters:
-            _warn(
+            warn(
                 f'Nothing is left to train: {runner.iter} iterations are '
                 f'done, and the config asks for {runner.max_iters}.'
             )
@@ -91,7 +90,3 @@ def _plain(node: Any) -> Any:
     if isinstance(node, list | tuple):
         return [_plain(value) for value in node]
     return node
-
-
-def _warn(line: str) -> None:
-    print_log(line, logger='current', level=logging.WARNING)

@@ -166,7 +166,7 @@ def test_user_worker_init_fn_is_kept(tmp_path):
 def test_kept_persistent_workers_are_announced(tmp_path, monkeypatch):
     texts = []
     monkeypatch.setattr(
-        'mmtpr.engine.hooks.randomness.print_log',
+        'mmtpr.engine.hooks.randomness.warn',
         lambda text, **_: texts.append(text),
     )
     cfg = toy_config(tmp_path, num_workers=1)

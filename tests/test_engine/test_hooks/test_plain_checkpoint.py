@@ -63,7 +63,7 @@ RUNNER = SimpleNamespace(model=torch.nn.Linear(1, 1), cfg={})
 def test_what_has_no_plain_form(monkeypatch):
     texts = []
     monkeypatch.setattr(
-        'mmtpr.engine.hooks.plain_checkpoint.print_log',
+        'mmtpr.engine.hooks.plain_checkpoint.warn',
         lambda text, **_: texts.append(text),
     )
     hook = PlainCheckpointHook()

@@ -30,7 +30,7 @@ def run(folder, epochs=2, resume=None, rate=None):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(resume_check, '_warn', lines.append)
+    monkeypatch.setattr(resume_check, 'warn', lines.append)
     return lines
 
 
@@ -60,7 +60,7 @@ def test_weights_alone(tmp_path, content):
 
 def test_a_start_where_a_run_has_been(tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr('mmtpr.engine.resume._warn', lines.append)
+    monkeypatch.setattr('mmtpr.engine.resume.warn', lines.append)
     warn_of_former_run(tmp_path)
     assert lines == []
     (tmp_path / 'best_mAP_epoch_1.pth').touch()
