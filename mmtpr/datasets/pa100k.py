@@ -1,17 +1,17 @@
 """PA-100K, pedestrians with 26 attributes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 
 from mmtpr.registry import DATASETS
 from mmtpr.utils.lazy import require
 
 from .annotations.records import read_records
 from .annotations.splits import SPLITS
+from .frugal_dataset import FrugalDataset, drain, image_prefix
 
 # Page of the documentation, named by errors.
 _GUIDE = 'docs/user_guides/reranking.md'
@@ -47,7 +47,7 @@ PA100K_ATTRIBUTES = (
 
 
 @DATASETS.register_module()
-class PA100K(BaseDataset):
+class PA100K(FrugalDataset):
     """PA-100K (Liu et al., ICCV 2017): 80,000 / 10,000 / 10,000 images.
 
     The annotations are those of the owners or the json files of APTM, one a
@@ -84,6 +84,7 @@ class PA100K(BaseDataset):
         attributes=PA100K_ATTRIBUTES,
         num_attributes=len(PA100K_ATTRIBUTES),
     )
+    lists_full_paths = True
 
     def __init__(
         self,
@@ -101,16 +102,16 @@ class PA100K(BaseDataset):
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
-            data_prefix={'img_path': 'release_data', **(data_prefix or {})},
+            data_prefix=image_prefix(data_prefix, 'release_data'),
             **kwargs,
         )
         self._metainfo['split'] = split
 
-    def load_data_list(self) -> list[dict]:
+    def load_samples(self) -> Iterable[dict]:
         """Read the annotations of the split.
 
         Returns:
-            list[dict]: Samples.
+            Iterable[dict]: Samples, paths relative to the image folder.
         """
         root = self.data_prefix['img_path'] or '.'
         if '://' not in root and not os.path.isdir(root):
@@ -119,15 +120,10 @@ class PA100K(BaseDataset):
                 f'data_root and data_prefix in the config. See {_GUIDE}.'
             )
         role = 'train' if self.split == 'train' else 'gallery'
-        return [
-            dict(
-                role=role,
-                img_path=os.path.join(root, name),
-                image_id=index,
-                attributes=labels,
-            )
-            for index, (name, labels) in enumerate(self._read())
-        ]
+        return (
+            dict(role=role, img_path=name, image_id=index, attributes=labels)
+            for index, (name, labels) in enumerate(drain(self._read()))
+        )
 
     def _read(self) -> list[tuple[str, Sequence[int]]]:
         """Name and labels of each image."""

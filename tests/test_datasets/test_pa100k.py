@@ -82,6 +82,18 @@ def test_json_list(root):
     assert info['attributes'] == [(1 + j) % 2 for j in range(26)]
 
 
+def test_the_image_folder_is_kept_once(root):
+    data = write_json(root)
+    assert str(root).encode() not in data.data_bytes.tobytes()
+    first = data.get_data_info(0)
+    listed = PA100K(
+        'PA100K_val.json', str(root), split='val', serialize_data=False
+    )
+    assert listed.get_data_info(0) == first
+    assert listed.load_data_list()[2]['img_path'].startswith(str(root))
+    assert data.load_data_list() == listed.load_data_list()
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
