@@ -1,6 +1,8 @@
 """SynCPR, the training set of composed person retrieval."""
 
+import pickle
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from mmtpr.registry import DATASETS
 
 from .annotations.composed_records import COMPOSED_GUIDE
 from .composed_base import ComposedDataset
+from .frugal_dataset import drain
 
 #: Keys of a triplet's images.
 IMAGE_KEYS = dict(reference_image_path=str, target_image_path=str)
@@ -109,13 +112,18 @@ class SynCPR(ComposedDataset):
             Iterable[dict]: Triplets to train on, or queries and gallery.
         """
         skipped: list[int] = []
-        # Only the ids of all: a triplet has a thousand bytes.
-        ids = [r['cpr_id'] for r in self._read(skipped)]
+        ids: list[int] = []
+        # The ids of all decide what each becomes. Until then triplets are
+        # held pickled: smaller than as dicts, and the text is let go.
+        chunks = [*_pickled_chunks(self._read(skipped), ids)]
         self.report_skipped(self.ann_file, skipped)
         self.check_some_left(ids, 'triplet', self.ann_file)
         chosen = self._split_ids(ids)
         records: Iterable[dict] = (
-            r for r in self._read([]) if r['cpr_id'] in chosen
+            record
+            for chunk in drain(chunks)
+            for record in pickle.loads(chunk)
+            if record['cpr_id'] in chosen
         )
         ids = [i for i in ids if i in chosen]
         whole = self.choices['missing_images']
@@ -219,6 +227,16 @@ class SynCPR(ComposedDataset):
             pid=pid,
             image_id=image_ids[path],
         )
+
+
+def _pickled_chunks(
+    records: Iterable[dict], ids: list[int]
+) -> Iterator[bytes]:
+    """Pickle some hundred records at a time; takes their ids on the way."""
+    records = iter(records)
+    while some := [*islice(records, 200)]:
+        ids += [record['cpr_id'] for record in some]
+        yield pickle.dumps(some, pickle.HIGHEST_PROTOCOL)
 
 
 def _shared_outfits(pairs: list[tuple[str, int]]) -> dict[int, int]:

@@ -3,6 +3,7 @@
 import json
 import tracemalloc
 
+import numpy as np
 import pytest
 
 from mmtpr.datasets import CUHKPEDES, ITCPR, SynCPR
@@ -131,6 +132,37 @@ def test_val_triplets_do_not_make_all(tmp_path):
         tracemalloc.stop()
     assert len(data) == 4 + 8
     assert peak < 2.8 * size  # 5 times it with all records as objects
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_triplets_are_read_once(tmp_path, monkeypatch, split):
+    """More than are pickled together; some without sentence."""
+    records = [triplet(i, f'now {i}' if i % 9 else '') for i in range(2100)]
+    (tmp_path / 'SynCPR.json').write_text(json.dumps(records))
+    read = []
+
+    def spy(path):
+        read.append(path)
+        return iter_json_list(path)
+
+    monkeypatch.setattr(records_module, 'iter_json_list', spy)
+    data = SynCPR(
+        data_root=str(tmp_path), split=split, val_ids=9, empty_captions='skip'
+    )
+    assert len(read) == 1
+    assert data.load_report['empty_captions'] == [*range(0, 2100, 9)]
+    kept = [r for r in records if r['edit_caption']]
+    groups = sorted({r['cpr_id'] for r in kept})
+    chosen = {
+        groups[i] for i in np.random.default_rng(0).permutation(1050)[:9]
+    }
+    if split == 'train':
+        chosen = set(groups) - chosen
+    wanted = [r for r in kept if r['cpr_id'] in chosen]
+    found = [data[i] for i in range(len(wanted))]
+    number = {cpr_id: i for i, cpr_id in enumerate(sorted(chosen))}
+    assert [x['pid'] for x in found] == [number[r['cpr_id']] for r in wanted]
+    assert [x['caption'] for x in found] == [r['edit_caption'] for r in wanted]
 
 
 @pytest.mark.parametrize(
