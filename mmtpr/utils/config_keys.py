@@ -6,9 +6,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmtpr.utils.config_variables import unread_names
 from mmtpr.utils.errors import LaunchError
 
 from .warn import warn
@@ -19,6 +21,12 @@ _BESIDE = (
     *('custom_imports', 'compile', 'sync_bn', 'activation_checkpointing'),
     *('tta_model', 'tta_pipeline', 'cudnn_benchmark', 'log_processor'),
     *('efficient_conv_bn_eval', 'base_batch_size'),
+    'strategy',  # of mmengine's FlexibleRunner
+)
+#: Variables that configs of OpenMMLab leave behind unread.
+_CUSTOMARY = (
+    *('dataset_type', 'data_root', 'data_preprocessor', 'img_norm_cfg'),
+    *('file_client_args', 'backend_args', 'bgr_mean', 'bgr_std'),
 )
 #: Keys inside keys, where mmengine passes over what it does not know.
 _INSIDE = {
@@ -40,6 +48,8 @@ _FORMER = dict(
     checkpoint_config='default_hooks.checkpoint',
     log_config='default_hooks.logger',
     dist_params='env_cfg.dist_cfg',
+    fp16='an optim_wrapper with type="AmpOptimWrapper"',
+    resume_from='load_from, and resume=True',
     seed='randomness.seed',
 )
 #: Likeness from which a name is taken for a misspelt one.
@@ -57,19 +67,22 @@ def runner_keys() -> set[str]:
 
 
 def check_config_keys(cfg: Mapping[str, Any]) -> None:
-    """Stop where a config seems to misspell a key.
+    """Stop where a config has a key that nothing reads.
 
-    Other names are variables of the config file. Those that mmcv 1 read, and
-    that went into nothing else, end in a WARNING.
+    Variables that the files themselves read are fine. Those that mmcv 1 read,
+    and that went into nothing else, end in a WARNING.
 
     Args:
         cfg (Config): The config.
 
     Raises:
-        LaunchError: If a name is nearly that of a key.
+        LaunchError: If a name is nearly that of a key, or one that neither
+            the files nor the runner read.
     """
     _check_inside(cfg)
     _warn_of_former(cfg)
+    if isinstance(cfg, Config) and 'model' in cfg:
+        _check_unread(cfg)
     known = runner_keys()
     for name in cfg:
         if name.endswith('_pipeline'):  # by habit a variable
@@ -89,6 +102,53 @@ def check_config_keys(cfg: Mapping[str, Any]) -> None:
                 f'The config has "{name}", which nothing reads; meant: '
                 f'"{near[0]}"? Give a variable of your own another name.'
             )
+
+
+def _check_unread(cfg: Config) -> None:
+    passed = {*runner_keys(), *_CUSTOMARY, *_FORMER}
+    for name, by_base in unread_names(cfg).items():
+        if name in passed or name.endswith('_pipeline'):
+            continue
+        if by_base and _is_used(cfg, name):  # says again what a base says
+            continue
+        if by_base:
+            raise LaunchError(
+                f'The config sets "{name}", which a base of it has read '
+                'before: this changes nothing. Override the keys that it went '
+                'into.'
+            )
+        near = _meant(cfg, name)
+        line = (
+            f'The config has "{name}", which nothing reads'
+            f'{f"; meant: {near}?" if near else "."}'
+        )
+        # Code of one's own may look into the config.
+        if 'custom_imports' in cfg or 'runner_type' in cfg:
+            _warn(line)
+        else:
+            raise LaunchError(f'{line} Remove it, or move it to its place.')
+
+
+def _meant(cfg: Config, name: str) -> str:
+    """The key that a name may stand for: deeper in the config, or like it."""
+    known = runner_keys()
+    roots = [root for root in cfg if root in known]
+    for place in (_find(cfg[root], name, root) for root in roots):
+        if place:
+            return place
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    return ' or '.join(near or sorted(key for key in known if name in key))
+
+
+def _find(node: Any, name: str, place: str) -> str:
+    if isinstance(node, Mapping):
+        if name in node:
+            return f'{place}.{name}'
+        parts = [*node.items()]
+    else:
+        parts = [*enumerate(node)] if isinstance(node, list | tuple) else []
+    found = (_find(part, name, f'{place}.{key}') for key, part in parts)
+    return next(filter(None, found), '')
 
 
 def _check_inside(cfg: Mapping[str, Any]) -> None:

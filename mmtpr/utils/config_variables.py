@@ -1,0 +1,120 @@
+"""Names that the files of a config assign, and which of them are read."""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mmengine.config import Config
+
+#: ``{{_base_.name}}`` in a text.
+_IN_TEXT = re.compile(r'\{\{\s*_base_\.(\w+)')
+
+
+class _File(NamedTuple):
+    offers: bool
+    tree: ast.Module
+
+
+def unread_names(cfg: Config) -> dict[str, bool]:
+    """List the names that files assign and that no line after reads.
+
+    Files in a folder ``_base_`` offer variables to whoever derives from them,
+    so theirs do not count. Nor do those of files that cannot be told from
+    what :meth:`Config.dump` writes, where variables stand beside the values
+    they went into, nor those of json and yaml.
+
+    Args:
+        cfg (Config): A config that was read from files.
+
+    Returns:
+        dict[str, bool]: Name -> whether a base has read its own value of it,
+        so that the later one comes too late.
+    """
+    try:
+        files = [*_files(cfg.text, cfg.filename)]
+    except SyntaxError:  # as of {{$VARIABLE:1}}, which mmengine replaces
+        return {}
+    unread: dict[str, bool] = {}
+    reads = [set(_reads(file.tree)) for file in files]
+    for number, file in enumerate(files):
+        if file.offers:
+            continue
+        later = set().union(*reads[number:])
+        earlier = set().union(*reads[:number])
+        for name in _assigned(file.tree):
+            if name not in later and name in cfg:
+                unread[name] = name in earlier
+    return unread
+
+
+def _files(text: str, filename: str | None) -> Iterator[_File]:
+    """Split what mmengine joins: a line with the path before each file."""
+    path = filename or ''
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.endswith(('.py', '.json', '.yml', '.yaml')) and os.path.isfile(
+            line
+        ):
+            yield from _file(path, lines)
+            path, lines = line, []
+        else:
+            lines.append(line)
+    yield from _file(path, lines)
+
+
+def _file(path: str, lines: list[str]) -> Iterator[_File]:
+    if any(lines) and path.endswith('.py'):
+        tree = ast.parse('\n'.join(lines))
+        is_part = '_base_' in os.path.dirname(path).split(os.sep)
+        yield _File(is_part or _is_dump(tree, lines), tree)
+
+
+def _assigned(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        yield from (t.id for t in targets if isinstance(t, ast.Name))
+
+
+def _reads(tree: ast.Module) -> Iterator[str]:
+    """Names that are read: as they are, of ``_base_``, or in a text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and _is_base(node.value):
+            yield node.attr
+        elif isinstance(node, ast.Subscript) and _is_base(node.value):
+            yield from _texts(node.slice)
+        elif isinstance(node, ast.Call):  # _base_.get('name')
+            if _is_base(getattr(node.func, 'value', None)):
+                yield from (text for arg in node.args for text in _texts(arg))
+        elif isinstance(node, ast.alias):
+            yield node.name
+        else:
+            for text in _texts(node):
+                yield from _IN_TEXT.findall(text)
+
+
+def _is_base(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Name) and node.id == '_base_'
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def _is_dump(tree: ast.Module, lines: list[str]) -> bool:
+    """Tell whether mmengine may have written it: sorted, and all values."""
+    names = [*_assigned(tree)]
+    if '_base_' in names or any(line[:1] in ('', '#') for line in lines[:-1]):
+        return False
+    orders = [names]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if node.id not in ('dict', 'set'):
+                return False
+        elif isinstance(node, ast.Call):
+            orders.append([str(k.arg) for k in node.keywords])
+    return all(order == sorted(order) for order in orders)
