@@ -62,6 +62,11 @@ class FrugalDataset(BaseDataset):
         """Load the annotations."""
         if self._fully_initialized:  # type: ignore[has-type]
             return
+        if self.filter_cfg and not self._filters():
+            raise ValueError(
+                f'filter_cfg={self.filter_cfg} of {type(self).__name__}: '
+                'nothing filters by it. Leave it out, or subclass filter_data.'
+            )
         with resting_collector():
             if self._needs_list():
                 self._full_paths = self.lists_full_paths
@@ -97,9 +102,14 @@ class FrugalDataset(BaseDataset):
             path (str): As the annotations have it.
 
         Returns:
-            str: With the image folder in front.
+            str: With the image folder in front, but for a path with a scheme.
         """
+        if '://' in path:
+            return path
         return os.path.join(self.data_prefix['img_path'], path)
+
+    def _filters(self) -> bool:
+        return type(self).filter_data is not BaseDataset.filter_data
 
     def _needs_list(self) -> bool:
         """Whether something has to see all samples as a list of dicts."""
@@ -108,7 +118,7 @@ class FrugalDataset(BaseDataset):
             not self.serialize_data
             or self._indices is not None
             or kind.load_data_list is not FrugalDataset.load_data_list
-            or kind.filter_data is not BaseDataset.filter_data
+            or self._filters()
             or kind._serialize_data is not FrugalDataset._serialize_data
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtpr.utils.images import MISSING, missing_cure
+from mmtpr.utils.images import MISSING, missing_cure, read_remote
 from mmtpr.utils.warn import warn
 
 from .annotations.images import find_bad_images
@@ -223,7 +223,8 @@ class TextPersonDataset(FrugalDataset):
             FileNotFoundError: If there is no such folder.
         """
         root = self.data_prefix['img_path'] or '.'
-        if '://' in root:
+        if '://' in (path := self.image_path(first)):
+            read_remote(path)  # or says why not
             return
         if not os.path.isdir(root):
             raise FileNotFoundError(

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import multiprocessing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from mmtpr.utils.config_keys import runner_keys
 from mmtpr.utils.errors import LaunchError
 
 from .argument_types import check_argument_types, is_list
+from .optimizer_arguments import check_optimizer
 
 
 class _Range(NamedTuple):
@@ -57,6 +59,10 @@ _LEVEL = _Range(
     'a level such as INFO',
     lambda v: isinstance(v, int) or isinstance(logging.getLevelName(v), int),
 )
+_START = _Range(
+    f'one of {", ".join(multiprocessing.get_all_start_methods())}',
+    lambda v: v in (None, *multiprocessing.get_all_start_methods()),
+)
 _FILE = _Range('a path or None', lambda v: v is None or isinstance(v, str))
 _SPLITS = ('train', 'val', 'test')
 _LOADERS = tuple(f'{split}_dataloader' for split in _SPLITS)
@@ -64,6 +70,7 @@ _LOADERS = tuple(f'{split}_dataloader' for split in _SPLITS)
 #: not there is not checked.
 _RANGES: dict[str, _Range] = {
     'model': _DICT,
+    'model.encoder': _PART,
     **dict.fromkeys(_LOADERS, _DICTS),
     **{f'{loader}.dataset': _PART for loader in _LOADERS},
     **{f'{loader}.batch_size': _COUNT for loader in _LOADERS},
@@ -90,6 +97,9 @@ _RANGES: dict[str, _Range] = {
     'env_cfg': _DICT,
     'env_cfg.dist_cfg': _DICT,
     'env_cfg.tf32': _SWITCH,
+    'env_cfg.mp_cfg': _DICT,
+    'env_cfg.mp_cfg.mp_start_method': _START,
+    'env_cfg.mp_cfg.opencv_num_threads': _LENGTH,
     'log_processor.window_size': _COUNT,
     'log_level': _LEVEL,
     'visualizer.vis_backends': _LIST,
@@ -132,6 +142,7 @@ def check_config_values(cfg: Config) -> None:
             raise LaunchError(
                 f'default_hooks.{name} has no type; is the name right?'
             )
+    check_optimizer(cfg.get('optim_wrapper'))
     known = runner_keys()
     for root in [name for name in cfg if name in known]:
         check_argument_types(cfg[root], root)

@@ -3,11 +3,13 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import torch
 from mmengine.config import Config
@@ -306,9 +308,29 @@ def read_checkpoints_safely() -> None:
     """Let mmengine read local checkpoints as mmtpr does.
 
     Damaged and foreign files then end in one sentence that names the file,
-    instead of torch's advice to run what the file holds.
+    instead of torch's advice to run what the file holds; so do addresses from
+    which nothing comes.
     """
+    for scheme, load in list(CheckpointLoader._schemes.items()):
+        if scheme and not hasattr(load, '__wrapped__'):
+            loader = _named_download(load)
+            CheckpointLoader.register_scheme(scheme, loader, force=True)
     CheckpointLoader.register_scheme('', _read_local, force=True)
+
+
+def _named_download(load: Callable) -> Callable:
+    @wraps(load)
+    def named(filename: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return load(filename, *args, **kwargs)
+        except (URLError, ConnectionError, TimeoutError, ImportError) as error:
+            why = str(getattr(error, 'reason', error)).rstrip('.')
+            raise LaunchError(
+                f'The checkpoint "{filename}" cannot be downloaded: {why}. '
+                'Give the path of a file.'
+            ) from error
+
+    return named
 
 
 def _read_local(filename: str, map_location: Any = None) -> dict:

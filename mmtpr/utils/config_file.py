@@ -1,11 +1,13 @@
 """Reading a config that a command line names."""
 
 import difflib
+import traceback
 from pathlib import Path
 
 from mmengine.config import Config
 
 from .config_keys import check_config_keys, check_option_roots
+from .config_options import check_option_paths
 from .errors import LaunchError
 
 
@@ -42,6 +44,7 @@ def read_config(
     check_config_keys(cfg)
     if options:
         check_option_roots(options, cfg, name)
+        check_option_paths(options, cfg, name)
         cfg.merge_from_dict(options)
     return cfg
 
@@ -60,15 +63,47 @@ def _parse(path: str) -> Config:
         raise LaunchError(
             f'The config "{path}" or a base of it is no UTF-8 text.'
         ) from error
-    except ValueError as error:
-        if '_get_package_and_cfg_path' not in str(error):
+    except Exception as error:
+        told = _told(path, error)
+        if told is None:
             raise
-        raise LaunchError(
+        raise LaunchError(told) from error
+
+
+def _told(path: str, error: Exception) -> str | None:
+    """Say what is wrong in a config; None where mmengine says it."""
+    text = str(error.args[0] if error.args else '')
+    if isinstance(error, AttributeError) and error.name:
+        text = error.name
+    if text.startswith('Failed to import custom modules'):
+        return (
+            f'custom_imports of the config "{path}": {_first_cause(error)}. '
+            'Put the folder of the module on PYTHONPATH, or mend the name.'
+        )
+    if '_get_package_and_cfg_path' in text:
+        return (
             f'The config "{path}" or a base of it names a config of a package '
             'without its folder; write for example '
             "'mmtpr::wora/wora-r8_clip-vit-b16_1xb64-60e_cuhk-pedes-"
             "384x128.py'."
-        ) from error
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    ran = next((frame for frame in frames if frame.name == '<module>'), None)
+    place = f'The config "{path}" or a base of it'
+    if ran is not None:
+        place = f'Line {ran.lineno} of the config "{ran.filename}"'
+    absent = isinstance(error, KeyError | AttributeError)
+    of_base = ran is None or '_base_' in (ran.line or '')
+    if absent and of_base and text.isidentifier():
+        return f'{place} reads "{text}" of its bases, which have none.'
+    if ran is None:
+        return None
+    return f'{place} cannot be executed: {type(error).__name__}: {error}.'
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    inner = error.__cause__ or error.__context__
+    return error if inner is None else _first_cause(inner)
 
 
 def _near(places: list[Path]) -> str:

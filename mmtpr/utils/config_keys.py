@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmtpr.utils.config_variables import unread_names
+from mmtpr.utils.config_variables import quoted_variables, unread_names
 from mmtpr.utils.errors import LaunchError
 
 from .warn import warn
@@ -105,6 +105,11 @@ def check_config_keys(cfg: Mapping[str, Any]) -> None:
 
 
 def _check_unread(cfg: Config) -> None:
+    if quoted := quoted_variables(cfg):
+        raise LaunchError(
+            f'The config has {quoted[0]} in quotes, where mmengine puts no '
+            'value in its place: leave out the quotes, or read _base_.NAME.'
+        )
     passed = {*runner_keys(), *_CUSTOMARY, *_FORMER}
     for name, by_base in unread_names(cfg).items():
         if name in passed or name.endswith('_pipeline'):

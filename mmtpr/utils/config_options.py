@@ -3,9 +3,12 @@
 import argparse
 import ast
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import DictAction
+
+from .errors import LaunchError
 
 
 class ConfigOptions(DictAction):
@@ -59,6 +62,58 @@ class ConfigOptions(DictAction):
             raise ValueError(
                 f'the brackets of "{text}" do not match'
             ) from None
+
+
+def check_option_paths(
+    options: Mapping[str, Any], cfg: Mapping[str, Any], name: str
+) -> None:
+    """Check that the keys of a command line lead into a config.
+
+    Args:
+        options (dict): Values by dotted key.
+        cfg (Config): The config, before they are merged into it.
+        name (str): The option of the command line, for messages.
+
+    Raises:
+        LaunchError: If one goes into what has no keys, or names no item of a
+            list.
+    """
+    for option, value in options.items():
+        node: Any = cfg
+        place: list[str] = []
+        for key in option.split('.'):
+            _check_key(node, key, f'{name} {option}', '.'.join(place))
+            node = _item(node, key)
+            if node is None:
+                break
+            place.append(key)
+        if isinstance(value, Mapping) and '_delete_' not in value:
+            for key in value if node is not None else ():
+                _check_key(node, str(key), f'{name} {option}', option)
+
+
+def _item(node: Any, key: str) -> Any:
+    if isinstance(node, list | tuple):
+        return node[int(key)]
+    return node.get(key)
+
+
+def _check_key(node: Any, key: str, said: str, place: str) -> None:
+    if isinstance(node, list | tuple):
+        if not key.isdigit() or int(key) >= len(node):
+            raise LaunchError(
+                f'{said}: "{place}" is a list of {len(node)}, without '
+                f'"{key}"; name an item by its number, as in {place}.0, or '
+                'give the whole list.'
+            )
+        if isinstance(node, tuple):
+            raise LaunchError(
+                f'{said}: "{place}" is a tuple; give it as a whole.'
+            )
+    elif not isinstance(node, Mapping) and not hasattr(node, 'get'):
+        raise LaunchError(
+            f'{said}: "{place}" is {node!r}, which has no "{key}" in it.'
+        )
 
 
 def _literal(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mmengine.config import Config
 
 #: ``{{_base_.name}}`` in a text.
-_IN_TEXT = re.compile(r'\{\{\s*_base_\.(\w+)')
+_QUOTED = re.compile(r'\{\{\s*_base_\.[\w.]+\s*\}\}')
 
 
 class _File(NamedTuple):
@@ -49,6 +49,24 @@ def unread_names(cfg: Config) -> dict[str, bool]:
     return unread
 
 
+def quoted_variables(cfg: Config) -> list[str]:
+    """List what stands in quotes and so is not replaced.
+
+    Args:
+        cfg (Config): A config that was read from files.
+
+    Returns:
+        list[str]: Such as ``{{_base_.name}}``.
+    """
+    try:
+        files = [*_files(cfg.text, cfg.filename)]
+    except SyntaxError:
+        return []
+    nodes = (node for file in files for node in ast.walk(file.tree))
+    texts = (text for node in nodes for text in _texts(node))
+    return [found for text in texts for found in _QUOTED.findall(text)]
+
+
 def _files(text: str, filename: str | None) -> Iterator[_File]:
     """Split what mmengine joins: a line with the path before each file."""
     path = filename or ''
@@ -78,7 +96,7 @@ def _assigned(tree: ast.Module) -> Iterator[str]:
 
 
 def _reads(tree: ast.Module) -> Iterator[str]:
-    """Names that are read: as they are, of ``_base_``, or in a text."""
+    """Names that are read, as they are or of ``_base_``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id
@@ -91,9 +109,6 @@ def _reads(tree: ast.Module) -> Iterator[str]:
                 yield from (text for arg in node.args for text in _texts(arg))
         elif isinstance(node, ast.alias):
             yield node.name
-        else:
-            for text in _texts(node):
-                yield from _IN_TEXT.findall(text)
 
 
 def _is_base(node: ast.AST | None) -> bool:

@@ -5,6 +5,7 @@ import os
 import stat
 from io import BytesIO
 from typing import NamedTuple
+from urllib.error import HTTPError, URLError
 
 import mmcv
 import numpy as np
@@ -75,14 +76,58 @@ def inspect_image(path: str | os.PathLike) -> ImageState:
         ImageState: Its state.
 
     Raises:
-        OSError: If the machine fails, and not the image.
+        OSError: If the machine or the network fails, and not the image.
+        ValueError: If nothing here reads paths of this scheme.
     """
     try:
-        problem = '' if '://' in str(path) else file_problem(path)
-        content = b'' if problem else fileio.get(path)
+        remote = '://' in str(path)
+        problem = '' if remote else file_problem(path)
+        get = read_remote if remote else fileio.get
+        content = b'' if problem else get(str(path))
     except OSError as error:
         return ImageState(_of_path(error))
     return ImageState(problem) if problem else _inspect_content(content)
+
+
+def read_remote(path: str) -> bytes:
+    """Read a file whose path has a scheme.
+
+    Args:
+        path (str): Such as ``'http://host/a.jpg'`` or ``'s3://bucket/a.jpg'``.
+
+    Returns:
+        bytes: The content.
+
+    Raises:
+        FileNotFoundError: If the host has no such file.
+        ConnectionError: If it cannot be downloaded.
+        ValueError: If nothing here reads paths of this scheme.
+    """
+    try:
+        backend = fileio.get_file_backend(path)
+    except KeyError:
+        scheme = os.path.basename(path.partition('://')[0])
+        raise ValueError(
+            f'"{path}": nothing reads paths with "{scheme}://". Give paths of '
+            'files, or register a file backend of mmengine for it.'
+        ) from None
+    except ImportError as error:
+        raise ValueError(
+            f'"{path}" cannot be read: {str(error).rstrip(".")}.'
+        ) from error
+    try:
+        return backend.get(path)
+    except HTTPError as error:
+        if error.code in (404, 410):
+            raise FileNotFoundError(f'"{path}" does not exist.') from error
+        raise _no_download(path, error) from error
+    except (URLError, TimeoutError, ConnectionError) as error:
+        raise _no_download(path, error) from error
+
+
+def _no_download(path: str, error: OSError) -> ConnectionError:
+    why = str(getattr(error, 'reason', error)).rstrip('.')
+    return ConnectionError(f'"{path}" cannot be downloaded: {why}.')
 
 
 def file_problem(path: str | os.PathLike) -> str:

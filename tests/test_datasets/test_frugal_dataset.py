@@ -216,3 +216,20 @@ def test_no_record_comes_twice(tmp_path, monkeypatch):
     (tmp_path / 'x.json').write_text('[0, 1, 2]')
     monkeypatch.setattr(records_module, 'iter_json_list', fails)
     assert list(iter_records(str(tmp_path / 'x.json'))) == [0, 1, 2]
+
+
+def test_a_filter_that_nothing_reads():
+    with pytest.raises(ValueError, match='of Numbers: nothing filters by it'):
+        Numbers(filter_cfg=dict(least=3))
+
+
+def test_paths_with_a_scheme_stay():
+    data = Numbers(data_prefix=dict(img_path='imgs'))
+    assert data.image_path('http://host/a.jpg') == 'http://host/a.jpg'
+
+
+def test_images_of_a_host_that_does_not_answer(tmp_path):
+    write_tiny_cuhk(tmp_path)
+    prefix = dict(img_path='http://127.0.0.1:9/')
+    with pytest.raises(ConnectionError, match=r'"http://.*be downloaded'):
+        CUHKPEDES(str(tmp_path / 'reid_raw.json'), data_prefix=prefix)

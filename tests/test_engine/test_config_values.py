@@ -36,6 +36,8 @@ def changed(text, key, value):
         ('optim_wrapper.accumulative_counts', 0, 'a whole number >= 1'),
         ('param_scheduler', 5, 'a dict or a list of dicts'),
         ('custom_hooks', 5, 'a list'),
+        ('env_cfg.mp_cfg.mp_start_method', 'spawnn', 'one of '),
+        ('model.encoder', None, 'a dict with a type'),
         ('randomness.seed', 'x', 'None or a whole number from 0'),
         ('randomness.seed', -1, 'None or a whole number from 0'),
         ('randomness', 5, 'a dict'),

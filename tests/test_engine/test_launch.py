@@ -192,3 +192,14 @@ def test_auto_scale_counts_accumulation(
     base = cfg.auto_scale_lr.base_batch_size
     assert processes * batch / base == pytest.approx(factor)
     assert f'multiplied by {factor:g}: {processes} processes' in told[0]
+
+
+@pytest.mark.parametrize('scheme', ['http', 's3'])
+def test_checkpoints_that_cannot_be_downloaded(scheme):
+    launch.read_checkpoints_safely()
+    launch.read_checkpoints_safely()  # once more wraps nothing twice
+    load = launch.CheckpointLoader.load_checkpoint
+    path = f'{scheme}://127.0.0.1:9/x.pth'
+    match = f'"{path}" cannot be downloaded: .* Give the path of a file'
+    with pytest.raises(LaunchError, match=match):
+        load(path, 'cpu', None)

@@ -5,7 +5,8 @@ import argparse
 import pytest
 from mmengine.config import Config, DictAction
 
-from mmtpr.utils.config_options import ConfigOptions
+from mmtpr.utils.config_options import ConfigOptions, check_option_paths
+from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import add_config_options
 
 NESTED = [dict(type='linear', names=['q', 'v'], on=True, rate=None)]
@@ -85,3 +86,39 @@ def test_what_is_none(word, match, capsys):
         read(word)
     assert end.value.code == 2
     assert match in capsys.readouterr().err
+
+
+CONFIG = Config(
+    dict(a=dict(b=1, text='x'), steps=[dict(end=1), dict(end=2)], pair=(1, 2))
+)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'match'),
+    [
+        ('steps.end', 3, '"steps" is a list of 2, without "end"; .*steps.0'),
+        ('steps.2.end', 3, '"steps" is a list of 2, without "2"'),
+        ('steps', dict(end=3), '"steps" is a list of 2, without "end"'),
+        ('pair.0', 3, '"pair" is a tuple; give it as a whole'),
+        ('a.b.c', 3, '"a.b" is 1, which has no "c" in it'),
+        ('a.text.c', 3, '"a.text" is \'x\', which has no'),
+        ('a.b', dict(c=1), '"a.b" is 1, which has no "c"'),
+    ],
+)
+def test_keys_that_lead_nowhere(key, value, match):
+    with pytest.raises(LaunchError, match=f'--cfg-options {key}: {match}'):
+        check_option_paths({key: value}, CONFIG, '--cfg-options')
+
+
+def test_keys_that_lead_into_a_config():
+    options = {
+        'steps.1.end': 3,
+        'steps': {'0': dict(end=3)},
+        'a.new.key': 1,
+        'a.b': 2,
+        'a': dict(_delete_=True, c=1),
+        'new.a.b': 1,
+    }
+    check_option_paths(options, CONFIG, '--cfg-options')
+    for key, value in options.items():
+        CONFIG.copy().merge_from_dict({key: value})

@@ -59,7 +59,6 @@ def test_variables(tmp_path, text):
         '_base_.given',
         "_base_['given']",
         "_base_.get('given')",
-        "'{{_base_.given}}'",
         '{{_base_.given}}',
     ],
 )
@@ -69,6 +68,11 @@ def test_variables_of_a_base(tmp_path, use):
         read(tmp_path, '', base)
     base = BASE + 'given = "a"\n'
     read(tmp_path, f'val_cfg = dict(word={use})', base)
+
+
+def test_quoted_variables_of_a_base(tmp_path):
+    with pytest.raises(LaunchError, match='given}} in quotes, where mmengine'):
+        read(tmp_path, "work_dir = 'a/{{_base_.given}}'", BASE + 'given = 1\n')
 
 
 def test_parts_offer_variables(tmp_path):

@@ -14,6 +14,7 @@ from mmtpr.datasets.annotations.images import (
     find_unreachable_images,
 )
 from mmtpr.datasets.transforms import ImageTransforms
+from mmtpr.utils.errors import told_message
 from mmtpr.utils.images import image_problem, missing_cure
 
 #: Name -> content, of files that are no images.
@@ -155,3 +156,17 @@ def test_missing_paths_of_another_machine(tmp_path):
     )
     for path in (str(tmp_path / 'c/d.jpg'), 'c/d.jpg', 's3://a/b.jpg'):
         assert missing_cure(path, usual) == 'Check data_root.'
+
+
+@pytest.mark.parametrize(
+    ('path', 'error', 'match'),
+    [
+        ('http://127.0.0.1:9/a.png', ConnectionError, 'cannot be downloaded'),
+        ('gs://bucket/a.png', ValueError, 'nothing reads paths with "gs://"'),
+        ('s3://bucket/a.png', ValueError, 'cannot be read: .*petrel'),
+    ],
+)
+def test_paths_with_a_scheme(path, error, match):
+    with pytest.raises(error, match=match) as told:
+        image_problem(path)
+    assert told_message(told.value) == str(told.value)

@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from mmengine import fileio
-
 from mmtpr.utils.images import (
     FOLDER,
     LOOP,
@@ -13,6 +11,7 @@ from mmtpr.utils.images import (
     ImageState,
     file_problem,
     inspect_image,
+    read_remote,
 )
 from mmtpr.utils.progress import progress
 
@@ -92,7 +91,7 @@ def find_unreachable_images(paths: Iterable[str]) -> dict[str, str]:
     unreachable = {}
     for path in dict.fromkeys(paths):
         if '://' in path:
-            problem = '' if fileio.exists(path) else MISSING
+            problem = _remote_problem(path)
         else:
             folder, name = os.path.split(path)
             if folder not in folders:
@@ -101,6 +100,14 @@ def find_unreachable_images(paths: Iterable[str]) -> dict[str, str]:
         if problem:
             unreachable[path] = problem
     return unreachable
+
+
+def _remote_problem(path: str) -> str:
+    try:
+        read_remote(path)
+    except FileNotFoundError:
+        return MISSING
+    return ''
 
 
 def _problem(path: str, name: str, entries: dict[str, bool] | None) -> str:

@@ -86,7 +86,7 @@ class TextPersonRetriever(BaseModel):
             self.data_preprocessor.follow(self.encoder)
         self.losses = nn.ModuleDict(
             {
-                name: _build_loss(loss, self.encoder)
+                name: _build_loss(name, loss, self.encoder)
                 for name, loss in (losses or {}).items()
             }
         )
@@ -307,10 +307,18 @@ class TextPersonRetriever(BaseModel):
         return list(data_samples)
 
 
-def _build_loss(loss: dict | RetrievalLoss, encoder: Any) -> RetrievalLoss:
+def _build_loss(
+    name: str, loss: dict | RetrievalLoss, encoder: Any
+) -> RetrievalLoss:
     """Build a loss; what it wants to know of the encoder is filled in."""
     if isinstance(loss, nn.Module):
         return loss
+    if not isinstance(loss, Mapping) or 'type' not in loss:
+        raise ValueError(
+            f'losses.{name}={loss!r}: a loss is a dict with a type. To train '
+            'without one that a base has, set losses=dict(_delete_=True, ...) '
+            'with those that stay.'
+        )
     loss = dict(loss)
     kind = loss['type']
     kind = MODELS.get(kind) if isinstance(kind, str) else kind

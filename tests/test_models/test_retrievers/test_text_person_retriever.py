@@ -333,3 +333,9 @@ def test_cosines_survive_the_scale_of_features():
     torch.testing.assert_close(
         model.extract_image_feat(images)[:, 0], F.normalize(raw, dim=1)
     )
+
+
+@pytest.mark.parametrize('loss', [None, 5, dict(num_classes=6)])
+def test_a_loss_that_is_none(loss):
+    with pytest.raises(ValueError, match=r'losses\.id=.*a dict with a type'):
+        _build(losses=dict(id=loss))
