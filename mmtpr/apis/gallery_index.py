@@ -95,6 +95,11 @@ class GalleryIndex:
                 'version. It is left as it is: name another file for the '
                 'cache, or remove it.'
             )
+        if damage := _damage(content):
+            raise ValueError(
+                f'The gallery index "{file}" is damaged: {damage}. Remove it, '
+                'and it is made anew.'
+            )
         differ = [k for k, v in owner.items() if content['owner'].get(k) != v]
         if differ:
             return None, differ
@@ -141,6 +146,18 @@ def cached_index(
         index = make()
         index.save(file, owner)
     return index
+
+
+def _damage(content: dict) -> str:
+    """Say what an index lacks, or has of another kind."""
+    kinds = dict(owner=dict, paths=list, features=torch.Tensor, broken=dict)
+    for name, kind in kinds.items():
+        if not isinstance(content.get(name), kind):
+            return f'its "{name}" is missing or no {kind.__name__}'
+    feats = content['features']
+    if feats.dim() != 3 or not feats.is_floating_point():
+        return f'its features have the shape {tuple(feats.shape)}'
+    return ''
 
 
 def _check_writable(folder: Path) -> None:

@@ -31,7 +31,13 @@ from .gallery_index import (
     cached_index,
     files_fingerprint,
 )
-from .queries import Query, list_queries, reference_pairs, sample_of
+from .queries import (
+    Query,
+    list_queries,
+    reference_pairs,
+    sample_of,
+    warn_of_absent,
+)
 from .results import name_best, report_cut, to_draw
 
 
@@ -98,6 +104,10 @@ class PersonRetrievalInferencer(BaseInferencer):
         show_progress: bool = False,
         allow_partial: bool = False,
     ) -> None:
+        if topk_tokens is not None and topk_tokens < 1:
+            raise ValueError(
+                f'topk_tokens must be at least 1, got {topk_tokens}.'
+            )
         paths = list_images(gallery)
         self._allow_partial = allow_partial
         super().__init__(model, weights, device, scope, show_progress)
@@ -136,6 +146,11 @@ class PersonRetrievalInferencer(BaseInferencer):
             ValueError: If a query is not of the model's form, a sentence is
                 empty or an argument unknown.
         """
+        if kwargs.get('topk') is not None and 'num_results' in kwargs:
+            raise ValueError(
+                'topk is the former name of num_results: give num_results '
+                'alone.'
+            )
         out_dir = kwargs.get('out_dir')
         if out_dir is not None and os.path.isfile(out_dir):
             raise ValueError(f'out_dir "{out_dir}" is a file, not a folder.')
@@ -191,6 +206,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         hidden = None
         if exclude_reference:
             hidden = reference_pairs(references, self.index.places)
+            warn_of_absent(references, hidden)
         scores, indices = search(
             query.float().cpu(),
             self.index.features,

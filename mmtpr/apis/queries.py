@@ -9,6 +9,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmtpr.text.characters import is_blank
+
 #: A sentence, or ``dict(img_path='photo.jpg', caption='now in red')``.
 Query = str | dict
 _KEYS = {'img_path', 'caption'}
@@ -59,7 +61,7 @@ def _checked(query: Query, composed: bool) -> Query:
             raise ValueError(f'A query is {_FORM}, got {query!r}.')
         caption = query['caption']
         query = dict(query, img_path=os.fspath(query['img_path']))
-    if not isinstance(caption, str) or not caption.strip():
+    if not isinstance(caption, str) or is_blank(caption):
         raise ValueError(f'A query is a sentence with words, got {caption!r}.')
     try:
         caption.encode('utf-8')
@@ -119,3 +121,23 @@ def reference_pairs(
     ]
     rows, cols = torch.tensor(pairs, dtype=torch.long).view(-1, 2).unbind(1)
     return rows, cols
+
+
+def warn_of_absent(
+    references: Sequence[str | None], hidden: tuple[Tensor, Tensor]
+) -> None:
+    """Tell of queries that have no image of their own to leave out.
+
+    Args:
+        references (Sequence[str | None]): Image of each query.
+        hidden (tuple[Tensor, Tensor]): Result of :func:`reference_pairs`.
+    """
+    without = len(references) - len(hidden[0].unique())
+    if without:
+        print_log(
+            f'exclude_reference changes nothing for {without} of '
+            f'{len(references)} queries: they have no image, or it is not in '
+            'the gallery.',
+            logger='current',
+            level=logging.WARNING,
+        )

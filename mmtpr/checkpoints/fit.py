@@ -47,8 +47,18 @@ class Fit:
 
         Returns:
             Fit: The differences.
+
+        Raises:
+            ValueError: If a weight is no tensor.
         """
         common = [key for key in own if key in state]
+        for key in common:
+            if not isinstance(state[key], Tensor):
+                raise ValueError(
+                    f'The weight {key} is no tensor but '
+                    f'{type(state[key]).__name__} {str(state[key])[:40]!r}: '
+                    'the checkpoint is damaged, or was changed by hand.'
+                )
         shapes = {
             key: f'{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}'
             for key in common

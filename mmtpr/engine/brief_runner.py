@@ -18,6 +18,13 @@ _LONG = (
 )
 
 
+#: Keys of schedules for parts that not all models of theirs have.
+_OPTIONAL = (
+    *('losses.id', 'losses.mlm'),
+    *('lora_', '.magnitude', '.alpha', '.beta'),
+)
+
+
 class BriefRunner(Runner):
     """mmengine's runner with a short console and a full log file.
 
@@ -57,8 +64,32 @@ class BriefRunner(Runner):
         wrapper = super().build_optim_wrapper(optim_wrapper)
         optimizer = getattr(wrapper, 'optimizer', None)
         if optimizer is not None:
+            warn_of_idle_keys(optim_wrapper, unwrap(self.model), self.logger)
             self.logger.info(describe_groups(optimizer, unwrap(self.model)))
         return wrapper
+
+
+def warn_of_idle_keys(
+    optim_wrapper: Any, model: nn.Module, logger: MMLogger
+) -> None:
+    """Tell of ``custom_keys`` that name no parameter that trains.
+
+    Args:
+        optim_wrapper (dict | OptimWrapper): As the config has it.
+        model (nn.Module): The model.
+        logger (MMLogger): Where to tell.
+    """
+    if not isinstance(optim_wrapper, Mapping):
+        return
+    keys = (optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
+    names = [n for n, p in model.named_parameters() if p.requires_grad]
+    idle = [k for k in keys if not any(k in name for name in names)]
+    if idle := [key for key in idle if key not in _OPTIONAL]:
+        told = ' or '.join(f'"{key}"' for key in idle)
+        logger.warning(
+            'custom_keys of optim_wrapper.paramwise_cfg: no parameter that '
+            f'trains has {told} in its name. Correct or remove such keys.'
+        )
 
 
 def describe_groups(optimizer: Optimizer, model: nn.Module) -> str:

@@ -154,10 +154,8 @@ def load_truth(
         names = content.get('names')
         content = content.get('kinds', content.get('kind'))
     try:
-        kinds = np.array(
-            [r['kind'] if isinstance(r, dict) else r for r in content],
-            dtype=np.int64,
-        )
+        given = [r['kind'] if isinstance(r, dict) else r for r in content]
+        kinds = np.array(given, dtype=np.int64)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'The truth file "{path}" holds no kinds of pairs ({error!r}).'
@@ -167,6 +165,12 @@ def load_truth(
             f'The truth file "{path}" is about {len(kinds)} pairs, the '
             f'scores are about {length}.'
         )
+    for pair, (kind, number) in enumerate(zip(kinds, given, strict=True)):
+        if kind != number or isinstance(number, str):
+            raise ValueError(
+                f'The truth file "{path}" has the kind {number!r} of pair '
+                f'{pair}; kinds are whole numbers, 0 = right.'
+            )
     most = int(kinds.max(initial=0))
     if names is None:
         names = ['right', *(f'kind {k}' for k in range(1, most + 1))]

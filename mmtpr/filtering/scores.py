@@ -15,6 +15,12 @@ from mmtpr.utils import atomic_write
 VERSION = 1
 _GUIDE = 'See docs/user_guides/filtering.md.'
 _META_KEYS = ('version', 'data', 'scorer', 'bank')
+#: What is read of each part.
+_META_FACTS: dict[str, dict[str, type]] = dict(
+    data=dict(fingerprint=str, name=str, length=int),
+    scorer={},
+    bank=dict(size=int),
+)
 
 
 @dataclass
@@ -109,9 +115,8 @@ def load_scores(path: str | os.PathLike) -> RelevanceScores:
         meta = json.loads(str(arrays['meta']))
     except json.JSONDecodeError as error:
         raise _damaged(path, str(error)) from error
-    missing = [key for key in _META_KEYS if key not in meta]
-    if missing:
-        raise _damaged(path, f'its description lacks {", ".join(missing)}')
+    if why := _wrong_description(meta):
+        raise _damaged(path, why)
     if meta['version'] > VERSION:
         raise ValueError(
             f'The relevance scores "{path}" have version {meta["version"]}, '
@@ -161,6 +166,26 @@ def read_arrays(
         raise _damaged(path, str(error)) from error
     except zipfile.BadZipFile as error:
         raise _damaged(path, str(error)) from error
+
+
+def _wrong_description(meta: Any) -> str:
+    """Say what of a description is missing or of another type."""
+    if not isinstance(meta, dict):
+        return 'its description is no dict'
+    missing = [key for key in _META_KEYS if key not in meta]
+    if missing:
+        return f'its description lacks {", ".join(missing)}'
+    if type(meta['version']) is not int:
+        return f'version={meta["version"]!r} of its description is no number'
+    for part, facts in _META_FACTS.items():
+        for fact, kind in facts.items():
+            inner = meta[part].get(fact) if type(meta[part]) is dict else None
+            if type(inner) is not kind:
+                return (
+                    f'{part}.{fact} of its description is {inner!r}, no '
+                    f'{kind.__name__}'
+                )
+    return ''
 
 
 def _damaged(path: str | os.PathLike, why: str) -> ValueError:

@@ -35,9 +35,10 @@ def is_blank(caption: str) -> bool:
         caption (str): The caption.
 
     Returns:
-        bool: True for an empty string, white space and control characters.
+        bool: True for an empty string, white space, control characters,
+        fillers and marks without a letter.
     """
-    return all(c.isspace() or _is_control(c) for c in caption)
+    return all(c.isspace() or _is_control(c) or _is_unseen(c) for c in caption)
 
 
 def has_control_characters(caption: str) -> bool:
@@ -68,3 +69,9 @@ def replace_control_characters(caption: str) -> str:
 
 def _is_control(character: str) -> bool:
     return unicodedata.category(character)[0] == 'C'
+
+
+def _is_unseen(character: str) -> bool:
+    """Fillers of Hangul, the blank of Braille, and marks on nothing."""
+    fillers = '\u115f\u1160\u3164\uffa0\u2800'
+    return character in fillers or unicodedata.category(character) == 'Mn'

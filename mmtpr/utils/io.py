@@ -108,10 +108,21 @@ def _why_no_json(content: bytes, error: json.JSONDecodeError) -> str:
             'holds a record a line (JSON Lines): make it one json list, with '
             'brackets around and commas between.'
         )
-    return (
-        f'is not valid json: {error.msg} at line {error.lineno}, column '
-        f'{error.colno}. The file may be cut off; get it again.'
-    )
+    place = f'at line {error.lineno}, column {error.colno}'
+    before = error.doc[: error.pos + 1].rstrip()
+    comma = re.search(r',\s*[\]}]?$', before)
+    after = re.match(r'[,\s]*[\]}]', error.doc[error.pos :])
+    if comma and after:
+        return (
+            f'is not valid json: there is a comma before the closing bracket '
+            f'{place}. Remove the comma.'
+        )
+    ends = not error.doc[error.pos :].strip()
+    if ends or error.msg.startswith('Unterminated string'):
+        cure = 'The file may be cut off; get it again.'
+    else:
+        cure = 'Correct it there.'
+    return f'is not valid json: {error.msg} {place}. {cure}'
 
 
 def _is_record(line: bytes) -> bool:

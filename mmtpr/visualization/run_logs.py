@@ -10,6 +10,8 @@ from pathlib import Path
 
 #: Keys of a row that say where it stands.
 _POSITION = ('epoch', 'iter', 'step')
+#: Ends of an axis are computed from differences, which must not overflow.
+_MOST = 1e300
 _STAMPED = re.compile(r'\d{8}_\d{6}\.json')
 
 
@@ -54,10 +56,15 @@ def read_run(path: str | os.PathLike, label: str) -> RunLog:
     """
     notes, logs = [], []
     for file in find_logs(path):
-        rows, damaged = _read_rows(file)
+        rows, damaged, lost = _read_rows(file)
         if damaged:
             notes.append(
                 f'{label}: damaged lines skipped in "{file}": {damaged}.'
+            )
+        if lost:
+            notes.append(
+                f'{label}: rows without a step, as of a test, left out of '
+                f'"{file}": {lost}.'
             )
         if rows:
             logs.append(rows)
@@ -71,7 +78,13 @@ def read_run(path: str | os.PathLike, label: str) -> RunLog:
             f'{label}: {len(logs)} logs joined by step; rows replaced by a '
             f'later log: {replaced}.'
         )
-    return RunLog(label, _series(joined), notes)
+    series, beyond = _series(joined)
+    if beyond:
+        notes.append(
+            f'{label}: values beyond +-{_MOST:g}, which no axis holds, left '
+            f'out: {beyond}.'
+        )
+    return RunLog(label, series, notes)
 
 
 def find_logs(path: str | os.PathLike) -> list[Path]:
@@ -124,9 +137,9 @@ def require_keys(runs: Sequence[RunLog], keys: Iterable[str]) -> None:
         )
 
 
-def _read_rows(file: Path) -> tuple[list[dict], int]:
-    """Rows of a log, and how many lines are none."""
-    rows, damaged = [], 0
+def _read_rows(file: Path) -> tuple[list[dict], int, int]:
+    """Rows of a log, how many lines are none, and how many have no step."""
+    rows, damaged, lost = [], 0, 0
     text = file.read_bytes().decode('utf-8-sig', errors='replace')
     for line in filter(str.strip, text.split('\n')):
         try:
@@ -137,7 +150,9 @@ def _read_rows(file: Path) -> tuple[list[dict], int]:
         # The result of a test stands in such a file too, without a step.
         if isinstance(row, dict) and isinstance(row.get('step'), int):
             rows.append(row)
-    return rows, damaged
+        else:
+            lost += 1
+    return rows, damaged, lost
 
 
 def _join(logs: list[list[dict]]) -> tuple[dict[str, list[dict]], int]:
@@ -170,7 +185,9 @@ def _join(logs: list[list[dict]]) -> tuple[dict[str, list[dict]], int]:
 
 def _series(
     joined: dict[str, list[dict]],
-) -> dict[tuple[str, str], tuple[list[int], list[float]]]:
+) -> tuple[dict[tuple[str, str], tuple[list[int], list[float]]], int]:
+    """Points by key and axis, and how many values no axis holds."""
+    beyond = 0
     points: dict[tuple[str, str], dict[int, float]] = {}
     for axis, rows in joined.items():
         for row in rows:
@@ -178,8 +195,12 @@ def _series(
                 number = isinstance(value, int | float)
                 if number and key not in _POSITION:
                     at = points.setdefault((key, axis), {})
-                    at[row['step']] = float(value)
-    return {
+                    # Infinite ones are a gap in the curve anyway.
+                    too_large = _MOST < abs(value) < math.inf
+                    beyond += too_large
+                    at[row['step']] = math.nan if too_large else float(value)
+    series = {
         name: (sorted(at), [at[step] for step in sorted(at)])
         for name, at in points.items()
     }
+    return series, beyond

@@ -307,7 +307,10 @@ class TestOddInputs:
         whole = torch.load(file, weights_only=True)
         short = dict(whole, features=whole['features'][:-1])
         nan = dict(whole, features=whole['features'] * float('nan'))
-        for content in (short, nan):
+        lacking = {k: v for k, v in whole.items() if k != 'owner'}
+        other = dict(whole, broken=[])
+        flat = dict(whole, features=whole['features'][:, 0])
+        for content in (short, nan, lacking, other, flat):
             torch.save(content, file)
             with pytest.raises(ValueError, match=r'index.pt" is damaged'):
                 build(place, cache=file)
@@ -338,3 +341,19 @@ class TestOddInputs:
         first = inferencer.index.places
         monkeypatch.setattr('os.path.realpath', lambda _: pytest.fail('again'))
         assert inferencer.index.places is first
+
+
+def test_options_without_effect(place, inferencer, log):
+    with pytest.raises(ValueError, match='topk_tokens must be at least 1'):
+        build(place, topk_tokens=0)
+    with pytest.raises(ValueError, match='give num_results alone'):
+        inferencer(QUERIES, num_results=3, topk=2)
+    inferencer(QUERIES, num_results=3, exclude_reference=True)
+    told = log.read_text()
+    assert 'exclude_reference changes nothing for 2 of 2 queries' in told
+
+
+@pytest.mark.parametrize('query', ['\u200b', '\u3164 \u2800', '\ufe0f'])
+def test_a_query_that_nobody_sees(inferencer, query):
+    with pytest.raises(ValueError, match='A query is a sentence with words'):
+        inferencer(query)

@@ -87,3 +87,18 @@ def test_groups_of_parameters():
         '  lr 0.001 (x1), weight_decay 0.05 (x1): 1 tensors, 8 parameters, '
         'e.g. 2.weight',
     ]
+
+
+def test_custom_keys_that_name_nothing(tmp_path, capsys):
+    keys = {k: dict(lr_mult=2.0) for k in ('net.2', 'ned.2', 'x', '.alpha')}
+    wrapper = dict(
+        optimizer=dict(type='SGD', lr=0.01),
+        paramwise_cfg=dict(custom_keys=keys),
+    )
+    cfg = toy_config(tmp_path / 'idle', optim_wrapper=wrapper)
+    cfg.update(log_level='INFO', experiment_name='idle')
+    runner = build_runner(Config(cfg))
+    runner.build_optim_wrapper(runner.optim_wrapper)
+    MMLogger._instance_dict.pop(runner.experiment_name)
+    told = capsys.readouterr().out
+    assert 'no parameter that trains has "ned.2" or "x" in its name' in told

@@ -97,6 +97,8 @@ def test_truth_files(tmp_path, content):
     [
         ([0, 1], 'is about 2 pairs, the scores are about 3'),
         ([dict(x=1)] * 3, 'holds no kinds'),
+        ([0, 0.5, 1], r'the kind 0\.5 of pair 1; kinds are whole numbers'),
+        ([0, 1, '1'], "the kind '1' of pair 2"),
         (dict(x=1), 'holds no kinds'),
         (['a', 'b', 'c'], 'holds no kinds'),
         (dict(kinds=[0, 3, 0], names=['right', 'x']), 'kinds up to 3 and 2'),

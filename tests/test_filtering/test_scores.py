@@ -119,3 +119,24 @@ def test_ranks_that_would_wrap_or_are_above_the_bank():
             np.array([1, 42]), np.zeros(2), dict(bank=dict(size=40))
         )
     RelevanceScores(np.array([1, 41]), np.zeros(2), dict(bank=dict(size=40)))
+
+
+@pytest.mark.parametrize(
+    ('meta', 'match'),
+    [
+        ([1, 2], 'its description is no dict'),
+        (dict(META, version='1'), "version='1' of its description"),
+        (dict(META, data=3), 'data.fingerprint of its description is None'),
+        (dict(META, data=dict(META['data'], length='3')), "length .* '3', no"),
+        (dict(META, bank=dict(size=None)), 'bank.size of its description'),
+    ],
+)
+def test_descriptions_of_other_types(meta, match, tmp_path):
+    path = tmp_path / 's.npz'
+    save_scores(path, make(META))
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays['meta'] = np.array(json.dumps(meta))
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=f'damaged .*{match}'):
+        load_scores(path)

@@ -129,3 +129,16 @@ def test_what_is_there_stays_and_what_is_read_always(derive, root, tmp_path):
     with pytest.raises(SystemExit, match='is read and would be written over'):
         derive(*words, root / 'reid_raw.json', '--overwrite')
     assert (root / 'reid_raw.json').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ('words', 'match'),
+    [
+        (('--queries', '--per-pair', 1), '--per-pair is of triplets'),
+        (('--per-look', 0), '0 is less than 1'),
+    ],
+)
+def test_options_that_do_not_fit(derive, root, tmp_path, capsys, words, match):
+    with pytest.raises(SystemExit):
+        derive(root / 'reid_raw.json', '--out', tmp_path / 'x', *words)
+    assert match in capsys.readouterr().err

@@ -36,6 +36,11 @@ def case(tmp_path_factory):
     short = copy.deepcopy(model.state_dict())
     del short[next(iter(adapter_state_dict(model)))]
     torch.save(dict(state_dict=short), folder / 'short.pth')
+    key = next(iter(adapter_state_dict(model)))
+    for name, value in (('text', 'none'), ('nan', torch.nan)):
+        faulty = model.state_dict()
+        faulty[key] = value if name == 'text' else faulty[key] * value
+        torch.save(dict(state_dict=faulty), folder / f'{name}.pth')
     config = folder / 'config.py'
     config.write_text(f'default_scope = "mmtpr"\nmodel = {adapted_cfg()!r}\n')
     return folder, model.eval()
@@ -59,7 +64,7 @@ def results(case, repo_root):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name in ('full.pth', 'short.pth')
+        for name in ('full.pth', 'short.pth', 'text.pth', 'nan.pth')
     }
     found = {}
     for name, process in running.items():
@@ -95,3 +100,20 @@ def test_a_checkpoint_that_does_not_fit(case, results):
     assert 'Missing adapter keys: encoder.module.clip.visual' in stderr
     assert 'Traceback' not in stderr
     assert not (folder / 'out/short.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('text.pth', "is no tensor but str 'none': the checkpoint is damaged"),
+        ('nan.pth', '1 weights hold NaN or infinite numbers, first encoder.'),
+    ],
+)
+def test_weights_that_are_none(case, results, name, words):
+    folder, model = case
+    code, _, stderr = results[name]
+    assert code == 1
+    assert words in stderr
+    assert next(iter(adapter_state_dict(model))) in stderr
+    assert 'Traceback' not in stderr
+    assert not (folder / 'out' / name).exists()

@@ -64,3 +64,34 @@ def test_a_report_that_is_there_stays(place, whole, tool, tmp_path):
     assert file.read_text() == 'mine'
     tool('report_relevance', [*args, '--overwrite'])
     assert json.loads(file.read_text())['thresholds']
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('--dataset', 'val_dataloader.dataset'),
+        ('--cfg-options', 'a=1'),
+        ('--image-key', 'path'),
+        ('--caption-key', 'text'),
+    ],
+)
+def test_options_that_need_a_config(option, value, whole, tool, capsys):
+    with pytest.raises(SystemExit):
+        tool('report_relevance', [whole, option, value])
+    assert f'{option} needs --config' in capsys.readouterr().err
+
+
+def test_a_threshold_above_the_bank(whole, tool, tmp_path):
+    size = load_scores(whole).meta['bank']['size']
+    args = [whole, '--out', tmp_path / 'out', '--max-rank', 1]
+    with pytest.raises(SystemExit, match=f'{size + 1} is above {size}, the'):
+        tool('report_relevance', [*args, size + 1])
+    assert not (tmp_path / 'out').exists()
+
+
+def test_truth_without_wrong_pairs(whole, tool, tmp_path):
+    truth = tmp_path / 'truth.json'
+    truth.write_text(json.dumps([0] * len(load_scores(whole))))
+    args = [whole, '--out', tmp_path / 'out', '--truth', truth]
+    with pytest.raises(SystemExit, match=r'truth\.json": An AUC needs good'):
+        tool('report_relevance', args)

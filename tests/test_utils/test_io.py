@@ -17,6 +17,12 @@ from mmtpr.utils import read_json
         (b'{"a": 1}\n{"a": 2}\n', r'a record a line \(JSON Lines\)'),
         (b'<!DOCTYPE html>', r'is a web page, not json: get it again'),
         (b'version https://git-lfs', r'is a git-lfs pointer, not json'),
+        (b'[1, 2,]', r'a comma before the closing bracket at line 1'),
+        (b'[{"a": 1,\n}\n]', r'a comma before the closing bracket at line'),
+        (b'[1 2]', r'at line 1, column 4\. Correct it there'),
+        (b'{a: 1}', r'at line 1, column 2\. Correct it there'),
+        (b'["a', r'The file may be cut off'),
+        (b'[1,', r'The file may be cut off'),
         (b'[1, 2', r'at line 1, column 6\. The file may be cut off'),
     ],
 )

@@ -157,3 +157,13 @@ def test_without_matplotlib(tool, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r'pip install "mmtpr\[openmmlab\]"'):
         tool(run, '--out', tmp_path / 'out.png')
     assert not (tmp_path / 'out.png').exists()
+
+
+def test_what_is_left_out_is_counted(tool, tmp_path, capsys):
+    rows = (train(2, 1e308), train(4, -1e308), train(6, 3), {'R@1': 3})
+    run = write(tmp_path / 'a', *rows)
+    tool(run, '--out', tmp_path / 'out.png')
+    told = capsys.readouterr().out
+    assert 'a: rows without a step, as of a test, left out' in told
+    assert 'beyond +-1e+300, which no axis holds, left out: 2.' in told
+    assert (tmp_path / 'out.png').is_file()

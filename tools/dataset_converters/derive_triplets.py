@@ -47,19 +47,22 @@ def parse_args() -> argparse.Namespace:
     add('--same-person', action='store_true', help='pairs within a person')
     add(
         '--per-look',
-        type=int,
+        type=at_least(1),
         help='targets for each outfit; default 20, of --queries 2',
     )
     add(
         '--per-pair',
         type=at_least(1),
-        default=2,
-        help='triplets of two outfits',
+        help='triplets of two outfits; default 2, not for --queries',
     )
     add('--seed', type=at_least(0), default=0)
     add_overwrite(parser)
     add_debug(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.queries and args.per_pair is not None:
+        parser.error('--per-pair is of triplets; --queries has one of each')
+    args.per_pair = args.per_pair or 2
+    return args
 
 
 if __name__ == '__main__':

@@ -31,13 +31,13 @@ def parse_args() -> argparse.Namespace:
     add('--config', help='config with the scored data, for the images')
     add(
         '--dataset',
-        default='train_dataloader.dataset',
         metavar='KEY',
-        help='place of the dataset in the config',
+        help='place of the dataset in the config; default: '
+        'train_dataloader.dataset',
     )
     add(
         '--max-rank',
-        type=int,
+        type=at_least(1),
         nargs='+',
         default=[],
         help='thresholds to report; default: 1, 2, 5, 10, ...',
@@ -54,7 +54,13 @@ def parse_args() -> argparse.Namespace:
     add('--caption-key', help='key of the caption in an entry')
     add_overwrite(parser)
     add_config_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    of_data = ('dataset', 'image_key', 'caption_key', 'cfg_options')
+    idle = [name for name in of_data if getattr(args, name)]
+    if idle and not args.config:
+        parser.error(f'--{idle[0].replace("_", "-")} needs --config')
+    args.dataset = args.dataset or 'train_dataloader.dataset'
+    return args
 
 
 if __name__ == '__main__':
@@ -88,6 +94,16 @@ def load_data(args: argparse.Namespace, scores: RelevanceScores) -> Pairs:
     return pairs
 
 
+def check_ranks(max_ranks: list[int], scores: RelevanceScores) -> None:
+    """Stop at a threshold beyond all captions of the bank."""
+    size = scores.meta['bank']['size']
+    if beyond := [rank for rank in max_ranks if rank > size]:
+        raise LaunchError(
+            f'--max-rank {beyond[0]} is above {size}, the number of captions '
+            'in the bank: it would keep every pair.'
+        )
+
+
 def print_report(content: dict) -> None:
     """Print the tables."""
     print('| max_rank | kept | dropped | share kept |')
@@ -115,6 +131,7 @@ def main() -> None:
         for name in ('report.json', 'histogram.png', 'pairs.png'):
             check_output(out / name, args.overwrite, [args.scores, args.truth])
         scores = load_scores(args.scores)
+        check_ranks(args.max_rank, scores)
         kinds, names = None, []
         if args.truth:
             kinds, names = report.load_truth(args.truth, len(scores))
@@ -129,7 +146,12 @@ def main() -> None:
             thresholds=report.threshold_counts(scores, limits, kinds),
         )
         if kinds is not None:
-            content['auc'] = report.auc_by_kind(scores, kinds, names)
+            try:
+                content['auc'] = report.auc_by_kind(scores, kinds, names)
+            except ValueError as error:
+                raise LaunchError(
+                    f'The truth file "{args.truth}": {error}'
+                ) from error
         with atomic_write(out / 'report.json', 'w') as file:
             json.dump(content, file, indent=2)
         plot_histograms(

@@ -13,6 +13,7 @@ are what they were before.
 """
 
 import argparse
+import math
 import sys
 
 from mmtpr.utils.options import add_model_options, add_overwrite, check_output
@@ -91,9 +92,21 @@ def merge_layers(model: nn.Module) -> dict[str, float]:
     return gaps
 
 
+def refuse_not_finite(model: nn.Module, checkpoint: str) -> None:
+    """Stop at weights that are NaN or infinite, which compare with nothing."""
+    named = model.named_parameters()
+    bad = [name for name, p in named if not p.isfinite().all()]
+    if bad:
+        raise ValueError(
+            f'{len(bad)} weights hold NaN or infinite numbers, first '
+            f'{bad[0]}: "{checkpoint}" or the file below it is damaged, or '
+            'its training diverged. Nothing was written.'
+        )
+
+
 def check(gaps: dict[str, float], tolerance: float) -> float:
     """Greatest of the differences; one above the tolerance stops."""
-    name = max(gaps, key=gaps.get)
+    name = max(gaps, key=lambda key: (math.isnan(gaps[key]), gaps[key]))
     if not gaps[name] <= tolerance:
         raise ValueError(
             f'{name}: merged and unmerged outputs differ by {gaps[name]:.2g} '
@@ -115,6 +128,7 @@ def main() -> None:
             'are those of pretrained, init_cfg or load_from (heads of losses '
             f'are left out), among them {missing[0]}.'
         )
+    refuse_not_finite(model, args.checkpoint)
     if ties := tied_weights(model):
         raise ValueError(
             f'{explain_ties(ties)}: exclude these layers from the targets, '

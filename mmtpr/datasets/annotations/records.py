@@ -269,6 +269,12 @@ def _captions(
     item: dict, layout: Layout, where: str, empty: str
 ) -> tuple[tuple[str, ...], int]:
     captions = item.get(layout.captions)
+    other = 'caption' if layout.captions == 'captions' else 'captions'
+    if layout.captions not in item and other in item:
+        raise ValueError(
+            f'{where} has the key "{other}" where the layout has '
+            f'"{layout.captions}": rename it. See {GUIDE}.'
+        )
     captions = None if is_nothing(captions) else captions
     if isinstance(captions, str):
         captions = [captions]

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mmtpr.text.clip_tokenizer import build_tokenizer
@@ -36,24 +36,40 @@ def shared_captions(records: Iterable[PersonRecord]) -> list[dict]:
     return sorted(shared, key=lambda item: -len(item['pids']))
 
 
-def images_of_several_persons(records: Iterable[PersonRecord]) -> list[str]:
+def images_of_several_persons(
+    records: Iterable[PersonRecord],
+    locate: Callable[[str], str] | None = None,
+) -> list[str]:
     """Find images that are listed under several identities.
 
     Args:
         records (Iterable[PersonRecord]): Records of a split.
+        locate (Callable, optional): From the path of a record to that on the
+            disk, where links to one file are told. Defaults to None, which
+            looks at the names alone.
 
     Returns:
         list[str]: Path and identities of each.
     """
-    owners: dict[str, set] = {}
+    owners: dict[Any, tuple[str, set]] = {}
     for record in records:
         path = os.path.normpath(record.path)  # a/../b is b
-        owners.setdefault(path, set()).add(record.pid)
+        file = _file_of(locate(record.path)) if locate else None
+        owners.setdefault(file or path, (path, set()))[1].add(record.pid)
     return [
         f'{path}: {", ".join(sorted(map(str, pids)))}'
-        for path, pids in owners.items()
+        for path, pids in owners.values()
         if len(pids) > 1
     ]
+
+
+def _file_of(path: str) -> tuple[int, int] | None:
+    """What all links to a file share; None where there is none."""
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def repeated_records(records: Iterable[PersonRecord]) -> list[str]:

@@ -122,7 +122,9 @@ def check_split(
             f'{path}: {why}' for path, why in bad.items() if why != MISSING
         ],
         near_empty_images=empty,
-        images_of_several_persons=images_of_several_persons(records),
+        images_of_several_persons=images_of_several_persons(
+            records, dataset.image_path if images else None
+        ),
         repeated_records=repeated_records(records),
         paths_by_case=paths_by_case(records),
         shared_captions=shared_captions(records),

@@ -59,6 +59,8 @@ class ListHead:
         """
         scores = scores.clone()
         scores[excluded] = -torch.inf
+        # What is of the other list gets less, so that none is in both.
+        scores.clamp_(min=torch.finfo(scores.dtype).min)
         match = torch.zeros_like(scores, dtype=torch.bool)
         match[pairs] = True
         size = min(self.num, scores.shape[1])
@@ -85,6 +87,8 @@ class ListHead:
         size = self._best['wrong'][0].shape[1]
         joined = _sorted(*(torch.cat(pair, dim=1) for pair in pairs))
         score, index, correct = (x[:, :size] for x in joined)
+        lowest = torch.finfo(score.dtype).min
+        score = score.masked_fill(score == lowest, -torch.inf)
         return index, score, correct
 
 

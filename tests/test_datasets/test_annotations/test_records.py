@@ -55,6 +55,13 @@ def test_unknown_layout_lists_the_known_ones_and_the_keys(write):
     assert 'record 0 has the keys name, text' in message
 
 
+def test_captions_under_the_other_key(write, records):
+    records[5]['caption'] = records[5].pop('captions')
+    message = error(data_root=write(records))
+    assert 'Record 5 of' in message
+    assert 'has the key "caption" where the layout has "captions"' in message
+
+
 @pytest.mark.parametrize(
     ('change', 'expected'),
     [

@@ -87,3 +87,13 @@ def test_images_that_show_nothing(tmp_path):
     found = [states[path].shows_nothing for path in paths]
     assert found == [True, True, True, False, False]
     assert not any(state.problem for state in states.values())
+
+
+@pytest.mark.parametrize('link', ['symlink_to', 'hardlink_to'])
+def test_links_to_an_image_of_another_person(tmp_path, link):
+    (tmp_path / 'a.jpg').write_bytes(b'one')
+    getattr(tmp_path / 'b.jpg', link)(tmp_path / 'a.jpg')
+    records = [record('a.jpg', 3), record('b.jpg', 12), record('c.jpg', 4)]
+    assert images_of_several_persons(records) == []
+    found = images_of_several_persons(records, lambda p: str(tmp_path / p))
+    assert found == ['a.jpg: 12, 3']

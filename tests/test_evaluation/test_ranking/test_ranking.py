@@ -247,3 +247,22 @@ def test_pairs_to_exclude_are_checked(exclude, match):
     for call in (rank_metrics, ranks_of_positives):
         with pytest.raises(ValueError, match=match):
             call(scores, [1, 2], [1, 2, 1], exclude=pairs)
+
+
+@pytest.mark.parametrize('num', [1, 3, 5])
+def test_no_list_names_an_item_twice(num):
+    scores = torch.tensor([[1.0, 0.5, 2.0, 0.1, 0.0]] * 4)
+    scores[1, 1:] = -torch.inf
+    scores[2] = -torch.inf
+    rows, cols = torch.tensor([[3, 3, 3, 0], [0, 2, 4, 2]])
+    found = ranked_lists(
+        scores, [0] * 4, [0, 0, 1, 1, 2], num, exclude=(rows, cols)
+    )
+    rows = zip(*found.values(), strict=True)
+    for row, (index, score, correct) in enumerate(rows):
+        assert len({*index.tolist()}) == num
+        right = (1,) if row == 3 else (0, 1)  # what is left out is neither
+        assert correct.tolist() == [i in right for i in index.tolist()]
+        assert score.tolist() == sorted(score.tolist(), reverse=True)
+    best = found['score'][:, 0].tolist()
+    assert best == [1, 1, -torch.inf, 0.5]
