@@ -8,6 +8,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mmtpr.models.losses.functional import hidden_rows
 from mmtpr.registry import MODELS
 from mmtpr.structures import (
     FACT_FIELDS,
@@ -130,11 +131,15 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             dict: ``data_samples`` as given and ``inputs``, a dict with
             ``image`` (M, 3, H, W) float32, the text fields (K, L) long, and
             ``image_index`` (M, ), ``tokens_index`` (K, ), on the CPU, with
-            the positions in ``data_samples``; for any other image ``<name>``
-            and ``<name>_index`` likewise; ``image_feat``, ``text_feat``
-            (K, D) float32. What no sample has is absent. In training also
+            the positions in ``data_samples``; ``tokens_length``, how many
+            columns of ``tokens`` are more than padding; for any other image
+            ``<name>`` and ``<name>_index`` likewise; ``image_feat``,
+            ``text_feat`` (K, D) float32. What no sample has is absent. In
+            training also
             ``pid`` and ``image_id`` (B, ) long, ``attributes`` (B, A) long,
-            and ``pid_range``, the smallest and the largest pid.
+            ``pid_range``, the smallest and the largest pid, and
+            ``mlm_index`` (H, ), the rows of the hidden words among those of
+            all captions.
 
         Raises:
             ValueError: If images differ in size, only a part of the
@@ -165,6 +170,10 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
                 moved = moved.float()
             is_image = name not in (*fields, *FEATURE_FIELDS, *FACT_FIELDS)
             inputs[name] = self._normalise(moved) if is_image else moved
+            if name == 'mlm_labels' and training:
+                inputs['mlm_index'] = self._move(hidden_rows(value))
+            if name == 'tokens':
+                inputs['tokens_length'] = used_length(value)
             if is_image or name == 'tokens':
                 # Whose rows are whose is asked on the CPU.
                 inputs[f'{name}_index'] = torch.tensor(data['rows'][name])
@@ -192,6 +201,21 @@ def collate_for(preprocessor: Any) -> Callable[[list[dict]], dict]:
     """
     ours = isinstance(preprocessor, RetrievalDataPreprocessor)
     return collate_samples if ours else pseudo_collate
+
+
+def used_length(tokens: Tensor) -> int:
+    """Count the columns of token ids that hold more than padding.
+
+    Args:
+        tokens (Tensor): Of shape (K, L), on the CPU.
+
+    Returns:
+        int: At least the longest caption with its end-of-text token, which
+        may look like the padding behind it.
+    """
+    padding = (tokens == tokens[:, -1:]).all(dim=0)  # (L,)
+    behind = int(padding.flip(0).int().cumprod(dim=0).sum())
+    return min(tokens.shape[1], tokens.shape[1] - behind + 1)
 
 
 def _check_same_captions(

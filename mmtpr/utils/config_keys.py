@@ -129,7 +129,7 @@ def _check_unread(cfg: Config) -> None:
         )
         # Code of one's own may look into the config.
         if 'custom_imports' in cfg or 'runner_type' in cfg:
-            _warn(line)
+            warn(line)
         else:
             raise LaunchError(f'{line} Remove it, or move it to its place.')
 

@@ -5,6 +5,7 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from mmtpr.models import RetrievalDataPreprocessor
+from mmtpr.models.data_preprocessor import used_length
 from mmtpr.structures import RetrievalDataSample
 
 
@@ -32,7 +33,8 @@ def test_queries_and_gallery_in_one_batch():
     )
     out = RetrievalDataPreprocessor()(batch)
     inputs = out['inputs']
-    assert sorted(inputs) == ['image', 'image_index', 'tokens', 'tokens_index']
+    images, texts = ['image', 'image_index'], ['tokens', 'tokens_index']
+    assert sorted(inputs) == [*images, *texts, 'tokens_length']
     assert inputs['image'].shape == (1, 3, 4, 2)
     assert inputs['image_index'].tolist() == [1]
     assert inputs['tokens'].shape == (2, 5)
@@ -127,3 +129,24 @@ def test_cached_features_are_stacked_in_float32():
     assert list(inputs) == ['image_feat']
     assert inputs['image_feat'].dtype == torch.float32
     assert inputs['image_feat'][1].tolist() == [1] * 4
+
+
+def test_positions_that_captions_need():
+    """End-of-text 9; one caption is full, padding may look like its end."""
+    tokens = torch.tensor([[1, 5, 9, 0, 0, 0], [1, 9, 0, 0, 0, 0]])
+    # One more than needed: padding is told from the end of text by nothing.
+    assert used_length(tokens) == 4
+    assert used_length(tokens[:, :3]) == 3
+    assert used_length(torch.tensor([[1, 5, 9, 9, 9, 9]])) == 3
+    assert used_length(torch.tensor([[1, 5, 6, 7, 8, 9]])) == 6
+
+
+def test_hidden_words_are_found_before_they_leave_the_cpu():
+    samples = [_sample(_image(), True, caption='x', img_path='a')] * 2
+    labels = torch.full((5,), -100)
+    labels[3] = 7
+    samples[0]['data_samples'].mlm_labels = labels
+    batch = pseudo_collate(samples)
+    inputs = RetrievalDataPreprocessor()(batch, True)['inputs']
+    assert inputs['mlm_index'].tolist() == [3, 8]
+    assert 'mlm_index' not in RetrievalDataPreprocessor()(batch)['inputs']

@@ -93,7 +93,7 @@ def test_what_a_run_has_written(tmp_path):
 def test_code_of_ones_own_may_read_them(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
-        config_keys, 'print_log', lambda line, **_: said.append(line)
+        config_keys, 'warn', lambda line, **_: said.append(line)
     )
     read(tmp_path, 'custom_imports = dict(imports=["json"])\nmine = 1')
     assert said == ['The config has "mine", which nothing reads.']

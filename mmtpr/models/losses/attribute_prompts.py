@@ -13,9 +13,10 @@ from mmtpr.registry import MODELS
 from mmtpr.text.bert_tokenizer import build_bert_tokenizer
 from mmtpr.text.word_masking import WordMasker
 from mmtpr.utils.precision import full_precision
+from mmtpr.utils.transfer import to_device
 
 from .base import CrossModalFeatures, CrossModalLoss
-from .functional import upcast
+from .functional import draw_one, hidden_rows, upcast
 from .matching import hidden_word_loss, pick
 
 _UNKNOWN = -1
@@ -221,20 +222,23 @@ class AttributePromptLoss(CrossModalLoss):
         rng = np.random.default_rng(np.random.randint(2**31))
         pairs = [self.masker(tokens, rng) for tokens in self._numpy]
         tokens, labels = (
-            torch.from_numpy(np.stack(part)).to(fits.device)
+            torch.from_numpy(np.stack(part))
             for part in zip(*pairs, strict=True)
         )
+        hidden = hidden_rows(labels)
+        tokens, labels, hidden = to_device(fits.device, tokens, labels, hidden)
         weights = (fits.t() == 1).float()  # (2A, B)
         none = ~weights.any(dim=1, keepdim=True)  # (2A, 1)
         # A row of zeros cannot be drawn from: such a sentence draws any image
         # and its words are left out of the loss.
-        index = torch.multinomial(weights.masked_fill(none, 1.0), 1)[:, 0]
+        index = draw_one(weights.masked_fill(none, 1.0))
         return hidden_word_loss(
             encoder,
             tokens,
             labels.masked_fill(none, _IGNORE),
             self.mask,
             pick(features.keys_values, index),
+            hidden,
         )
 
 

@@ -26,6 +26,8 @@ class RetrievalFeatures:
             with masked words, of shape (B, L, Wt).
         mlm_labels (Tensor, optional): True ids where masked, else -100, of
             shape (B, L).
+        mlm_index (Tensor, optional): Rows of the H masked words among the
+            B * L, known without asking the device, of shape (H, ).
     """
 
     image_feats: Tensor
@@ -37,6 +39,7 @@ class RetrievalFeatures:
     image_tokens: Tensor | None = None
     mlm_text_tokens: Tensor | None = None
     mlm_labels: Tensor | None = None
+    mlm_index: Tensor | None = None
 
 
 @dataclass

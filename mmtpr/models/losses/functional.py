@@ -211,6 +211,58 @@ def id_loss(image_logits: Tensor, text_logits: Tensor, pids: Tensor) -> Tensor:
         return (image + F.cross_entropy(upcast(text_logits), pids)) / 2
 
 
+def draw_one(weights: Tensor) -> Tensor:
+    """Draw a column for each row.
+
+    The numbers are those of ``torch.multinomial(weights, 1)``, which asks the
+    device first whether the weights are fit to draw from.
+
+    Args:
+        weights (Tensor): Of shape (R, C), at least one of a row above 0.
+
+    Returns:
+        Tensor: Of shape (R, ), long.
+    """
+    waits = torch.empty_like(weights).exponential_(1)  # (R, C)
+    # The first of independent waits comes as often as its rate says.
+    return (weights / waits).argmax(dim=1)
+
+
+def hidden_rows(labels: Tensor, ignore: int = -100) -> Tensor:
+    """Find the words that are hidden.
+
+    Args:
+        labels (Tensor): True ids where hidden, else ``ignore``, (B, L).
+        ignore (int): Defaults to -100.
+
+    Returns:
+        Tensor: Their H rows among the B * L words, long. On an accelerator
+        this waits for the device.
+    """
+    return (labels.flatten() != ignore).nonzero()[:, 0]
+
+
+def hidden_word_entropy(
+    logits: Tensor, labels: Tensor, ignore: int = -100
+) -> Tensor:
+    """Mean cross-entropy of hidden words.
+
+    Args:
+        logits (Tensor): Of shape (H, vocab_size).
+        labels (Tensor): True ids, ``ignore`` of words that do not count, of
+            shape (H, ).
+        ignore (int): Defaults to -100.
+
+    Returns:
+        Tensor: Scalar, 0 if no word counts.
+    """
+    with full_precision(logits.device):
+        total = F.cross_entropy(
+            upcast(logits), labels, ignore_index=ignore, reduction='sum'
+        )
+        return total / (labels != ignore).sum().clamp(min=1)
+
+
 def check_pid_range(low: int, high: int, num_classes: int) -> None:
     """Check that identities index the classes of an ID loss.
 

@@ -3,17 +3,13 @@
 from collections import OrderedDict
 from typing import Any
 
-import torch.nn.functional as F
 from open_clip.transformer import QuickGELU, Transformer
 from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
-from mmtpr.utils.precision import full_precision
 
 from .base import RetrievalFeatures, RetrievalLoss
-from .functional import upcast
-
-_IGNORE = -100
+from .functional import hidden_rows, hidden_word_entropy
 
 
 @MODELS.register_module()
@@ -132,9 +128,10 @@ class MLMLoss(RetrievalLoss):
         text: Any = features.mlm_text_tokens
         image: Any = features.image_tokens
         fused = self.fuse(text, image)
-        masked = features.mlm_labels != _IGNORE  # (B, L), H of them masked
-        logits = self.mlm_head(fused[masked])  # (H, vocab_size)
-        labels = features.mlm_labels[masked]  # (H,)
-        with full_precision(logits.device):
-            total = F.cross_entropy(upcast(logits), labels, reduction='sum')
-        return total / max(len(labels), 1)
+        index = features.mlm_index
+        if index is None:
+            index = hidden_rows(features.mlm_labels)
+        masked = fused.flatten(0, 1).index_select(0, index)  # (H, Wt)
+        logits = self.mlm_head(masked)  # (H, vocab_size)
+        labels = features.mlm_labels.flatten()[index]  # (H,)
+        return hidden_word_entropy(logits, labels)

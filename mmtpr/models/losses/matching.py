@@ -16,7 +16,7 @@ from .base import (
     check_positives,
     ids_of,
 )
-from .functional import upcast
+from .functional import draw_one, hidden_rows, hidden_word_entropy, upcast
 
 _IGNORE = -100
 #: Added to the probabilities that negatives are drawn with.
@@ -66,7 +66,7 @@ def hard_negatives(
         lonely = same.all(dim=1)  # (B,)
         weights = weights.masked_fill(lonely[:, None], 1.0)
         rows = weights.flatten(0, 1)  # (2 B, B)
-        drawn = torch.multinomial(rows, 1).view(2, number)
+        drawn = draw_one(rows).view(2, number)
     return drawn[0], drawn[1], ~lonely
 
 
@@ -89,6 +89,7 @@ def hidden_word_loss(
     labels: Tensor,
     mask: Tensor,
     keys_values: KeysValues,
+    index: Tensor | None = None,
 ) -> Tensor:
     """Cross-entropy of hidden words, told from the others and an image.
 
@@ -100,18 +101,18 @@ def hidden_word_loss(
         labels (Tensor): True ids where hidden, else -100, of shape (P, L).
         mask (Tensor): 1 where a token counts, of shape (P, L).
         keys_values (KeysValues): Of P images.
+        index (Tensor, optional): Rows of the H hidden words among the P * L.
+            Defaults to None: they are looked for.
 
     Returns:
         Tensor: Scalar, 0 if nothing is hidden.
     """
     _, states = encoder.encode_text(tokens, mask, return_tokens=True)
     fused = encoder.fuse(states, mask, keys_values)  # (P, L, Wt)
-    hidden = labels != _IGNORE  # (P, L), H of them hidden
-    logits = encoder.predict_words(fused[hidden])  # (H, vocab_size)
-    labels = labels[hidden]  # (H,)
-    with full_precision(logits.device):
-        total = F.cross_entropy(upcast(logits), labels, reduction='sum')
-    return total / max(len(labels), 1)
+    index = hidden_rows(labels) if index is None else index  # (H,)
+    hidden = fused.flatten(0, 1).index_select(0, index)  # (H, Wt)
+    logits = encoder.predict_words(hidden)  # (H, vocab_size)
+    return hidden_word_entropy(logits, labels.flatten()[index])
 
 
 @MODELS.register_module()
@@ -218,4 +219,5 @@ class CrossModalMLMLoss(CrossModalLoss):
             features.mlm_labels,
             features.text_mask,
             features.keys_values,
+            features.mlm_index,
         )

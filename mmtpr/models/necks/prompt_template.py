@@ -122,6 +122,20 @@ class PromptTemplate(nn.Module):
         sentence = torch.where(row < len(head), head[place], sentence)
         return sentence, given > self.room
 
+    def sentence_length(self, length: int) -> int:
+        """Tell how many positions the sentences of some captions need.
+
+        Args:
+            length (int): Positions that the captions need at most, with
+                their end-of-text token.
+
+        Returns:
+            int: Those of a sentence at most, with its end-of-text token.
+        """
+        caption = max(0, min(length - 1 - self.start, self.room))
+        fixed = self.start + len(self.prefix) + len(self.suffix) + 1
+        return min(len(self.empty), fixed + caption)
+
     def _without(self, body: Tensor) -> Tensor:
         """Captions that do not take the part of a placeholder behind them."""
         if self.placeholder_id is None or not self._is_behind:

@@ -45,6 +45,9 @@ class PseudoWordQuery(BaseModule):
             does not have it exactly once.
     """
 
+    #: Whether :meth:`forward` is to be told how long captions are.
+    takes_length = True
+
     tinets: Any
 
     def __init__(
@@ -71,10 +74,26 @@ class PseudoWordQuery(BaseModule):
         self.template = PromptTemplate(
             encoder.clip, tokenize, template, placeholder, number - 1
         )
-        self.register_buffer('prompt', tokenize([prompt]), persistent=False)
+        tokens = tokenize([prompt])
+        end = int(end_positions(encoder.clip, tokens)[0])
+        self._prompt_length = end + 1
+        self._check_prompt(prompt, number, tokens.shape[1])
+        self.register_buffer('prompt', tokens, persistent=False)
+
+    def _check_prompt(self, prompt: str, number: int, length: int) -> None:
+        if length - number < 2:
+            raise ValueError(
+                f'{number} pseudo words do not fit behind the prompt '
+                f'"{prompt}" into the {length} tokens of the text tower: use '
+                'fewer words, or raise context_length of the encoder.'
+            )
 
     def forward(
-        self, encoder: Any, images: Tensor, tokens: Tensor
+        self,
+        encoder: Any,
+        images: Tensor,
+        tokens: Tensor,
+        length: int | None = None,
     ) -> QueryFeatures:
         """Make queries.
 
@@ -82,15 +101,24 @@ class PseudoWordQuery(BaseModule):
             encoder (nn.Module): The encoder.
             images (Tensor): Reference images of shape (B, 3, H, W).
             tokens (Tensor): Captions, token ids of shape (B, L).
+            length (int, optional): Positions that the captions need at most,
+                with their end-of-text token. Defaults to None: the device is
+                asked.
 
         Returns:
             QueryFeatures: The queries; the rows of several TINets are there
             one by one too.
         """
-        return self.compose(encoder, encoder.encode_image(images), tokens)
+        return self.compose(
+            encoder, encoder.encode_image(images), tokens, length
+        )
 
     def compose(
-        self, encoder: Any, image_feats: Tensor, tokens: Tensor
+        self,
+        encoder: Any,
+        image_feats: Tensor,
+        tokens: Tensor,
+        length: int | None = None,
     ) -> QueryFeatures:
         """Make queries of image features.
 
@@ -98,15 +126,20 @@ class PseudoWordQuery(BaseModule):
             encoder (nn.Module): The encoder.
             image_feats (Tensor): Un-normalised features of shape (B, D).
             tokens (Tensor): Captions, token ids of shape (B, L).
+            length (int, optional): See :meth:`forward`.
 
         Returns:
             QueryFeatures: See :meth:`forward`.
         """
         ends = end_positions(encoder.clip, tokens)
         sentences, cut = self.template(tokens, ends)
+        sentence = length and self.template.sentence_length(length)
         parts = [
             encoder.encode_text_with_words(
-                sentences, tinet(image_feats), self.template.placeholder_id
+                sentences,
+                tinet(image_feats),
+                self.template.placeholder_id,
+                self._with_words(sentence, tinet.num_words - 1),
             )
             for tinet in self.tinets
         ]
@@ -127,9 +160,17 @@ class PseudoWordQuery(BaseModule):
             list[Tensor]: Of each TINet, un-normalised, (B, D).
         """
         return [
-            encoder.encode_text_with_words(self.prompt, tinet(image_feats))
+            encoder.encode_text_with_words(
+                self.prompt,
+                tinet(image_feats),
+                length=self._with_words(self._prompt_length, tinet.num_words),
+            )
             for tinet in self.tinets
         ]
+
+    def _with_words(self, length: int | None, more: int) -> int | None:
+        """Positions that a text needs with the words put into it."""
+        return length and min(length + more, self.prompt.shape[1])
 
 
 def fuse_features(parts: Sequence[Tensor]) -> Tensor:

@@ -211,11 +211,17 @@ class ComposedPersonRetriever(TextPersonRetriever):
         losses, cut = self._triplet_losses(inputs, ids, pid_range)
         return {**losses, **count_cut(data_samples, cut)}
 
+    def _query(self, images: Tensor, tokens: Tensor, inputs: dict) -> Any:
+        length = inputs.get('tokens_length')
+        if length is None or not getattr(self.query, 'takes_length', False):
+            return self.query(self.encoder, images, tokens)
+        return self.query(self.encoder, images, tokens, length)
+
     def _triplet_losses(
         self, inputs: dict, ids: Tensor, pid_range: tuple[int, int]
     ) -> tuple:
         check_present(inputs, ('reference', 'image', 'tokens'), len(ids))
-        query = self.query(self.encoder, inputs['reference'], inputs['tokens'])
+        query = self._query(inputs['reference'], inputs['tokens'], inputs)
         target = self.target(self.encoder, inputs['image'])
         if self.gather:
             query, target, ids = gather_triplets(query, target, ids)
@@ -302,18 +308,16 @@ class ComposedPersonRetriever(TextPersonRetriever):
         """
         image_rows, token_rows, queries = query_rows(inputs, data_samples)
         if queries:
-            self._predict_queries(
-                inputs['image'][image_rows],
-                inputs['tokens'][token_rows],
-                queries,
-            )
+            images = inputs['image'][image_rows]
+            tokens = inputs['tokens'][token_rows]
+            query = self._query(images, tokens, inputs)
+            self._predict_queries(query, tokens, queries)
         image_rows, items = gallery_rows(inputs, data_samples)
         if items:
             self._predict_gallery(inputs['image'][image_rows], items)
         return list(data_samples)
 
-    def _predict_queries(self, images, tokens, samples) -> None:
-        query = self.query(self.encoder, images, tokens)
+    def _predict_queries(self, query, tokens, samples) -> None:
         rows = dict(query.rows)
         if self.baselines:
             rows['text'] = self.encoder.encode_text(tokens)

@@ -282,6 +282,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             image_ids=batch_image_ids(inputs, data_samples, device),
             pid_range=pid_range,
             mlm_labels=inputs.get('mlm_labels'),
+            mlm_index=inputs.get('mlm_index'),
             text_embeds=text_embeds,
             text_mask=mask,
             keys_values=self.image_keys_values(image_embeds) if reads else [],

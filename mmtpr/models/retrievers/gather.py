@@ -96,4 +96,5 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
         image_tokens=None,
         mlm_text_tokens=None,
         mlm_labels=None,
+        mlm_index=None,
     )

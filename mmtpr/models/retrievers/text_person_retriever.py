@@ -261,6 +261,7 @@ class TextPersonRetriever(BaseModel):
             image_tokens=image_tokens,
             mlm_text_tokens=mlm,
             mlm_labels=inputs.get('mlm_labels'),
+            mlm_index=inputs.get('mlm_index'),
         )
 
     def _encode(self, inputs: dict[str, Tensor]) -> tuple:

@@ -14,6 +14,7 @@ from mmtpr.models.losses import (
     RetrievalFeatures,
     hard_negatives,
 )
+from mmtpr.models.losses.functional import draw_one, hidden_rows
 from mmtpr.models.losses.matching import hidden_word_loss, pick
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_swin_bert_cfg, write_tiny_vocab
@@ -30,13 +31,13 @@ def test_negatives_never_share_the_id_and_are_drawn_at_once(monkeypatch):
     image, text = torch.randn(12, 8), torch.randn(12, 8)
     ids = torch.tensor([0, 1, 0, 2, 3, 3, 4, 5, 6, 7, 7, 7])
     calls = []
-    plain = torch.multinomial
+    module = 'mmtpr.models.losses.matching.draw_one'
 
     def count(*args, **kwargs):
         calls.append(args[0].shape)
-        return plain(*args, **kwargs)
+        return draw_one(*args, **kwargs)
 
-    monkeypatch.setattr(torch, 'multinomial', count)
+    monkeypatch.setattr(module, count)
     for _ in range(100):
         images, captions, counts = hard_negatives(image, text, 10.0, ids)
         assert (ids[images] != ids).all()
@@ -225,9 +226,17 @@ def test_hidden_words_meet_images_they_fit(
 ):
     seen = {}
 
-    def spy(_, tokens, labels, mask, keys_values):
+    def spy(_, tokens, labels, mask, keys_values, index):
         seen.update(tokens=tokens, labels=labels, keys=keys_values[0][0])
-        return hidden_word_loss(encoder, tokens, labels, mask, keys_values)
+        found = hidden_word_loss(encoder, tokens, labels, mask, keys_values)
+        # Words of sentences that fit no image are among these rows.
+        rows = hidden_rows(labels).tolist()
+        assert set(rows) <= set(index.tolist())
+        again = hidden_word_loss(
+            encoder, tokens, labels, mask, keys_values, index
+        )
+        torch.testing.assert_close(again, found)
+        return again
 
     module = 'mmtpr.models.losses.attribute_prompts.hidden_word_loss'
     monkeypatch.setattr(module, spy)
@@ -276,3 +285,15 @@ def test_wrong_arguments(tmp_path):
         ITMLoss(positives='caption')
     with pytest.raises(ValueError, match='label_smoothing'):
         ITMLoss(label_smoothing=1.0)
+
+
+def test_one_draw_is_that_of_multinomial():
+    weights = torch.rand(50, 9) + 1e-3
+    weights[:, 4] = 0
+    for seed in range(5):
+        torch.manual_seed(seed)
+        wanted = torch.multinomial(weights, 1)[:, 0]
+        torch.manual_seed(seed)
+        drawn = draw_one(weights)
+        assert torch.equal(drawn, wanted)
+        assert (drawn != 4).all()

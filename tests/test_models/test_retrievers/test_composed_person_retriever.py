@@ -101,6 +101,38 @@ def test_inversion_losses_are_those_of_the_functions():
     assert got['loss_vis'].item() == pytest.approx(wanted.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize('caption', ['red shoes', '', 'blue ' * 40])
+@pytest.mark.parametrize('words', [1, 3])
+def test_queries_of_known_length_are_those_that_are_looked_for(caption, words):
+    """The length comes from the CPU, so that no device has to be asked."""
+    tinets = [dict(TINET, num_words=words), TINET]
+    model = build(query=dict(QUERY, tinets=tinets)).eval()
+    data = [sample(caption or 'a', role='query'), sample('a b', role='query')]
+    inputs = model.data_preprocessor(pseudo_collate(data))['inputs']
+    seen = []
+    forward = model.encoder.clip.transformer.forward
+
+    def spy(x, *args, **kwargs):
+        seen.append(x.shape[1])
+        return forward(x, *args, **kwargs)
+
+    model.encoder.clip.transformer.forward = spy
+    args = model.encoder, inputs['image'], inputs['tokens']
+    known = model.query(*args, inputs['tokens_length'])
+    lengths, seen[:] = seen[:], []
+    found = model.query(*args)
+    torch.testing.assert_close(known.feats, found.feats)
+    for one, other in zip(lengths, seen, strict=True):
+        assert other <= one <= other + 1
+    image = model.encoder.encode_image(inputs['image'])
+    with_length = model.query.prompts(model.encoder, image)
+    for part, tinet in zip(with_length, model.query.tinets, strict=True):
+        wanted = model.encoder.encode_text_with_words(
+            model.query.prompt, tinet(image)
+        )
+        torch.testing.assert_close(part, wanted)
+
+
 def test_only_the_inversion_network_trains():
     model = inversion()
     before = {k: v.clone() for k, v in model.encoder.state_dict().items()}

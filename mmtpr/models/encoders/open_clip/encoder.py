@@ -268,7 +268,11 @@ class OpenCLIPEncoder(nn.Module):
         return token_embedding(self.clip).embedding_dim
 
     def encode_text_with_words(
-        self, tokens: Tensor, words: Tensor, placeholder_id: int | None = None
+        self,
+        tokens: Tensor,
+        words: Tensor,
+        placeholder_id: int | None = None,
+        length: int | None = None,
     ) -> Tensor:
         """Encode captions that contain pseudo words.
 
@@ -277,6 +281,9 @@ class OpenCLIPEncoder(nn.Module):
             words (Tensor): Pseudo words of shape (B, W, word_width).
             placeholder_id (int, optional): Token the words replace. Defaults
                 to None: they go to the end of the text.
+            length (int, optional): Positions that are needed at most, where
+                that is known. Defaults to None: they are looked for and
+                checked, for which the host waits.
 
         Returns:
             Tensor: Un-normalised features of shape (B, D).
@@ -286,7 +293,9 @@ class OpenCLIPEncoder(nn.Module):
                 words find no room.
         """
         self._check_length(tokens)
-        return encode_with_words(self.clip, tokens, words, placeholder_id)
+        return encode_with_words(
+            self.clip, tokens, words, placeholder_id, length
+        )
 
     def _check_length(self, tokens: Tensor) -> None:
         length = tokens.shape[1]

@@ -64,6 +64,7 @@ def place_words(
     ends: Tensor,
     num_words: int,
     placeholder_id: int | None = None,
+    check: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Make room for pseudo words in token ids.
 
@@ -78,6 +79,8 @@ def place_words(
         num_words (int): Words W of each caption.
         placeholder_id (int, optional): Token to be replaced, the first one
             in a caption. Defaults to None.
+        check (bool): Whether to look for captions that have no placeholder
+            or no room, for which the host waits. Defaults to True.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: Token ids (B, L) in which the words'
@@ -90,10 +93,12 @@ def place_words(
     length = tokens.shape[1]
     if placeholder_id is None:
         start, grow = ends.clamp(max=length - 1 - num_words), num_words
-        _check_room(start < 1, num_words, length)
+        too_long = start < 1
     else:
-        start, grow = _find(tokens, ends, placeholder_id), num_words - 1
-        _check_room(start + num_words >= length, num_words, length)
+        start = _find(tokens, ends, placeholder_id, check)
+        too_long, grow = start + num_words >= length, num_words - 1
+    if check:
+        _check_room(too_long, num_words, length)
     position = torch.arange(length, device=tokens.device)
     first = start[:, None]
     source = torch.where(position < first + num_words, first, position - grow)
@@ -113,6 +118,7 @@ def encode_with_words(
     tokens: Tensor,
     words: Tensor,
     placeholder_id: int | None = None,
+    length: int | None = None,
 ) -> Tensor:
     """Encode captions that contain pseudo words.
 
@@ -125,6 +131,9 @@ def encode_with_words(
         words (Tensor): Pseudo words of shape (B, W, C), C the width of the
             token embeddings.
         placeholder_id (int, optional): See :func:`place_words`.
+        length (int, optional): Positions that all captions with their words
+            need at most, where that is known to be no more than L. Defaults
+            to None: it is looked for and checked, for which the host waits.
 
     Returns:
         Tensor: Un-normalised features of shape (B, D).
@@ -136,11 +145,12 @@ def encode_with_words(
     tokens = tokens.expand(len(words), -1)
     ends = end_positions(clip, tokens)
     tokens, start, ends = place_words(
-        tokens, ends, words.shape[1], placeholder_id
+        tokens, ends, words.shape[1], placeholder_id, length is None
     )
     text = getattr(clip, 'text', clip)
     if _is_causal(text):
-        return _encode_causal(text, tokens, words, start, ends)
+        length = int(ends.max()) + 1 if length is None else length
+        return _encode_causal(text, tokens[:, :length], words, start, ends)
     handle = token_embedding(clip).register_forward_hook(
         lambda module, inputs, output: _insert(output, words, start)
     )
@@ -174,9 +184,9 @@ def _is_causal(text: nn.Module) -> bool:
 def _encode_causal(
     text: Any, tokens: Tensor, words: Tensor, start: Tensor, ends: Tensor
 ) -> Tensor:
-    length = int(ends.max()) + 1
+    length = tokens.shape[1]
     dtype = text.transformer.get_cast_dtype()
-    x = text.token_embedding(tokens[:, :length]).to(dtype)
+    x = text.token_embedding(tokens).to(dtype)
     x = _insert(x, words, start)
     x = x + text.positional_embedding[:length].to(dtype)
     x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])
@@ -195,12 +205,14 @@ def _insert(embedded: Tensor, words: Tensor, start: Tensor) -> Tensor:
     return embedded.scatter(1, place, words.to(embedded.dtype))
 
 
-def _find(tokens: Tensor, ends: Tensor, placeholder_id: int) -> Tensor:
+def _find(
+    tokens: Tensor, ends: Tensor, placeholder_id: int, check: bool
+) -> Tensor:
     """Position of the first placeholder before EOT."""
     position = torch.arange(tokens.shape[1], device=tokens.device)
     found = (tokens == placeholder_id) & (position < ends[:, None])
     missing = ~found.any(dim=1)
-    if missing.any():
+    if check and missing.any():
         raise ValueError(
             f'{int(missing.sum())} of {len(tokens)} captions have no '
             f'placeholder, token {placeholder_id}: the tokenizer splits it, '
