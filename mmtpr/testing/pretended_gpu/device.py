@@ -60,8 +60,17 @@ def _set_up() -> None:
     )
 
     set_up(NAME, backend_module=_Module)
+    # A storage cannot be on the device: what is loaded stays on the CPU until
+    # a model or an optimizer takes it over.
+    torch.serialization.register_package(
+        0, lambda storage: None, _leave_on_cpu
+    )
     _LIBRARIES.append(_register_kernels())
     _LIBRARIES.extend(register_autocast())
+
+
+def _leave_on_cpu(storage: Any, location: str) -> Any:
+    return storage if location.startswith(NAME) else None
 
 
 def _register_kernels() -> torch.library.Library:
