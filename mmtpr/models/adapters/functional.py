@@ -19,9 +19,40 @@ from .transforms import is_transformed
 _CHUNK = 512
 
 
-def _column_dots(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
-    """Sum over rows of ``left * right``: (T, n), (T, n) -> (n,)."""
-    if left.device.type != 'cpu' or torch.compiler.is_compiling():
+def scaled(x: Tensor, gain: Tensor) -> Tensor:
+    """Multiply by a gain of higher precision and round the product.
+
+    Rounded before, a gain in bfloat16 would have 8 bits: what moves it by
+    less than 0.4% would change nothing.
+
+    Args:
+        x (Tensor): Shape (..., n).
+        gain (Tensor): Shape (n,), not differentiated here.
+
+    Returns:
+        Tensor: Shape (..., n), in the type of ``x``.
+    """
+    if x.dtype == gain.dtype or torch.compiler.is_compiling():
+        return (x * gain).to(x.dtype)
+    return torch.mul(x, gain, out=torch.empty_like(x))  # one kernel
+
+
+def column_dots(left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sum over rows of ``left * right``.
+
+    Args:
+        left (Tensor): Shape (T, n).
+        right (Tensor): Shape (T, n).
+        dtype (torch.dtype): Type of the sums.
+
+    Returns:
+        Tensor: Shape (n,).
+    """
+    if (
+        torch.compiler.is_compiling()
+        or left.device.type != 'cpu'
+        or len(left) <= _CHUNK
+    ):
         return (left * right).sum(0, dtype=dtype)
     # A chunk of rows fits a cache; the whole product would be (T, n) again.
     total = left.new_zeros(left.shape[1], dtype=dtype)  # (n,)
@@ -80,12 +111,12 @@ class AdaptedLinearFunction(Function):
         low = (x if x_low is None else x_low) @ down.t()  # (T, rank)
         base = None
         if gain is None:
-            y = _linear(x, matrix, bias)  # (T, out)
+            y = linear(x, matrix, bias)  # (T, out)
         elif side == 'in':
-            y = _linear(x * gain.to(x.dtype), matrix, bias)
+            y = linear(scaled(x, gain), matrix, bias)
         else:
             base = x @ matrix.t()  # (T, out)
-            y = base * gain.to(x.dtype)
+            y = scaled(base, gain)
             y = y if bias is None else y.add_(bias)
         y.addmm_(low, up.t())
         ctx.side, ctx.has_bias = side, bias is not None
@@ -175,15 +206,25 @@ def plain_adapted_linear(
     matrix = weight.to(x.dtype)
     low = (x if x_low is None else x_low) @ down.t()  # (T, rank)
     if gain is not None and side == 'in':
-        x = x * gain.to(x.dtype)  # (T, in)
+        x = (x * gain).to(x.dtype)  # (T, in)
     y = x @ matrix.t()  # (T, out)
     if gain is not None and side == 'out':
-        y = y * gain.to(x.dtype)
+        y = (y * gain).to(x.dtype)
     y = y if bias is None else y + bias.to(x.dtype)
     return y + low @ up.t()
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Apply a linear map whose result may be added to in place.
+
+    Args:
+        x (Tensor): Shape (T, in).
+        weight (Tensor): Shape (out, in).
+        bias (Tensor, optional): Shape (out,).
+
+    Returns:
+        Tensor: Shape (T, out).
+    """
     if bias is None:
         return x @ weight.t()
     return torch.addmm(bias, x, weight.t())
@@ -202,17 +243,16 @@ def _backward_base(
     matrix = weight.to(grad.dtype)
     if gain is None:
         return (grad @ matrix if need_x else None), None
-    factor = gain.to(grad.dtype)  # (in,) or (out,)
     if ctx.side == 'out':
-        dots = _column_dots(grad, base, gain.dtype) if need_gain else None
-        return ((grad * factor) @ matrix if need_x else None), dots
+        dots = column_dots(grad, base, gain.dtype) if need_gain else None
+        return (scaled(grad, gain) @ matrix if need_x else None), dots
     if not (need_x or need_gain):
         return None, None
     # One product serves both: y = W (g * x), so dx = g * (W^T dy) and
     # dg = x * (W^T dy), summed over rows.
     grad_x = grad @ matrix  # (T, in)
-    dots = _column_dots(grad_x, x, gain.dtype) if need_gain else None
-    return grad_x.mul_(factor), dots
+    dots = column_dots(grad_x, x, gain.dtype) if need_gain else None
+    return grad_x.mul_(gain), dots
 
 
 def adapted_linear(

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from adapter_cases import KINDS, definition, make, trained
+from adapter_cases import KINDS, NORMED, definition, make, trained
 from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -68,6 +68,33 @@ def test_bf16_autocast(kind, options):
         # The scalars' gradients are sums of terms that cancel.
         noise = 0.1 if a.dim() == 0 else 0.02
         assert (a - b).norm() <= 0.02 * b.norm() + noise
+
+
+@pytest.mark.parametrize('factor', [1.0005, 1.001, 1.003, 1.005, 1.01])
+@pytest.mark.parametrize(('kind', 'options'), NORMED)
+def test_bf16_follows_a_small_change_of_the_magnitudes(kind, options, factor):
+    """A gain that is rounded to 8 bits moves in steps of 0.4 to 0.8%."""
+    layer = make(kind, options, shape=(256, 192), dtype=torch.float32)
+    layer.linear.bias.data.zero_()
+    with torch.no_grad():  # one gain for all columns, so one rounding
+        layer.lora_B.mul_(1e-3)
+        layer.magnitude.div_(layer.scale())
+    x = torch.randn(256, 256, requires_grad=True)
+    grad = torch.randn(256, 192).bfloat16()
+
+    def run():
+        with torch.autocast('cpu', torch.bfloat16):
+            y = layer(x)
+        (slope,) = torch.autograd.grad(y, x, grad)
+        return y.detach().double(), slope.double()
+
+    before = run()
+    with torch.no_grad():
+        layer.magnitude.mul_(factor)
+    for a, b in zip(before, run(), strict=True):
+        found = float((a * b).sum() / a.square().sum())
+        # Half of the smallest step, so that the answer rises with the factor.
+        assert found == pytest.approx(factor, abs=2.5e-4)
 
 
 @pytest.mark.parametrize(('kind', 'options'), KINDS)
