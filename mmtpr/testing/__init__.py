@@ -1,6 +1,7 @@
 """Small encoders, small data and shrunk configs for tests and benchmarks."""
 
 from .configs import shrink_config, tiny_retriever_cfg
+from .launches import LaunchCounter
 from .tiny_blip2 import tiny_blip2_cfg, write_tiny_vocab
 from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
 from .tiny_cross_model import TinyCrossModel
@@ -9,6 +10,7 @@ from .tiny_swin_bert import tiny_swin_bert_cfg
 from .uneven_kernels import disturb_kernels, disturb_rows
 
 __all__ = [
+    'LaunchCounter',
     'TinyCrossModel',
     'disturb_kernels',
     'disturb_rows',

@@ -1,6 +1,6 @@
 """Computing in the types that tensors have."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -17,7 +17,7 @@ def full_precision(device: torch.device) -> AbstractContextManager:
     Returns:
         AbstractContextManager: The context.
     """
-    if device.type == 'meta':
+    if device.type == 'meta' or not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 
@@ -83,3 +83,28 @@ def _set_precision(values: list[str] | None) -> list[str]:
     for backend, value in zip(backends, values or ['ieee'] * 2, strict=True):
         backend.fp32_precision = value
     return before
+
+
+def cast_all(tensors: Sequence[Any], dtype: torch.dtype) -> list[Any]:
+    """Cast tensors in one kernel, where the device has such a kernel.
+
+    Args:
+        tensors (Sequence[Tensor | None]): Tensors of any shapes; None stays.
+        dtype (torch.dtype): The type.
+
+    Returns:
+        list[Tensor | None]: The tensors in this type, without gradient where
+        they had to be cast; those that have it already as they are.
+    """
+    cast = list(tensors)
+    other = [
+        i for i, t in enumerate(cast) if t is not None and t.dtype != dtype
+    ]
+    if other:
+        with torch.no_grad():
+            sources = [cast[i] for i in other]
+            targets = [torch.empty_like(t, dtype=dtype) for t in sources]
+            torch._foreach_copy_(targets, sources)
+        for i, target in zip(other, targets, strict=True):
+            cast[i] = target
+    return cast

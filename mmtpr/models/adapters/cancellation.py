@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from .transforms import is_recorded
+
 #: Share of the squares of a column's parts below which it is rebuilt. At this
 #: share the norm by rank-sized products is off by about 10 units of rounding.
 _LEFT = 1 / 8
@@ -30,17 +32,20 @@ class ThinColumns(NamedTuple):
     sqnorm: Tensor
 
 
-def is_thin(total: Tensor, squares: Tensor) -> Tensor:
-    """Find the columns of which little is left.
+def surplus(total: Tensor, cross: Tensor) -> Tensor:
+    """Tell how far columns are from being thin; below 0 one is thin.
+
+    A column of parts a and b is thin where little is left of their squares:
+    ``total < left * (total - 2 * cross)``.
 
     Args:
         total (Tensor): Squared norm of each column, shape (n,).
-        squares (Tensor): Sum of the squared norms of its parts, shape (n,).
+        cross (Tensor): Product of its two parts, shape (n,).
 
     Returns:
-        Tensor: Of shape (n,), bool.
+        Tensor: Of shape (n,), in units of the squared norm.
     """
-    return total.detach() < _LEFT * squares.detach()
+    return torch.add(total, cross, alpha=2 * _LEFT / (1 - _LEFT))
 
 
 def rebuild_columns(
@@ -91,42 +96,42 @@ class ThinWatch:
     def __init__(self) -> None:
         self._known = False
         self._version: tuple | None = None
-        self._answer: Tensor | None = None  # of the parameters of _version
+        self._answer: Tensor | None = None  # the least, of _version
         self._arrival: torch.cuda.Event | None = None
 
-    def any(self, mask: Tensor, version: tuple | None) -> bool:
+    def any(self, left: Tensor, version: tuple | None) -> bool:
         """Tell whether the columns have to be looked at one by one.
 
         Args:
-            mask (Tensor): Columns that are thin, shape (n,), bool.
+            left (Tensor): :func:`surplus` of the columns, shape (n,).
             version (tuple, optional): Changes with the parameters; None where
                 the answer has to be that of now.
 
         Returns:
             bool: True if one of them is.
         """
-        if torch.compiler.is_compiling() or _is_captured(mask):
+        if torch.compiler.is_compiling() or _is_captured(left):
             return self._known
         # On the meta device and in torch's fake tensors there are no numbers.
-        if mask.is_meta or type(mask).__name__ == 'FakeTensor':
+        if left.is_meta or type(left).__name__ == 'FakeTensor':
             return False
-        if mask.device.type == 'cpu' or version is None:
-            self._version, self._known = None, bool(mask.any())
+        if left.device.type == 'cpu' or version is None:
+            self._version, self._known = None, left.amin().item() < 0
         elif self._version is None:
-            self._known = bool(mask.any())
-            self._ask(mask, version)
+            self._known = left.amin().item() < 0
+            self._ask(left, version)
         elif version != self._version:
             if self._arrival is not None:
                 self._arrival.synchronize()
-            self._known = bool(self._answer)
-            self._ask(mask, version)
+            self._known = self._answer is not None and self._answer.item() < 0
+            self._ask(left, version)
         return self._known
 
-    def _ask(self, mask: Tensor, version: tuple) -> None:
+    def _ask(self, left: Tensor, version: tuple) -> None:
         """Let the answer come without waiting for it."""
-        self._version, self._answer = version, mask.any()
-        if mask.is_cuda:
-            answer = torch.empty((), dtype=torch.bool, pin_memory=True)
+        self._version, self._answer = version, left.amin()
+        if left.is_cuda:
+            answer = torch.empty((), dtype=left.dtype, pin_memory=True)
             answer.copy_(self._answer, non_blocking=True)
             self._arrival = torch.cuda.Event()
             self._arrival.record()
@@ -138,5 +143,7 @@ class ThinWatch:
 
 
 def _is_captured(tensor: Tensor) -> bool:
-    """Tell whether a CUDA graph is being recorded, which cannot wait."""
+    """Tell whether a graph is being recorded, which knows no numbers."""
+    if is_recorded():
+        return True
     return tensor.is_cuda and torch.cuda.is_current_stream_capturing()

@@ -9,6 +9,9 @@ from .base import AdapterLinear
 from .cancellation import ThinColumns, ThinWatch
 from .functional import adapted_linear, add_columns
 from .norm import adapted_sqnorm, base_sqnorm, magnitude_scale
+from .normed_function import normed_linear
+from .normed_layer import NormedLayer, layer_norms, scaled_factors
+from .transforms import is_plain
 
 
 class DoRALinear(AdapterLinear):
@@ -70,6 +73,7 @@ class DoRALinear(AdapterLinear):
         # Not a buffer: DDP writes buffers in place, under the feet of a
         # backward pass that is still to come.
         self._base_sqnorm = base
+        self._floor = base * torch.finfo(base.dtype).eps
         self._seen = self._fingerprint()
         self._watch = ThinWatch()
 
@@ -82,7 +86,9 @@ class DoRALinear(AdapterLinear):
     def refresh(self) -> None:
         """Renew the cached norm of the frozen weight."""
         super().refresh()
-        self._base_sqnorm = base_sqnorm(self.linear.weight, self.norm_dim)
+        base = base_sqnorm(self.linear.weight, self.norm_dim)
+        self._base_sqnorm = base
+        self._floor = base * torch.finfo(base.dtype).eps
         self._seen = self._fingerprint()
 
     @torch.no_grad()
@@ -110,18 +116,40 @@ class DoRALinear(AdapterLinear):
 
     def _version_trained(self) -> tuple | None:
         """State of what the norm depends on, None outside of training."""
+        if self.linear.weight.is_cpu:  # where looking costs nothing
+            return None
         factors = (self.lora_A, self.lora_B, self.alpha, self.beta)
         if not self.training or any(t.is_inference() for t in factors):
             return None
         return self._seen, *(t._version for t in factors)
 
+    def _current_version(self) -> tuple | None:
+        """Renew the cached norm if need be; see :meth:`_version_trained`."""
+        if torch.compiler.is_compiling():
+            return None
+        if self._seen != self._fingerprint():
+            self.refresh()
+        return self._version_trained()
+
+    def _parts(self) -> NormedLayer:
+        """The tensors of this layer."""
+        return NormedLayer(
+            self.linear.weight,
+            self.linear.bias,
+            self.lora_A,
+            self.lora_B,
+            self.magnitude,
+            self.alpha,
+            self.beta,
+            self._base_sqnorm,
+            self._floor,
+            self.norm_dim,
+            self.detach_norm,
+        )
+
     def _scale(self) -> tuple[Tensor, ThinColumns | None]:
         """Magnitude over norm (n,), and the columns rebuilt for it."""
-        version = None
-        if not torch.compiler.is_compiling():
-            if self._seen != self._fingerprint():
-                self.refresh()
-            version = self._version_trained()
+        version = self._current_version()
         sqnorm, thin = adapted_sqnorm(
             self.linear.weight,
             self.lora_A,
@@ -130,32 +158,30 @@ class DoRALinear(AdapterLinear):
             self.beta,
             self._base_sqnorm,
             self.norm_dim,
-            lambda mask: self._watch.any(mask, version),
+            lambda left: self._watch.any(left, version),
         )
         scale = magnitude_scale(self.magnitude, sqnorm, self.detach_norm)
         return scale, thin
 
     def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
+        version, layer = self._current_version(), self._parts()
+        if is_plain((x, x_low, *layer[:7])):
+            norms = layer_norms(layer)
+            if not self._watch.any(norms.surplus, version):
+                return normed_linear(x, x_low, layer, norms)
+        return self._general_forward(x, x_low)
+
+    def _general_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
+        """Output where columns are thin, and inside a transform of torch."""
         scale, thin = self._scale()
         rest = scale
         if thin is not None and x_low is None:
             # With dropout the two parts see different inputs: nothing cancels.
             rest = scale.index_fill(0, thin.index, 0.0)
-        down: Tensor = self.lora_A
-        up = self.alpha * self.lora_B
-        if self.norm_dim == 'in':
-            down = down * rest
-        else:
-            up = up * rest.unsqueeze(1)
+        down, up, gain = scaled_factors(self._parts(), rest)
+        weight, bias = self.linear.weight, self.linear.bias
         y = adapted_linear(
-            x,
-            self.linear.weight,
-            self.linear.bias,
-            down,
-            up,
-            self.beta * rest,
-            self.norm_dim,
-            x_low,
+            x, weight, bias, down, up, gain, self.norm_dim, x_low
         )
         if thin is None or x_low is not None:
             return y

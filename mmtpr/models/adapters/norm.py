@@ -8,7 +8,7 @@ from torch.autograd import Function
 
 from mmtpr.utils.precision import full_precision
 
-from .cancellation import ThinColumns, is_thin, rebuild_columns
+from .cancellation import ThinColumns, rebuild_columns, surplus
 from .transforms import is_transformed
 
 _CHUNK = 512
@@ -71,6 +71,21 @@ class _FrozenProduct(Function):
         return sum(g @ c.to(g.dtype).t() for g, c in pairs), None
 
 
+def frozen_product(factor: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply by a frozen matrix, which may be of lower precision.
+
+    Args:
+        factor (Tensor): Shape (r, k).
+        matrix (Tensor): Shape (k, n), without gradient.
+
+    Returns:
+        Tensor: Shape (r, n), in the type of the factor.
+    """
+    if matrix.dtype == factor.dtype:
+        return factor @ matrix
+    return _FrozenProduct.apply(factor, matrix)
+
+
 def adapted_sqnorm(
     weight: Tensor,
     lora_a: Tensor,
@@ -79,7 +94,7 @@ def adapted_sqnorm(
     beta: Tensor,
     base: Tensor,
     norm_dim: str,
-    any_thin: Callable[[Tensor], bool] = lambda mask: bool(mask.any()),
+    any_thin: Callable[[Tensor], bool] = lambda left: bool((left < 0).any()),
 ) -> tuple[Tensor, ThinColumns | None]:
     r"""Squared norm of every column or row of ``beta * W0 + alpha * B A``.
 
@@ -97,7 +112,8 @@ def adapted_sqnorm(
         base (Tensor): Squared norm of W0 from :func:`base_sqnorm`. Its type
             is the type of the accumulation.
         norm_dim (str): ``'in'`` or ``'out'``.
-        any_thin (Callable): Tells whether any of a mask (n,) is True.
+        any_thin (Callable): Tells from the :func:`surplus` (n,) whether
+            any column is thin.
 
     Returns:
         tuple[Tensor, ThinColumns | None]: The norms, shape (in,) or (out,),
@@ -112,22 +128,22 @@ def adapted_sqnorm(
             matrix, outer, inner = matrix.t(), inner, outer
         outer, inner = outer.to(dtype), inner.to(dtype)
         alpha, beta = alpha.to(dtype), beta.to(dtype)
-        total, squares = _expanded_sqnorm(
+        total, cross = _expanded_sqnorm(
             matrix, outer, inner, alpha, beta, base
         )
-        mask = is_thin(total, squares)  # (n,)
+        left = surplus(total.detach(), cross.detach())  # (n,)
         # Where W0 and BA cancel, rounding may leave a negative sum, whose root
         # is NaN.
-        floor = torch.finfo(dtype).eps * squares.detach()
+        floor = torch.finfo(dtype).eps * (total - 2 * cross).detach()
         total = torch.maximum(total, floor)
         parts = (matrix, outer, inner, alpha, beta)
-        if is_transformed([mask]):
-            # Under vmap nothing can depend on the mask: rebuild them all.
+        if is_transformed([left]):
+            # Under vmap nothing can depend on them: rebuild them all.
             thin = rebuild_columns(slice(None), *parts)
-            return torch.where(mask, thin.sqnorm.to(dtype), total), None
-        if not any_thin(mask):
+            return torch.where(left < 0, thin.sqnorm.to(dtype), total), None
+        if not any_thin(left):
             return total, None
-        index = mask.nonzero()[:, 0]  # (c,)
+        index = (left < 0).nonzero()[:, 0]  # (c,)
         thin = rebuild_columns(index, *parts)
         return total.index_copy(0, index, thin.sqnorm.to(dtype)), thin
 
@@ -140,19 +156,16 @@ def _expanded_sqnorm(
     beta: Tensor,
     base: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Squared norms (n,) by rank-sized products, and the squares in them."""
+    """Squared norms (n,) by rank-sized products, and half their cross term."""
     # <W0, BA> column by column is the sum over rank of A * (B^T W0).
     # (rank, k) @ (k, n): several times faster on CPUs than the transpose.
-    if matrix.dtype == base.dtype:
-        product = inner @ matrix  # (rank, n)
-    else:
-        product = _FrozenProduct.apply(inner, matrix)  # (rank, n)
-    cross = (outer * product).sum(0)  # (n,)
+    product = frozen_product(inner, matrix)  # (rank, n)
+    cross = alpha * beta * (outer * product).sum(0)  # (n,)
     # ||BA||^2 column by column is a^T (B^T B) a: rank x rank in between.
     gram = inner @ inner.t()  # (rank, rank)
     lowrank = (outer * (gram @ outer)).sum(0).clamp(min=0)  # (n,)
     squares = beta.square() * base + alpha.square() * lowrank  # (n,)
-    return squares + 2 * alpha * beta * cross, squares
+    return squares + 2 * cross, cross
 
 
 def magnitude_scale(

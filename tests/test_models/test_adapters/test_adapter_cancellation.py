@@ -157,8 +157,8 @@ class TestThinWatch:
                 return torch.device('meta')
 
         def ask(thin, version):
-            mask = torch.tensor([thin, False]).as_subclass(Elsewhere)
-            return watch.any(mask, version)
+            left = torch.tensor([-1.0 if thin else 1.0, 1.0])
+            return watch.any(left.as_subclass(Elsewhere), version)
 
         return ask
 
@@ -183,6 +183,6 @@ class TestThinWatch:
 
     def test_a_copy_starts_anew(self):
         watch = ThinWatch()
-        watch.any(torch.tensor([True]), None)
+        watch.any(torch.tensor([-1.0]), None)
         for other in (copy.deepcopy(watch), pickle.loads(pickle.dumps(watch))):
             assert not other._known

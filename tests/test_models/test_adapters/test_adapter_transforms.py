@@ -6,6 +6,7 @@ from adapter_cases import KINDS, make
 from torch import nn
 from torch.autograd import forward_ad, gradgradcheck
 from torch.func import functional_call, hessian, jvp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from mmtpr.models.adapters import WoRALinear
 from mmtpr.models.adapters.functional import adapted_linear
@@ -74,6 +75,21 @@ def test_forward_mode(kind, options):
         y = layer(forward_ad.make_dual(x, tangent))
         found = forward_ad.unpack_dual(y).tangent
     torch.testing.assert_close(found, wanted, atol=1e-7, rtol=1e-6)
+
+
+@pytest.mark.parametrize(('kind', 'options'), KINDS)
+def test_a_graph_of_the_forward_and_backward_pass(kind, options):
+    layer = make(kind, options)
+    names = [n for n, p in layer.named_parameters() if p.requires_grad]
+
+    def slopes(x):
+        wanted = [layer.get_parameter(name) for name in names]
+        return torch.autograd.grad(layer(x).sin().sum(), wanted)
+
+    x = torch.randn(3, 7, dtype=torch.float64)
+    graph = make_fx(slopes)(x)
+    for a, b in zip(graph(x * 2), slopes(x * 2), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_hessian_of_the_magnitude():
