@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
+#: Those of an adapter's tensors that are one number.
+ADAPTER_NUMBERS = ('alpha', 'beta')
 #: Names of an adapter's tensors within its layer.
-ADAPTER_LEAVES = ('lora_A', 'lora_B', 'magnitude', 'alpha', 'beta')
+ADAPTER_LEAVES = ('lora_A', 'lora_B', 'magnitude', *ADAPTER_NUMBERS)
 _ADAPTER = re.compile(rf'(.+)\.({"|".join(ADAPTER_LEAVES)})')
 _PAIR = ('weight', 'bias')
 _WRAPPED = re.compile(r'^(encoder\.)module\.')
@@ -46,6 +49,40 @@ _CROSS_MODAL = [
     *_pairs(*(f'{_HEAD}{n}' for n in ('transform.dense', 'decoder'))),
     *_pairs(f'{_HEAD}transform.LayerNorm'),
 ]
+
+
+def as_number(given: Any, own: Any) -> Any:
+    """Give a number the shape it has in a model.
+
+    Alpha and beta had no dimension in files of former versions; those that
+    train have one now.
+
+    Args:
+        given (Tensor): The number in a file.
+        own (Tensor): The number in the model.
+
+    Returns:
+        Tensor: ``given``, as (1,) or () if the model has the other of the two.
+    """
+    shapes = {tuple(getattr(t, 'shape', (0,))) for t in (given, own)}
+    return given.reshape(own.shape) if shapes == {(), (1,)} else given
+
+
+def fits_shape(key: str, given: Any, own: Any) -> bool:
+    """Tell whether a tensor of a file fits that of a model.
+
+    Args:
+        key (str): Its key in the model.
+        given (Tensor): That of the file.
+        own (Tensor): That of the model.
+
+    Returns:
+        bool: True for the same shape, and for an adapter's number in a file
+        of a former version, see :func:`as_number`.
+    """
+    if key.rpartition('.')[2] in ADAPTER_NUMBERS:
+        given = as_number(given, own)
+    return getattr(given, 'shape', None) == own.shape
 
 
 def is_adapter(key: str) -> bool:

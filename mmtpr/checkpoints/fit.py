@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from .completeness import fits_shape
+
 #: Keys, or a function that says of a key whether it is meant.
 Names = Callable[[str], bool] | Collection[str]
 
@@ -62,7 +64,7 @@ class Fit:
         shapes = {
             key: f'{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}'
             for key in common
-            if getattr(state[key], 'shape', None) != own[key].shape
+            if not fits_shape(key, state[key], own[key])
         }
         return cls(
             tuple(key for key in own if key not in state),

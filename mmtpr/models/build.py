@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmtpr.checkpoints import Checkpoint
+from mmtpr.checkpoints.completeness import fits_shape
 from mmtpr.checkpoints.coverage import Coverage, untrained_random
 from mmtpr.checkpoints.fit import count_keys
 from mmtpr.checkpoints.function_facts import differing_facts
@@ -91,7 +92,7 @@ def load_for_use(
     state = {
         key: value
         for key, value in found.state.items()
-        if key in own and own[key].shape == value.shape
+        if key in own and fits_shape(key, value, own[key])
     }
     model.load_state_dict(state, strict=False)
     return cover

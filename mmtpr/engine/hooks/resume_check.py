@@ -4,10 +4,13 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmtpr.engine.former_optimizer import update_optimizer_state
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.unwrap import unwrap
 from mmtpr.utils.warn import warn
 
 #: Parts of a config whose state comes from the checkpoint.
@@ -46,6 +49,7 @@ class ResumeCheckHook(Hook):
                 'training to resume. Start one from these weights with '
                 'load_from.'
             )
+        _update_optimizer(runner, checkpoint)
         changed = _changed(meta.get('cfg'), runner.cfg)
         if changed:
             warn(
@@ -66,6 +70,22 @@ class ResumeCheckHook(Hook):
                 f'Nothing is left to train: {runner.iter} iterations are '
                 f'done, and the config asks for {runner.max_iters}.'
             )
+
+
+def _update_optimizer(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Make a former version's state of the optimizer one of this version."""
+    state = checkpoint.get('optimizer') or {}
+    optimizer = getattr(runner.optim_wrapper, 'optimizer', None)
+    if optimizer is None or not {'state', 'param_groups'} <= {*state}:
+        return
+    number = update_optimizer_state(state, unwrap(runner.model), optimizer)
+    if number:
+        print_log(
+            f'{number} entries of the optimizer for alpha and beta of '
+            'adapters are of a former version, and were updated: those that '
+            'train have one dimension now, fixed ones are no parameters.',
+            logger='current',
+        )
 
 
 def _changed(text: Any, cfg: Config) -> list[str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from mmtpr.checkpoints.completeness import ADAPTER_NUMBERS, as_number
 from mmtpr.utils.precision import full_precision
 
 from .norm import norm_dtype
@@ -49,8 +50,13 @@ def _save_unmerged(module, state_dict, prefix, _) -> None:
         state_dict[key] = module._backup.detach()
 
 
-def _unmerge_before_load(module, *_) -> None:
+def _prepare_load(module, state_dict, prefix, *_) -> None:
+    """Load-state-dict pre-hook: unmerge, and take numbers of either shape."""
     module.unmerge()
+    for name in ADAPTER_NUMBERS:
+        own, key = getattr(module, name, None), prefix + name
+        if own is not None and key in state_dict:
+            state_dict[key] = as_number(state_dict[key], own)
 
 
 def _refresh_after_load(module, _) -> None:
@@ -79,8 +85,9 @@ class AdapterLinear(nn.Module, ABC):
         ValueError: If an option is out of range.
     """
 
-    #: Own parameters that train. The others are fixed.
+    #: Own tensors that train. The others are fixed.
     trained: tuple[str, ...] = ('lora_A', 'lora_B')
+    alpha: Tensor
 
     def __init__(
         self,
@@ -105,18 +112,25 @@ class AdapterLinear(nn.Module, ABC):
         self.lora_A = nn.Parameter(a * rank**-0.5)
         b = torch.zeros(linear.out_features, rank, **options)
         self.lora_B = nn.Parameter(b)
-        self.alpha = self._scalar(alpha, 'alpha')
+        self._add_number('alpha', alpha)
         self._frozen_norm = self._norm_now()
         self.train(linear.training)
         self.register_state_dict_post_hook(_save_unmerged)
-        self.register_load_state_dict_pre_hook(_unmerge_before_load)
+        self.register_load_state_dict_pre_hook(_prepare_load)
         self.register_load_state_dict_post_hook(_refresh_after_load)
 
-    def _scalar(self, value: float, name: str) -> nn.Parameter:
-        tensor = torch.tensor(
-            float(value), device=self.lora_A.device, dtype=self.lora_A.dtype
-        )
-        return nn.Parameter(tensor, requires_grad=name in self.trained)
+    def _add_number(self, name: str, value: float) -> None:
+        """Hold a number: a parameter of shape (1,) if it trains.
+
+        FSDP shards no parameter without a dimension. A number that is fixed
+        is a buffer of shape ().
+        """
+        trains = name in self.trained
+        tensor = self.lora_A.new_full((1,) if trains else (), float(value))
+        if trains:
+            self.register_parameter(name, nn.Parameter(tensor))
+        else:
+            self.register_buffer(name, tensor)
 
     @property
     def in_features(self) -> int:

@@ -43,6 +43,7 @@ class DoRALinear(AdapterLinear):
     """
 
     trained: tuple[str, ...] = ('lora_A', 'lora_B', 'magnitude')
+    beta: Tensor
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class DoRALinear(AdapterLinear):
             )
         self.norm_dim = norm_dim
         self.detach_norm = bool(detach_norm)
-        self.beta = self._scalar(beta, 'beta')
+        self._add_number('beta', beta)
         base = base_sqnorm(linear.weight, norm_dim)
         self.magnitude = nn.Parameter(base.sqrt())
         # Not a buffer: DDP writes buffers in place, under the feet of a
@@ -147,15 +148,24 @@ class DoRALinear(AdapterLinear):
             self.detach_norm,
         )
 
+    def _numbers(self) -> tuple[Tensor, Tensor]:
+        """Alpha and beta, which the backward pass finds as they are now."""
+        pair = self.alpha, self.beta
+        if 'alpha' in self.trained:
+            return pair
+        # Buffers: DDP writes them in place, before the backward pass.
+        return pair[0].clone(), pair[1].clone()
+
     def _scale(self) -> tuple[Tensor, ThinColumns | None]:
         """Magnitude over norm (n,), and the columns rebuilt for it."""
         version = self._current_version()
+        alpha, beta = self._numbers()
         sqnorm, thin = adapted_sqnorm(
             self.linear.weight,
             self.lora_A,
             self.lora_B,
-            self.alpha,
-            self.beta,
+            alpha,
+            beta,
             self._base_sqnorm,
             self.norm_dim,
             lambda left: self._watch.any(left, version),
@@ -178,7 +188,9 @@ class DoRALinear(AdapterLinear):
         if thin is not None and x_low is None:
             # With dropout the two parts see different inputs: nothing cancels.
             rest = scale.index_fill(0, thin.index, 0.0)
-        down, up, gain = scaled_factors(self._parts(), rest)
+        alpha, beta = self._numbers()
+        parts = self._parts()._replace(alpha=alpha, beta=beta)
+        down, up, gain = scaled_factors(parts, rest)
         weight, bias = self.linear.weight, self.linear.bias
         y = adapted_linear(
             x, weight, bias, down, up, gain, self.norm_dim, x_low

@@ -6,7 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmtpr.checkpoints.completeness import ADAPTER_LEAVES
+from mmtpr.checkpoints.completeness import (
+    ADAPTER_LEAVES,
+    as_number,
+    fits_shape,
+)
 from mmtpr.checkpoints.coverage import trained_keys
 from mmtpr.utils.unwrap import unwrap
 
@@ -45,10 +49,10 @@ def adapter_state_dict(model: nn.Module) -> dict[str, Tensor]:
         ``.beta``. Detached, not copied.
     """
     return {
-        _join(name, key): parameter.detach()
+        _join(name, key): tensor.detach()
         for name, adapter in named_adapters(unwrap(model))
-        for key, parameter in adapter._parameters.items()
-        if parameter is not None
+        for key in ADAPTER_LEAVES
+        if (tensor := getattr(adapter, key, None)) is not None
     }
 
 
@@ -82,7 +86,7 @@ def _load_exactly(
     shapes = [
         f'{k} {tuple(given[k].shape)} instead of {tuple(v.shape)}'
         for k, v in own.items()
-        if k in given and given[k].shape != v.shape
+        if k in given and not fits_shape(k, given[k], v)
     ]
     problems = [
         f'{problem}: {_listed(keys)}.'
@@ -100,7 +104,7 @@ def _load_exactly(
             'the adapter the same when it was written?'
         )
     for key, tensor in own.items():
-        tensor.copy_(given[key])
+        tensor.copy_(as_number(given[key], tensor))
 
 
 def load_adapter_state_dict(

@@ -36,8 +36,8 @@ def test_parity_outputs_and_all_gradients(parity_file, case):
         'gA': layer.lora_A.grad.T,
         'gB': layer.lora_B.grad.T,
         'gm': layer.magnitude.grad[None],
-        'galpha': layer.alpha.grad,
-        'gbeta': layer.beta.grad,
+        'galpha': layer.alpha.grad[0],
+        'gbeta': layer.beta.grad[0],
         'gx': x.grad,
     }
     for key, value in found.items():
@@ -140,7 +140,7 @@ def test_initial_values():
     )
     assert layer.alpha.item() == 3.0
     assert layer.beta.item() == 0.5
-    assert layer.alpha.shape == layer.beta.shape == ()
+    assert layer.alpha.shape == layer.beta.shape == (1,)
     outer = WoRALinear(nn.Linear(40, 6), norm_dim='out')
     torch.testing.assert_close(
         outer.magnitude, outer.linear.weight.norm(dim=1)

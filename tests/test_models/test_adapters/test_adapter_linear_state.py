@@ -5,10 +5,16 @@ import copy
 import pytest
 import torch
 from adapter_cases import KINDS, definition, make
+from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 from torch.nn import functional as F
 
-from mmtpr.models.adapters import WoRALinear
+from mmtpr.checkpoints.fit import Fit
+from mmtpr.models.adapters import (
+    LoRALinear,
+    WoRALinear,
+    load_adapter_state_dict,
+)
 
 
 @pytest.mark.parametrize(('kind', 'options'), KINDS)
@@ -93,3 +99,67 @@ def test_moving_to_another_type_renews_the_norm():
     )
     assert layer.scale().dtype == torch.float64
     assert layer.bfloat16().scale().dtype == torch.float32
+
+
+@pytest.mark.parametrize(('kind', 'options'), KINDS)
+def test_no_parameter_is_without_dimension(kind, options):
+    """FSDP refuses such."""
+    layer = make(kind, options)
+    assert all(p.dim() for p in layer.parameters())
+    trains = kind is WoRALinear
+    assert isinstance(layer.alpha, nn.Parameter) == trains
+    assert ('alpha' in dict(layer.named_buffers())) == (not trains)
+
+
+@pytest.mark.parametrize('shape', [(), (1,)])
+@pytest.mark.parametrize(('kind', 'options'), KINDS)
+def test_numbers_of_a_former_version_load(kind, options, shape):
+    layer, other = make(kind, options), make(kind, options)
+    with torch.no_grad():
+        layer.alpha.fill_(2.5)
+    state = {
+        key: value.reshape(shape) if value.numel() == 1 else value
+        for key, value in layer.state_dict().items()
+    }
+    before = {key: value.shape for key, value in state.items()}
+    assert Fit.of(state, other.state_dict()).whole
+    keys = other.load_state_dict(state)
+    assert keys == ([], [])
+    assert other.alpha.item() == 2.5
+    assert other.alpha.shape == layer.alpha.shape
+    assert {key: value.shape for key, value in state.items()} == before
+    third = make(kind, options)
+    del state['linear.weight'], state['linear.bias']
+    load_adapter_state_dict(third, state)
+    assert third.alpha.item() == 2.5
+    with pytest.raises(RuntimeError, match='of another shape: alpha'):
+        load_adapter_state_dict(third, dict(state, alpha=torch.ones(2)))
+
+
+def test_a_checkpoint_of_a_former_version_loads_without_a_line(caplog):
+    net = nn.Sequential(make(WoRALinear))
+    state = {k: v.clone() for k, v in net.state_dict().items()}
+    for name in ('0.alpha', '0.beta'):
+        state[name] = state[name].reshape(()) + 1
+    other = nn.Sequential(make(WoRALinear))
+    load_state_dict(other, state, strict=False)
+    assert other[0].beta.item() == pytest.approx(1.8)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(('kind', 'options'), KINDS)
+@pytest.mark.parametrize('thin', [False, True])
+def test_buffers_written_before_the_backward_pass(kind, options, thin):
+    """DDP does so with two forward passes."""
+    layer = make(kind, options)
+    if thin and kind is not LoRALinear:
+        with torch.no_grad():
+            low = layer.alpha * layer.lora_B @ layer.lora_A / layer.beta
+            layer.linear.weight[:, 0] = -low[:, 0] * 1.01
+            layer.linear.weight[0] = -low[0] * 1.01
+    y = layer(torch.randn(3, 7, dtype=torch.float64))
+    with torch.no_grad():
+        for buffer in layer.buffers():
+            buffer.copy_(buffer.clone())
+    y.sum().backward()
+    assert layer.lora_A.grad.isfinite().all()
