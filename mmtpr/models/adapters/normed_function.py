@@ -94,7 +94,10 @@ class NormedLinearFunction(Function):
             *(*norms[:4], a, b, magnitude, *pair),
         )
         ctx.set_materialize_grads(False)
-        y = y.view(*x.shape[:-1], y.shape[1])
+        if x.dim() != 2:
+            # No view, into which the next layer could not write in place.
+            shape = (*x.shape[:-1], y.shape[1])
+            y = torch.ops.aten._unsafe_view(y, shape)
         return y, (None if given is x else given)
 
     @staticmethod

@@ -184,3 +184,18 @@ def test_cuda_matches_cpu():
     torch.testing.assert_close(
         layer.cuda()(x.cuda()).cpu(), expected, atol=1e-3, rtol=1e-3
     )
+
+
+@pytest.mark.parametrize('half', [False, True])
+@pytest.mark.parametrize('shape', [(5, 16), (2, 5, 16)])
+@pytest.mark.parametrize(('kind', 'options'), KINDS)
+def test_the_output_may_be_changed_in_place(kind, options, shape, half):
+    layer = make(kind, options, shape=(16, 12), dtype=torch.float32)
+    x = torch.randn(shape)
+    slopes = []
+    for inplace in (False, True):
+        with torch.autocast('cpu', torch.bfloat16, enabled=half):
+            y = F.relu(layer(x), inplace=inplace)
+        slopes.append(torch.autograd.grad(y.float().sum(), trained(layer)))
+    for a, b in zip(*slopes, strict=True):
+        assert torch.equal(a, b)
