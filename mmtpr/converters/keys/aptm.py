@@ -205,8 +205,8 @@ def _linear_rules(theirs: str, ours: str, order, back) -> list[Rule]:
             lambda value: back(value).t().contiguous(),
         ),
         Rule(f'{theirs}.lora.B', f'{ours}.lora_B', _transposed, _transposed),
-        Rule(f'{theirs}.lora.alpha', f'{ours}.alpha'),
-        Rule(f'{theirs}.lora.beta', f'{ours}.beta'),
+        Rule(f'{theirs}.lora.alpha', f'{ours}.alpha', _one, _bare),
+        Rule(f'{theirs}.lora.beta', f'{ours}.beta', _one, _bare),
         Rule(
             f'{theirs}.m',
             f'{ours}.magnitude',
@@ -218,6 +218,14 @@ def _linear_rules(theirs: str, ours: str, order, back) -> list[Rule]:
 
 def _same(value: Tensor) -> Tensor:
     return value
+
+
+def _one(value: Tensor) -> Tensor:
+    return value.reshape(1)
+
+
+def _bare(value: Tensor) -> Tensor:
+    return value.reshape(())
 
 
 def _transposed(value: Tensor) -> Tensor:
