@@ -54,7 +54,7 @@ def test_the_console_is_short_and_the_file_is_whole(tmp_path, capsys):
         'e.g. net.0.lora_A',
         '  lr 0.005 (x0.5), weight_decay 0 (x0): 1 tensors, 1 parameters, '
         'e.g. net.2.bias',
-        '  frozen: 4 tensors, 97 parameters',
+        '  frozen: 3 tensors, 96 parameters',
     ]
     assert groups[0] in text
 

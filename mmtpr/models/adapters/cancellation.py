@@ -63,8 +63,8 @@ def rebuild_columns(
         matrix (Tensor): Frozen weight, shape (k, n).
         outer (Tensor): Factor on the side of the columns, shape (rank, n).
         inner (Tensor): The other factor, shape (rank, k).
-        alpha (Tensor): Factor of the low-rank part, shape ().
-        beta (Tensor): Factor of the frozen weight, shape ().
+        alpha (Tensor): Factor of the low-rank part, one number.
+        beta (Tensor): Factor of the frozen weight, one number.
 
     Returns:
         ThinColumns: The columns.

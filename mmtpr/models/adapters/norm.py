@@ -107,8 +107,8 @@ def adapted_sqnorm(
         weight (Tensor): Frozen weight W0, shape (out, in).
         lora_a (Tensor): A, shape (rank, in).
         lora_b (Tensor): B, shape (out, rank).
-        alpha (Tensor): Factor of the low-rank part, shape ().
-        beta (Tensor): Factor of the frozen weight, shape ().
+        alpha (Tensor): Factor of the low-rank part, one number.
+        beta (Tensor): Factor of the frozen weight, one number.
         base (Tensor): Squared norm of W0 from :func:`base_sqnorm`. Its type
             is the type of the accumulation.
         norm_dim (str): ``'in'`` or ``'out'``.
