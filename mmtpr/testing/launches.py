@@ -4,23 +4,15 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-#: Operations that give memory or another view of it, and start no kernel.
-FREE = frozenset(
-    (
-        *('_unsafe_view', 'alias', 'as_strided', 'detach', 'diagonal'),
-        *('expand', 'permute', 'select', 'slice', 'split', 'squeeze'),
-        *('split_with_sizes', 't', 'transpose', 'unbind', 'unfold'),
-        *('unsqueeze', 'view', 'empty', 'empty_like', 'empty_strided'),
-        *('new_empty', 'new_empty_strided', 'lift_fresh'),
-    )
-)
+from .pretended_gpu.rules import NO_KERNEL
 
 
 class LaunchCounter(TorchDispatchMode):
     """Counts the operations that would start a kernel on an accelerator.
 
-    On the CPU too, so that what a model asks of the host can be tested on any
-    machine. A fused operation, such as a product that adds a bias, is one.
+    On tensors of the CPU, in any process; a :class:`PretendedGPU` counts those
+    of its own tensors. A fused operation, such as a product that adds a bias,
+    is one.
 
     Attributes:
         launches (dict[str, int]): Number of calls by name of the operation.
@@ -47,6 +39,6 @@ class LaunchCounter(TorchDispatchMode):
     ) -> Any:
         """Count an operation and run it."""
         name = func._schema.name.rpartition('::')[2]
-        if name not in FREE:
+        if name not in NO_KERNEL:
             self.launches[name] = self.launches.get(name, 0) + 1
         return func(*args, **(kwargs or {}))
