@@ -250,7 +250,7 @@ def report_host(device: str, rounds: int) -> None:
     x = torch.randn(8, 32, device=device, requires_grad=True)
     images = torch.randn(2, 3, 32, 32, device=device, requires_grad=True)
     times = host_times(layers, x, 40 * rounds)
-    tower_times = host_times(whole, images, rounds)
+    tower_times = host_times(whole, images, max(rounds, 7))
     print(f'\nbfloat16 autocast on {device}, one thread\n')
     print('| kind | launches a layer | host us a layer | host ms a tower |')
     print('|---|---:|---:|---:|')
