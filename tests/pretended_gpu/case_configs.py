@@ -4,7 +4,6 @@ Trains, validates, saves, resumes and tests in float32, bfloat16 and float16.
 In a process of its own: see tests/test_testing/test_pretended_gpu.
 """
 
-import collections
 import json
 from pathlib import Path
 
@@ -15,9 +14,16 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmtpr.engine import launch
+from mmtpr.models.losses import SDMLoss
 from mmtpr.testing import shrink_config, write_tiny_data
-from mmtpr.testing.pretended_gpu import NAME, PretendedGPU, PretendedTensor
+from mmtpr.testing.pretended_gpu import (
+    NAME,
+    DeviceMismatchError,
+    PretendedGPU,
+    PretendedTensor,
+)
 
+KEYS = ('model', 'optim_wrapper', 'train_cfg', 'val_cfg', 'test_cfg')
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # Waits of a step outside logging: the check of the loss.
 BUDGET = 1
@@ -34,38 +40,34 @@ def parts(node):
         yield from parts(value)
 
 
-def signature(path):
+def signature(path, keys):
     """What a config composes, its data and sizes apart."""
     cfg = Config.fromfile(path)
-    keys = ('model', 'optim_wrapper', 'train_cfg', 'val_cfg', 'test_cfg')
-    found = [[key, *parts(cfg.get(key) or {})] for key in keys]
-    loader = cfg.get('train_dataloader') or {}
-    dataset = loader.get('dataset') or {}
-    while 'pipeline' not in dataset and 'dataset' in dataset:
-        dataset = dataset['dataset']
-    found.append([*parts(dataset.get('pipeline', []))])
-    return json.dumps(found)
+    return json.dumps([[key, *parts(cfg.get(key) or {})] for key in keys])
 
 
 def different():
-    """One config of each kind; toy ones only where no other is like them."""
-    groups = collections.defaultdict(list)
+    """One config of each kind; toys are the same parts at other sizes."""
+    chosen = {}
     paths = [p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts]
-    for path in sorted(paths, key=lambda p: ('toy' in p.parts, str(p))):
-        groups[signature(path)].append(path)
-    return [group[0] for group in groups.values()]
+    for path in sorted(paths, key=str):
+        if 'toy' not in path.stem:
+            chosen.setdefault(signature(path, KEYS), path)
+    return [*chosen.values()]
 
 
-def of_toys(path):
-    return 'toy' in path.parts
-
-
-ALL = [path for path in different() if not of_toys(path)]
+# Configs of scoring train nothing: see case_uses.py.
+ALL = [path for path in different() if path.parent.name != 'filtering']
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    return write_tiny_data(tmp_path_factory.mktemp('data'), num_ids=(6, 2, 3))
+    # 8 pairs: two steps of 4.
+    return write_tiny_data(
+        tmp_path_factory.mktemp('data'),
+        num_ids=(4, 2, 3),
+        captions_per_image=1,
+    )
 
 
 def small(path, data, work_dir, precision):
@@ -102,9 +104,14 @@ def counted(runner, gpu):
     return waits
 
 
+# The scaler of float16; the norm of gradients, which is logged; an answer of
+# the step before, which CUDA has copied long before it is read.
+NO_WAITS = ('grad_scaler', 'optimizer_wrapper.py', 'adapters/cancellation.py')
+
+
 def of_others(place):
-    """The scaler of float16, and the norm of gradients that is logged."""
-    return any(x in place for x in ('grad_scaler', 'optimizer_wrapper.py'))
+    """No wait of a step."""
+    return any(name in place for name in NO_WAITS)
 
 
 def finite(runner):
@@ -121,8 +128,6 @@ def test_config(path, precision, data, tmp_path):
     torch.manual_seed(0)
     with PretendedGPU() as gpu:
         cfg = small(path, data, tmp_path, precision)
-        if not cfg.get('train_dataloader') or 'blip2_relevance' in path.stem:
-            pytest.skip('scores alone: see case_uses.py')
         runner = Runner.from_cfg(cfg)
         parameters = [*runner.model.parameters()]
         assert all(isinstance(p, PretendedTensor) for p in parameters)
@@ -146,3 +151,59 @@ def test_config(path, precision, data, tmp_path):
         metrics = resumed.test()
     assert metrics
     assert all(np.isfinite(value) for value in metrics.values())
+
+
+def meets_the_cpu(self, features):
+    """A tensor that was made on the CPU."""
+    weights = torch.ones(len(features.pids))
+    return (features.image_feats.float().sum(1) * weights).sum()
+
+
+def asks_the_device(self, features):
+    """A number that is read in every step."""
+    loss = features.image_feats.float().sum()
+    return loss * (1.0 if loss.item() > 0 else 2.0)
+
+
+def overflows(self, features):
+    """Products that float16 cannot hold."""
+    large = 300 * torch.ones_like(features.image_feats)
+    return (large @ large.t()).float().mean()
+
+
+PLANTED = CONFIGS / 'wora_cuhk.py'
+
+
+def train_planted(monkeypatch, loss, precision, data, folder):
+    monkeypatch.setattr(SDMLoss, 'loss', loss)
+    with PretendedGPU() as gpu:
+        runner = Runner.from_cfg(small(PLANTED, data, folder, precision))
+        waits = counted(runner, gpu)
+        runner.train()
+    return runner, waits
+
+
+def test_a_planted_tensor_of_the_cpu_is_found(monkeypatch, data, tmp_path):
+    with pytest.raises(DeviceMismatchError):
+        train_planted(monkeypatch, meets_the_cpu, 'float32', data, tmp_path)
+
+
+def test_a_planted_question_to_the_device_is_found(
+    monkeypatch, data, tmp_path
+):
+    _, waits = train_planted(
+        monkeypatch, asks_the_device, 'float32', data, tmp_path
+    )
+    (place,) = [k for k in waits[-1] if not of_others(k)]
+    assert 'case_configs.py' in place
+
+
+def test_a_planted_overflow_is_found(monkeypatch, data, tmp_path):
+    runner, _ = train_planted(
+        monkeypatch, overflows, 'bfloat16', data, tmp_path / 'bf16'
+    )
+    assert finite(runner)
+    runner, _ = train_planted(
+        monkeypatch, overflows, 'float16', data, tmp_path / 'fp16'
+    )
+    assert not finite(runner)
