@@ -4,18 +4,13 @@ Trains, validates, saves, resumes and tests in float32, bfloat16 and float16.
 In a process of its own: see tests/test_testing/test_pretended_gpu.
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
+from tiny_runs import ALL, CONFIGS, finite, resumed, small, write_pairs
 
-from mmtpr.engine import launch
 from mmtpr.models.losses import SDMLoss
-from mmtpr.testing import shrink_config, write_tiny_data
 from mmtpr.testing.pretended_gpu import (
     NAME,
     DeviceMismatchError,
@@ -23,71 +18,13 @@ from mmtpr.testing.pretended_gpu import (
     PretendedTensor,
 )
 
-KEYS = ('model', 'optim_wrapper', 'train_cfg', 'val_cfg', 'test_cfg')
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 # Waits of a step outside logging: the check of the loss.
 BUDGET = 1
 
 
-def parts(node):
-    """Types of a config in order, without what only says which data."""
-    if isinstance(node, dict):
-        kind = str(node.get('type', '')).rpartition('.')[2]
-        if kind and not kind.startswith(('Relevance', 'Repeat')):
-            yield kind
-        node = list(node.values())
-    for value in node if isinstance(node, list | tuple) else ():
-        yield from parts(value)
-
-
-def signature(path, keys):
-    """What a config composes, its data and sizes apart."""
-    cfg = Config.fromfile(path)
-    return json.dumps([[key, *parts(cfg.get(key) or {})] for key in keys])
-
-
-def different():
-    """One config of each kind; toys are the same parts at other sizes."""
-    chosen = {}
-    paths = [p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts]
-    for path in sorted(paths, key=str):
-        if 'toy' not in path.stem:
-            chosen.setdefault(signature(path, KEYS), path)
-    return [*chosen.values()]
-
-
-# Configs of scoring train nothing: see case_uses.py.
-ALL = [path for path in different() if path.parent.name != 'filtering']
-
-
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    # 8 pairs: two steps of 4.
-    return write_tiny_data(
-        tmp_path_factory.mktemp('data'),
-        num_ids=(4, 2, 3),
-        captions_per_image=1,
-    )
-
-
-def small(path, data, work_dir, precision):
-    cfg = shrink_config(path, data)
-    cfg.work_dir, cfg.load_from, cfg.visualizer = str(work_dir), None, None
-    cfg.experiment_name = f'{path.stem}_{precision}'
-    if cfg.default_hooks.get('finite_loss'):
-        cfg.default_hooks.finite_loss.interval = 0
-    if 'head' in cfg.model:  # the branch that draws tokens
-        cfg.model.head.max_tokens = 8
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = (cfg.get(loader) or {}).get('dataset') or {}
-        if dataset.get('type') == 'mmtpr.CachedFeatureDataset':
-            cache = str(Path(data) / f'cache_{path.stem}')
-            dataset.update(cache=cache, num_workers=0, device=NAME)
-    if precision != 'float32':
-        cfg.optim_wrapper.dtype = precision
-        launch.enable_amp(cfg)
-        launch.enable_test_amp(cfg)
-    return cfg
+    return write_pairs(tmp_path_factory.mktemp('data'))
 
 
 def counted(runner, gpu):
@@ -114,20 +51,13 @@ def of_others(place):
     return any(name in place for name in NO_WAITS)
 
 
-def finite(runner):
-    scalars = runner.message_hub.log_scalars
-    losses = {k: v for k, v in scalars.items() if 'loss' in k}
-    assert losses
-    return all(np.isfinite(v.data[0]).all() for v in losses.values())
-
-
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16', 'float16'])
 @pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
 def test_config(path, precision, data, tmp_path):
     np.random.seed(0)
     torch.manual_seed(0)
     with PretendedGPU() as gpu:
-        cfg = small(path, data, tmp_path, precision)
+        cfg = small(path, data, tmp_path, precision, NAME)
         runner = Runner.from_cfg(cfg)
         parameters = [*runner.model.parameters()]
         assert all(isinstance(p, PretendedTensor) for p in parameters)
@@ -139,16 +69,10 @@ def test_config(path, precision, data, tmp_path):
         assert len(waits) >= 2
         own = {k: n for k, n in waits[-1].items() if not of_others(k)}
         assert sum(own.values()) <= BUDGET, own
-        again = small(path, data, tmp_path, precision)
-        again.train_cfg.max_epochs += 1
-        again.load_from = str(next(tmp_path.glob('epoch_1.pth')))
-        again.resume = True
-        again.experiment_name += '_again'
-        resumed = Runner.from_cfg(again)
-        resumed.train()
-        assert resumed.iter == 2 * runner.iter
-        assert finite(resumed)
-        metrics = resumed.test()
+        again = resumed(path, data, tmp_path, precision, NAME)
+        assert again.iter == 2 * runner.iter
+        assert finite(again)
+        metrics = again.test()
     assert metrics
     assert all(np.isfinite(value) for value in metrics.values())
 
@@ -177,7 +101,7 @@ PLANTED = CONFIGS / 'wora_cuhk.py'
 def train_planted(monkeypatch, loss, precision, data, folder):
     monkeypatch.setattr(SDMLoss, 'loss', loss)
     with PretendedGPU() as gpu:
-        runner = Runner.from_cfg(small(PLANTED, data, folder, precision))
+        runner = Runner.from_cfg(small(PLANTED, data, folder, precision, NAME))
         waits = counted(runner, gpu)
         runner.train()
     return runner, waits
