@@ -1,6 +1,6 @@
 # Every target makes or reuses its own virtual environment.
 #   make demo | demo-composed | demo-aptm
-#   make test | lint | docs | test-next | test-onedl
+#   make test | test-gpu | lint | docs | test-next | test-onedl
 #   PYTHON=python3.11 make test     another interpreter
 #   make test ARGS='tests/test_filtering -x'
 PYTHON ?=
@@ -14,7 +14,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-next venv-onedl demo demo-composed demo-aptm test \
-	lint docs test-next test-onedl clean
+	test-gpu lint docs test-next test-onedl clean
 
 help:
 	@grep -E '^#  ' Makefile
@@ -35,6 +35,10 @@ demo-aptm:
 
 test: venv
 	$(VENV)/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+# Needs a GPU; skips everything where there is none.
+test-gpu: venv
+	PYTHON=$(VENV)/bin/python bash scripts/gpu_check.sh $(ARGS)
 
 lint:
 	@bash scripts/make_venv.sh $(VENV) lint,openmmlab
