@@ -108,7 +108,11 @@ def fake_mmpretrain(monkeypatch, tmp_path):
         if name.split('.')[0] in ('mmpretrain', 'pycocotools'):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return install
+    yield install
+    # What was there before comes back by itself; the fake would stay.
+    for name in list(sys.modules):
+        if name.split('.')[0] in ('mmpretrain', 'pycocotools'):
+            del sys.modules[name]
 
 
 def test_broken_mmpretrain_is_explained(fake_mmpretrain):
