@@ -21,13 +21,13 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmtpr.testing.gpu_memory import draw_batch, estimate_memory
 from torch.profiler import ProfilerActivity, profile
 
 from mmtpr.checkpoints.spared_files import without_weights
 from mmtpr.engine import launch
 from mmtpr.registry import MODELS
 from mmtpr.testing import shrink_config
-from mmtpr.testing.gpu_memory import draw_batch, estimate_memory
 from mmtpr.utils.precision import allow_tf32
 
 #: Parts of the names of kernels that multiply matrices or attend.
