@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from fused_calls import fused_calls
 from torch import nn
 
 from mmtpr.models.adapters import (
@@ -252,3 +253,14 @@ def test_torch_transformer_layer(training):
         y = model(x)
         merged = merge_adapters(copy.deepcopy(model), remove=True)(x)
     torch.testing.assert_close(y, merged, atol=1e-5, rtol=0)
+
+
+def test_the_fused_kernel_is_used_where_nobody_wants_weights():
+    block = Block(batch_first=True, dropout=0.3)
+    inject_adapters(block, dict(type='WoRA', rank=2), [dict(type=r'attn\..*')])
+    assert isinstance(block.attn, AdaptedMultiheadAttention)
+    with fused_calls() as calls:
+        block.train()(*inputs(), need_weights=False, attn_mask=MASK)
+        block.eval()(*inputs(), need_weights=False)
+        block(*inputs(), need_weights=True)
+    assert calls == [((3, 4, 5, 4), 0.3), ((3, 4, 5, 4), 0.0)]

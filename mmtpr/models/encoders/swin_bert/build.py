@@ -11,6 +11,7 @@ from mmtpr.utils import require
 from mmtpr.utils.mmpretrain_state import check_mmpretrain_types
 
 from .cross_layers import ImageCrossAttention
+from .window_attention import fuse_windows
 
 #: Named in messages.
 PURPOSE = 'mmtpr.SwinBertEncoder'
@@ -103,6 +104,7 @@ def build_swin(
             stage_cfgs=[dict(window_size=window) for window in windows],
         )
     )
+    fuse_windows(swin)
     init_swin(swin, **scales)
     return swin, windows
 

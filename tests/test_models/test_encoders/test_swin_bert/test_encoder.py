@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fused_calls import fused_calls
 from torch import nn
 from torch.nn import functional as F
 
@@ -299,3 +300,23 @@ def test_wrong_inputs(batch):
         encoder.encode_image(batch[0].transpose(2, 3))
     with pytest.raises(ValueError, match='at most 64 text tokens, got 72'):
         encoder.encode_text(batch[1].repeat(1, 8))
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_bert_goes_through_the_fused_kernel(batch, training):
+    text = dict(tiny_swin_bert_cfg()['text'], attention_probs_dropout_prob=0.3)
+    encoder = build(text=text).train(training)
+    images, tokens = batch
+    dropout = 0.3 if training else 0.0
+    _, embeds = encoder.encode_image(images, True)
+    with fused_calls() as calls:
+        _, states = encoder.encode_text(tokens, return_tokens=True)
+    assert calls == [((4, 4, 9, 8), dropout)] * 2
+    image_kv = encoder.image_keys_values(embeds)
+    with fused_calls() as calls:
+        encoder.fuse(states, encoder.text_mask(tokens), image_kv)
+    # Two layers, each of which reads its text and the image.
+    assert calls == [((4, 4, 9, 8), dropout)] * 4
+    with fused_calls() as calls:
+        encoder.fuse(states, encoder.text_mask(tokens), image_kv, True)
+    assert calls[2:] == [((4, 4, 1, 8), dropout)] * 2
