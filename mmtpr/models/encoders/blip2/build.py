@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mmtpr.utils import require
 
+from .attention import fuse_attention
+
 #: Named in messages.
 PURPOSE = 'mmtpr.BLIP2Encoder'
 _FILES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
@@ -146,7 +148,7 @@ def create_blip2(config: Any, ln_vision_eps: float) -> nn.Module:
     """
     transformers = require('transformers', 'blip2', PURPOSE)
     blip2 = transformers.Blip2ForImageTextRetrieval(config)
-    set_ln_vision(blip2, ln_vision_eps)
+    adjust_blip2(blip2, ln_vision_eps)
     if not blip2.query_tokens.is_meta:
         # Equal queries would stay equal for ever.
         nn.init.normal_(blip2.query_tokens, std=0.02)
@@ -166,13 +168,16 @@ def is_file_name(pretrained: str | PathLike) -> bool:
     return path.is_file() or path.suffix in _FILES
 
 
-def set_ln_vision(blip2: Any, eps: float) -> None:
-    """Give the norm over the image tower an epsilon and precision of its own.
+def adjust_blip2(blip2: Any, eps: float) -> None:
+    """Give transformers' model our attention and norm over the image tower.
+
+    The norm has an epsilon and precision of its own. Names of parameters stay.
 
     Args:
         blip2 (nn.Module): The model, changed in place.
-        eps (float): Epsilon.
+        eps (float): Epsilon of the norm.
     """
+    fuse_attention(blip2)
     old = blip2.vision_model.post_layernorm
     new = UpcastLayerNorm(
         old.normalized_shape, eps=eps, device=old.weight.device

@@ -12,6 +12,7 @@ from mmtpr.models.freezing import frozen_layers, rest_frozen
 from mmtpr.registry import MODELS
 
 from ..input_checks import check_bert_length, check_image_size
+from .attention import qformer_mask
 from .build import blip2_config, build_image_size
 from .parts import PARTS, freeze_parts, set_grad_checkpointing
 from .weights import create_with_weights
@@ -183,12 +184,13 @@ class BLIP2Encoder(nn.Module):
         mask = self._mask(tokens, mask)
         queries = self._queries(len(vision))
         seen = mask.new_ones(queries.shape[:2])
+        mask = torch.cat([seen, mask], dim=1)
         return self.blip2.qformer(
             query_embeds=self.blip2.embeddings(
                 input_ids=tokens, query_embeds=queries
             ),
             query_length=self.num_queries,
-            attention_mask=torch.cat([seen, mask], dim=1),
+            attention_mask=qformer_mask(self.blip2.qformer, mask),
             encoder_hidden_states=vision,
         ).last_hidden_state
 
@@ -253,8 +255,9 @@ class BLIP2Encoder(nn.Module):
         Returns:
             Tensor: Of shape (K, D), L2-normalised, float32.
         """
+        mask = self._mask(tokens, mask)
         hidden = self.blip2.qformer(
-            attention_mask=self._mask(tokens, mask),
+            attention_mask=qformer_mask(self.blip2.qformer, mask),
             query_embeds=self.blip2.embeddings(input_ids=tokens),
             query_length=0,
         ).last_hidden_state

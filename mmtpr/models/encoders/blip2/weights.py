@@ -15,10 +15,10 @@ from mmtpr.utils import require
 
 from .build import (
     PURPOSE,
+    adjust_blip2,
     create_blip2,
     from_hub,
     is_file_name,
-    set_ln_vision,
 )
 
 
@@ -83,7 +83,7 @@ def load_from_hub(
     }
     _refuse(wrong, f'"{name}"')
     blip2 = blip2.float()
-    set_ln_vision(blip2, ln_vision_eps)
+    adjust_blip2(blip2, ln_vision_eps)
     return blip2
 
 
