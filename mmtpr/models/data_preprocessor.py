@@ -139,7 +139,7 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             ``pid`` and ``image_id`` (B, ) long, ``attributes`` (B, A) long,
             ``pid_range``, the smallest and the largest pid, and
             ``mlm_index`` (H, ), the rows of the hidden words among those of
-            all captions.
+            all captions, and ``mlm_counts``, their number in each.
 
         Raises:
             ValueError: If images differ in size, only a part of the
@@ -171,7 +171,11 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             is_image = name not in (*fields, *FEATURE_FIELDS, *FACT_FIELDS)
             inputs[name] = self._normalise(moved) if is_image else moved
             if name == 'mlm_labels' and training:
-                inputs['mlm_index'] = self._move(hidden_rows(value))
+                rows = hidden_rows(value)
+                owners = rows // value.shape[1]  # (H,)
+                counts = owners.bincount(minlength=len(value))  # (B,)
+                inputs['mlm_index'] = self._move(rows)
+                inputs['mlm_counts'] = counts.tolist()
             if name == 'tokens':
                 inputs['tokens_length'] = used_length(value)
             if is_image or name == 'tokens':

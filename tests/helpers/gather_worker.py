@@ -17,7 +17,7 @@ from mmtpr.testing import tiny_encoder_cfg, tiny_retriever_cfg
 BATCH = 8
 
 
-def build(gather: bool):
+def build(gather: bool, **options):
     torch.manual_seed(0)
     losses = {
         name: dict(type=f'mmtpr.{kind}')
@@ -31,7 +31,11 @@ def build(gather: bool):
     losses['id'] = dict(type='mmtpr.IDLoss', num_classes=4)
     encoder = tiny_encoder_cfg(vocab_size=100, context_length=8)
     cfg = tiny_retriever_cfg(
-        encoder=encoder, losses=losses, learn_temperature=True, gather=gather
+        encoder=encoder,
+        losses=losses,
+        learn_temperature=True,
+        gather=gather,
+        **options,
     )
     return MODELS.build(cfg)
 
@@ -54,8 +58,8 @@ def batch(model):
     return model.data_preprocessor(data, True)
 
 
-def gradients(gather: bool) -> dict:
-    model = build(gather)
+def gradients(gather: bool, **options) -> dict:
+    model = build(gather, **options)
     data = batch(model)
     wrapped = model
     if get_world_size() > 1:
@@ -146,6 +150,7 @@ def run_all() -> dict:
     return dict(
         gathered=gradients(True),
         local=gradients(False),
+        accumulated=gradients(True, accumulate=2),
         fafa=composed_gradients('fafa', pids),
         inversion=composed_gradients('inversion', pids),
         alone=composed_gradients('fafa', alone),

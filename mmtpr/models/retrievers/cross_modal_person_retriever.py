@@ -1,7 +1,8 @@
 """Text-based person retrieval with a cross encoder's second look."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,12 +23,13 @@ from mmtpr.models.temperature import CROSS_BOUNDS, bounded
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
+from .accumulation import View
 from .cross_modal_parts import (
     score_table,
     uses_of,
 )
 from .predictions import put_by_kind
-from .sample_fields import batch_attributes, batch_image_ids, batch_pids
+from .sample_fields import batch_attributes
 from .text_person_retriever import TextPersonRetriever
 
 
@@ -48,6 +50,9 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             encoder that none of them uses are frozen.
         gather (bool): Whether losses over all pairs see the features of all
             processes. Defaults to False.
+        accumulate (int): Parts a training batch is encoded in, see
+            :class:`TextPersonRetriever`. ITM draws its negatives within a
+            part. Defaults to 1.
         augmented_weight (float): Factor of the losses of augmented captions.
             Defaults to 0.8, as published.
         keep_embeds (bool): Whether ``predict`` also puts what a cross encoder
@@ -77,6 +82,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
         keep_embeds: bool = False,
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
+        accumulate: int = 1,
     ) -> None:
         super().__init__(
             encoder,
@@ -85,6 +91,7 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             gather=gather,
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
+            accumulate=accumulate,
         )
         self.augmented_weight = augmented_weight
         self.keep_embeds = keep_embeds
@@ -224,39 +231,6 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             *(shape, chunk_size, text_embeds.device),
         )
 
-    def loss(
-        self,
-        inputs: dict[str, Tensor],
-        data_samples: Sequence[RetrievalDataSample],
-    ) -> dict[str, Tensor]:
-        """Compute all losses of a batch of pairs.
-
-        Args:
-            inputs (dict): Output of the data preprocessor.
-            data_samples (Sequence[RetrievalDataSample]): Samples with pid,
-                image and caption.
-
-        Returns:
-            dict[str, Tensor]: ``loss_<name>`` and ``loss_<name>_eda`` ->
-            scalar.
-
-        """
-        self._check_pairs(inputs, data_samples)
-        features = self._pair_features(inputs, data_samples)
-        losses = self._losses(features, self.losses)
-        tokens = inputs.get('eda_tokens')
-        if tokens is None:
-            return losses
-        mask = self.encoder.text_mask(tokens)
-        text, states = self.encoder.encode_text(tokens, mask, True)
-        features = replace(
-            features, text_feats=text, text_embeds=states, text_mask=mask
-        )
-        again = {n: x for n, x in self.losses.items() if x.takes_augmented}
-        for name, value in self._losses(features, again).items():
-            losses[f'{name}_eda'] = self.augmented_weight * value
-        return losses
-
     def _apply_loss(
         self, loss: RetrievalLoss, features: RetrievalFeatures
     ) -> Tensor:
@@ -264,31 +238,41 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             return loss(features, self.encoder)
         return loss(features)
 
-    def _pair_features(self, inputs, data_samples) -> CrossModalFeatures:
-        images, tokens = inputs['image'], inputs['tokens']
-        image, image_embeds = self.encoder.encode_image(images, True)
-        mask = self.encoder.text_mask(tokens)
-        text, text_embeds = self.encoder.encode_text(tokens, mask, True)
+    def _pair_facts(self, inputs, data_samples) -> CrossModalFeatures:
+        facts = super()._pair_facts(inputs, data_samples)
+        own = {f.name: getattr(facts, f.name) for f in fields(facts)}
+        return CrossModalFeatures(
+            **own,
+            mlm_tokens=inputs.get('mlm_tokens'),
+            attributes=batch_attributes(
+                inputs, data_samples, facts.pids.device
+            ),
+        )
+
+    def _views(self, inputs: Mapping[str, Any], facts: Any) -> list[View]:
+        """The pairs, and those with augmented captions where there are."""
+        image, image_embeds = self.encoder.encode_image(inputs['image'], True)
         reads = any(
             isinstance(x, CrossModalLoss) for x in self.losses.values()
         )
-        device = images.device
-        pids, pid_range = batch_pids(inputs, data_samples, device)
-        return CrossModalFeatures(
+        features = replace(
+            facts,
             image_feats=image,
-            text_feats=text,
-            pids=pids,
-            scale=self.scale(),
-            image_ids=batch_image_ids(inputs, data_samples, device),
-            pid_range=pid_range,
-            mlm_labels=inputs.get('mlm_labels'),
-            mlm_index=inputs.get('mlm_index'),
-            text_embeds=text_embeds,
-            text_mask=mask,
             keys_values=self.image_keys_values(image_embeds) if reads else [],
-            mlm_tokens=inputs.get('mlm_tokens'),
-            attributes=batch_attributes(inputs, data_samples, device),
+            **self._text_features(inputs['tokens']),
         )
+        views = [View(features, self.losses)]
+        if 'eda_tokens' in inputs:
+            again = {n: x for n, x in self.losses.items() if x.takes_augmented}
+            text = self._text_features(inputs['eda_tokens'])
+            augmented = replace(features, **text)
+            views.append(View(augmented, again, '_eda', self.augmented_weight))
+        return views
+
+    def _text_features(self, tokens: Tensor) -> dict[str, Tensor]:
+        mask = self.encoder.text_mask(tokens)
+        text, states = self.encoder.encode_text(tokens, mask, True)
+        return dict(text_feats=text, text_embeds=states, text_mask=mask)
 
     def predict(
         self,

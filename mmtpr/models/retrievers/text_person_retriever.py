@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,12 @@ from mmtpr.models.temperature import bounded_scale
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
+from .accumulation import (
+    View,
+    accumulated_losses,
+    all_losses,
+    check_accumulate,
+)
 from .gather import gather_features
 from .predictions import put_by_kind
 from .sample_fields import batch_image_ids, batch_pids
@@ -37,6 +44,10 @@ class TextPersonRetriever(BaseModel):
         gather (bool): Whether losses over pairs see the features of all
             processes, with gradient. Batches must then be of equal size
             everywhere. Defaults to False.
+        accumulate (int): Parts a training batch is encoded in, one after the
+            other and once more in the backward pass, so that activations of
+            one part alone are held. Losses over pairs see the whole batch;
+            others, such as MLM, a part each. Defaults to 1.
         data_preprocessor (dict | nn.Module, optional): The type defaults to
             ``mmtpr.RetrievalDataPreprocessor``.
         init_cfg (dict, optional): Initialization config.
@@ -72,6 +83,7 @@ class TextPersonRetriever(BaseModel):
         gather: bool = False,
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
+        accumulate: int = 1,
     ) -> None:
         if not isinstance(data_preprocessor, nn.Module):
             data_preprocessor = dict(data_preprocessor or {})
@@ -91,6 +103,7 @@ class TextPersonRetriever(BaseModel):
             }
         )
         self.gather = gather
+        self.accumulate = check_accumulate(accumulate, self.encoder)
         self._set_temperature(temperature, learn_temperature)
 
     def _check_encoder(self) -> None:
@@ -209,8 +222,12 @@ class TextPersonRetriever(BaseModel):
             ValueError: If no loss is configured or a sample is no pair.
         """
         self._check_pairs(inputs, data_samples)
-        features = self._pair_features(inputs, data_samples)
-        return self._losses(features, self.losses)
+        facts = self._pair_facts(inputs, data_samples)
+        if self.accumulate > 1:
+            return accumulated_losses(
+                *(self._views, self._losses, inputs, facts, self.accumulate)
+            )
+        return all_losses(self._views(inputs, facts), self._losses)
 
     def _losses(
         self,
@@ -247,24 +264,34 @@ class TextPersonRetriever(BaseModel):
                     f'{len(inputs.get(name, ()))} have {name}.'
                 )
 
-    def _pair_features(self, inputs, data_samples) -> RetrievalFeatures:
+    def _pair_facts(self, inputs, data_samples) -> RetrievalFeatures:
+        """Ids and scale of a batch, still without features."""
         device = inputs['image'].device
         pids, pid_range = batch_pids(inputs, data_samples, device)
-        image_feats, image_tokens, text_feats, mlm = self._encode(inputs)
         return RetrievalFeatures(
-            image_feats=image_feats,
-            text_feats=text_feats,
+            image_feats=None,  # type: ignore[arg-type]
+            text_feats=None,  # type: ignore[arg-type]
             pids=pids,
             scale=self.scale(),
             image_ids=batch_image_ids(inputs, data_samples, device),
             pid_range=pid_range,
-            image_tokens=image_tokens,
-            mlm_text_tokens=mlm,
             mlm_labels=inputs.get('mlm_labels'),
             mlm_index=inputs.get('mlm_index'),
         )
 
-    def _encode(self, inputs: dict[str, Tensor]) -> tuple:
+    def _views(self, inputs: Mapping[str, Any], facts: Any) -> list[View]:
+        """Encode rows of a batch: what losses are taken of."""
+        image, image_tokens, text, words = self._encode(inputs)
+        features = replace(
+            facts,
+            image_feats=image,
+            text_feats=text,
+            image_tokens=image_tokens,
+            mlm_text_tokens=words,
+        )
+        return [View(features, self.losses)]
+
+    def _encode(self, inputs: Mapping[str, Any]) -> tuple:
         """Features once for all losses, tokens only if one needs them."""
         images, tokens = inputs['image'], inputs['tokens']
         text = self.encoder.encode_text(tokens)

@@ -56,6 +56,14 @@ def test_gradients_of_two_processes_equal_those_of_one(runs):
 
 
 @pytest.mark.dist
+def test_parts_on_two_processes_equal_one_batch_on_one(runs):
+    one, two = runs
+    for run in runs:
+        skip = ['loss_id'] if run is two else []
+        _check_equal(run['accumulated'], one['gathered'], skip=skip)
+
+
+@pytest.mark.dist
 @pytest.mark.parametrize('kind', ['fafa', 'inversion'])
 def test_composed_losses_see_the_triplets_of_all_processes(runs, kind):
     one, two = (run[kind] for run in runs)
