@@ -32,6 +32,17 @@ def _build(module: Any) -> nn.Module:
     return module
 
 
+def _recompute(module: Any) -> None:
+    if not hasattr(module, 'set_grad_checkpointing'):
+        raise ValueError(
+            f'grad_checkpointing=True: {type(module).__name__} has no '
+            'set_grad_checkpointing. Set its own switch in module=dict(...), '
+            'with_cp=True in mmpretrain, if it is not the reentrant kind, '
+            'which loses gradients below frozen layers.'
+        )
+    module.set_grad_checkpointing(True)
+
+
 def _before_saving(model: 'AdapterModel', *_: Any) -> None:
     renew_stale_norms(model.module)
 
@@ -64,9 +75,13 @@ class AdapterModel(BaseModule):
         exclude (Sequence[str]): Patterns of layers to leave alone.
         trainable (Sequence[str]): Patterns of parameters or submodules that
             train too; see :func:`freeze_except_adapters`.
+        grad_checkpointing (bool): Whether the module recomputes activations
+            in the backward pass to save memory. Defaults to False: as the
+            module is built.
 
     Raises:
-        ValueError: If a target or a trainable pattern matches nothing.
+        ValueError: If a target or a trainable pattern matches nothing, or
+            the module cannot recompute.
 
     Examples:
         >>> model = dict(
@@ -88,9 +103,12 @@ class AdapterModel(BaseModule):
         targets: Sequence[dict],
         exclude: Sequence[str] = (),
         trainable: Sequence[str] = (),
+        grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         module = _build(module)
+        if grad_checkpointing:
+            _recompute(module)
         self.adapted_layers = inject_adapters(
             module, adapter, targets, exclude
         )
@@ -200,6 +218,7 @@ class WoRAModel(AdapterModel):
         dropout (float, optional): Another name of ``drop_rate``.
         exclude (Sequence[str]): Patterns of layers to leave alone.
         trainable (Sequence[str]): Patterns of what trains too.
+        grad_checkpointing (bool): See :class:`AdapterModel`.
 
     Examples:
         >>> encoder = dict(
@@ -228,6 +247,7 @@ class WoRAModel(AdapterModel):
         dropout: float | None = None,
         exclude: Sequence[str] = (),
         trainable: Sequence[str] = (),
+        grad_checkpointing: bool = False,
     ) -> None:
         adapter = dict(
             type='WoRA',
@@ -238,4 +258,7 @@ class WoRAModel(AdapterModel):
             detach_norm=detach_norm,
             dropout=drop_rate if dropout is None else dropout,
         )
-        super().__init__(module, adapter, targets, exclude, trainable)
+        super().__init__(
+            *(module, adapter, targets, exclude, trainable),
+            grad_checkpointing,
+        )

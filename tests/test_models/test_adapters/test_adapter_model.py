@@ -252,3 +252,18 @@ class TestLoading:
         path = self.save(tmp_path, Backbone().state_dict())
         with pytest.raises(RuntimeError, match='before injection'):
             load_checkpoint(top.module, path)
+
+
+def test_recomputation_is_switched_on_by_the_model_too():
+    encoder = tiny_encoder_cfg(vocab_size=100, context_length=8)
+    cfg = dict(
+        type='mmtpr.WoRAModel',
+        module=encoder,
+        rank=2,
+        targets=[dict(type=r'clip\.visual\..*\.mlp\.c_fc')],
+        grad_checkpointing=True,
+    )
+    model = MODELS.build(cfg)
+    assert model.module.clip.visual.transformer.grad_checkpointing
+    with pytest.raises(ValueError, match='Backbone has no set_grad_check'):
+        WoRAModel(Backbone(), targets=TARGETS, grad_checkpointing=True)

@@ -1,0 +1,1 @@
+_base_ = ['./wora_aptm/wora-r8_swin-b_bert-base_1xb960-30e_cuhk-pedes-384x128.py']
