@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from .record import active
 from .rules import NAME
 from .tensor import is_ours
 
@@ -81,7 +82,12 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
         and value.is_floating_point()
         and value.dtype not in (dtype, torch.float64)
     )
-    return value.to(dtype) if wanted else value
+    if not wanted:
+        return value
+    gpu = active()
+    if gpu is not None and gpu.memory is not None:
+        return gpu.memory.cast(value, dtype)
+    return value.to(dtype)
 
 
 def _lower(args: tuple, kwargs: dict) -> tuple[tuple, dict]:

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import record
 from .autocast import register_autocast
+from .hollow import Memory, empty_host
 from .mmengine_device import mmengine_uses
 from .rules import NAME
 from .tensor import PretendedTensor, compute, is_ours, unwrap
@@ -78,22 +79,32 @@ def _register_kernels() -> torch.library.Library:
     library = torch.library.Library('aten', 'IMPL', 'PrivateUse1')
 
     def empty(size, *, dtype=None, **_):
-        return PretendedTensor(torch.empty(size, dtype=dtype))
+        options = dict(dtype=dtype, device=_place(dtype))
+        return PretendedTensor(torch.empty(size, **options))
 
     def empty_strided(size, stride, *, dtype=None, **_):
-        return PretendedTensor(torch.empty_strided(size, stride, dtype=dtype))
+        options = dict(dtype=dtype, device=_place(dtype))
+        return PretendedTensor(torch.empty_strided(size, stride, **options))
 
     def copy_from(source, target, non_blocking=False):
         found = record.active()
         if found is not None and is_ours(source) != is_ours(target):
             found.note('wait', 'copy of a Python list or from C++')
-        unwrap(target).copy_(unwrap(source))
+        if not (unwrap(source).is_meta and not unwrap(target).is_meta):
+            unwrap(target).copy_(unwrap(source))
         return target
 
     library.impl('empty.memory_format', empty)
     library.impl('empty_strided', empty_strided)
     library.impl('_copy_from', copy_from)
     return library
+
+
+def _place(dtype: torch.dtype | None) -> torch.device:
+    """Where the numbers of a new tensor lie."""
+    found = record.active()
+    hollow = found is not None and found.memory is not None
+    return empty_host(dtype) if hollow else torch.device('cpu')
 
 
 class PretendedGPU(TorchDispatchMode, record.Record):
@@ -103,11 +114,16 @@ class PretendedGPU(TorchDispatchMode, record.Record):
     runners put models there and ``AmpOptimWrapper`` trains in mixed
     precision.
 
+    Args:
+        hollow (bool): Whether floats have sizes alone and the attribute
+            ``memory`` counts their bytes, see :mod:`.hollow`. Defaults to
+            False.
+
     Raises:
         RuntimeError: If this torch cannot be told of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hollow: bool = False) -> None:
         if not is_available():
             raise RuntimeError(
                 f'torch {torch.__version__} cannot be told of a pretended '
@@ -115,6 +131,7 @@ class PretendedGPU(TorchDispatchMode, record.Record):
             )
         TorchDispatchMode.__init__(self)
         record.Record.__init__(self)
+        self.memory = Memory() if hollow else None
         self._stack = ExitStack()
 
     def __enter__(self) -> 'PretendedGPU':

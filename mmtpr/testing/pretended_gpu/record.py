@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from types import FrameType
+from typing import Any
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(_OWN))) + os.sep
@@ -19,7 +20,11 @@ class Record:
     Attributes:
         events (Counter): ``(kind, operation, line)`` -> how often. The kind
             is ``'wait'``, ``'copy'`` or ``'launch'``; launches have no line.
+        memory (Memory | None): Bytes that are held, where tensors are without
+            numbers.
     """
+
+    memory: Any = None
 
     def __init__(self) -> None:
         self.events: Counter = Counter()

@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
+from .hollow import run_hollow
 from .record import active
 from .rules import COPIES, NAME, NO_KERNEL, check_devices, waits_of
 
@@ -37,6 +38,9 @@ class PretendedTensor(torch.Tensor):
             requires_grad=False,
         )
         tensor.host = host
+        found = active()
+        if found is not None and found.memory is not None:
+            found.memory.add(host)
         return tensor
 
     def __repr__(self) -> str:  # type: ignore[override]
@@ -120,7 +124,11 @@ def compute(func: Any, args: Sequence[Any], kwargs: dict) -> Any:
     if device is not None:
         plain = {**plain, 'device': torch.device('cpu')}
     plain.pop('pin_memory', None)
-    out = func(*plain_args, **plain)
+    gpu = active()
+    if gpu is not None and gpu.memory is not None:
+        out = run_hollow(func, name, plain_args, plain, stays)
+    else:
+        out = func(*plain_args, **plain)
     if name in _ANSWERS or not stays:
         return out
     return return_and_correct_aliasing(func, args, kwargs, tree_map(wrap, out))
