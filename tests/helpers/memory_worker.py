@@ -16,14 +16,15 @@ from mmtpr.utils.errors import LaunchError
 
 
 def estimates(cfg: Config) -> dict:
-    """Of two batches, and of the larger one in parts."""
+    """Of two batches, and of the larger one in two parts."""
     found = {
         str(size): [asdict(step) for step in estimate_memory(cfg, size)]
         for size in (8, 32)
     }
     if 'Composed' not in cfg.model.type:
-        cfg.model.accumulate = 8
-    found['parts'] = [asdict(step) for step in estimate_memory(cfg, 32)]
+        cfg.model.accumulate = 2
+    steps = estimate_memory(cfg, 32, ('float32',))
+    found['parts'] = [asdict(step) for step in steps]
     return found
 
 

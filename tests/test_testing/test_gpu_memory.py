@@ -15,10 +15,7 @@ if not device.is_available():
         'this torch cannot be told of a pretended GPU', allow_module_level=True
     )
 
-NAMES = (
-    *('irra_cuhk', 'wora_cuhk', 'aptm_mals', 'wora_aptm_cuhk'),
-    *('fafa_clip_syncpr_itcpr', 'fafa_blip2_syncpr_itcpr'),
-)
+NAMES = ('wora_cuhk', 'aptm_mals', 'fafa_blip2_syncpr_itcpr')
 
 
 def test_what_is_counted(repo_root, run_together):
@@ -59,6 +56,7 @@ def test_every_retriever_has_an_estimate(found, name):
     assert half['activations'] < 0.95 * plain['activations']
     assert [s['checkpointing'] for s in large] == [False, True] * 2
     if 'fafa' not in name:
+        assert parts[0]['peak'] < plain['peak']
         assert parts[0]['activations'] < 0.5 * plain['activations']
 
 
