@@ -139,7 +139,8 @@ class WordMasker:
         """
         places = np.flatnonzero(self._ordinary[tokens])
         wanted = min(self.max_masked, max(1, round(len(places) * self.prob)))
-        continues = self._continues[tokens[places]]
+        # A list: single items of an array are slow to get.
+        continues = self._continues[tokens[places]].tolist()
         chosen: set[int] = set()
         for place in rng.permutation(len(places)).tolist():
             if len(chosen) >= wanted:
@@ -152,7 +153,7 @@ class WordMasker:
         return found
 
     def _run(
-        self, place: int, continues: np.ndarray, rng: np.random.Generator
+        self, place: int, continues: list[bool], rng: np.random.Generator
     ) -> range:
         """The word at a place, or a run that begins in it."""
         start, end = place, place + 1

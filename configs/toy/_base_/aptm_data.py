@@ -13,7 +13,7 @@ train_pipeline = [
         type='mmtpr.ImageTransforms',
         transforms=[
             load,
-            dict(type='RandomFlip', prob=0.5),
+            dict(type='mmtpr.SharedFlip', prob=0.5),
             dict(type='mmtpr.PadCrop', padding=2),
         ]),
     tokenize,

@@ -126,7 +126,9 @@ class MaskTokens(MaskingTransform):
         """Positions to predict."""
         low, high = self.ordinary
         ordinary = (tokens >= low) & (tokens < high)
-        places = np.flatnonzero(ordinary & ~np.isin(tokens, self.special_ids))
+        for special in self.special_ids:  # few: quicker than np.isin
+            ordinary &= tokens != special
+        places = np.flatnonzero(ordinary)
         dice = np.random.rand(len(places))
         number = max(int((dice < self.prob).sum()), self.min_masked)
         return np.sort(places[np.argsort(dice)[:number]])

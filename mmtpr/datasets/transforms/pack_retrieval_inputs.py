@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -85,5 +86,11 @@ class PackRetrievalInputs(BaseTransform):
 def _to_tensor(img: np.ndarray | None) -> torch.Tensor | None:
     if img is None:
         return None
-    img = img[..., None] if img.ndim == 2 else img
-    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))
+    if img.ndim == 2:
+        return torch.from_numpy(np.array(img[None]))  # (1, H, W)
+    planes = np.empty((img.shape[2], *img.shape[:2]), img.dtype)  # (C, H, W)
+    if img.dtype == np.uint8 and len(planes) in (3, 4):
+        cv2.split(img, list(planes))  # several times as quick as numpy
+    else:
+        planes[:] = img.transpose(2, 0, 1)
+    return torch.from_numpy(planes)

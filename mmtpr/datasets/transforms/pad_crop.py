@@ -52,12 +52,25 @@ class PadCrop(BaseTransform):
         fill = self.fill
         if isinstance(fill, (int, float)) and img.ndim == 3:
             fill = (fill,) * img.shape[2]
-        padded = mmcv.impad(img, padding=self.padding, pad_val=fill)
         top, left = self._offsets()
-        results['img'] = padded[top : top + height, left : left + width]
+        above, below = _overhang(top - self.padding)
+        before, after = _overhang(left - self.padding)
+        kept = img[below : height - above, after : width - before]
+        if above + below < height and before + after < width:
+            # Padding what stays spares a padded copy of the whole.
+            sides = (before, above, after, below)
+            results['img'] = mmcv.impad(kept, padding=sides, pad_val=fill)
+        else:  # nothing stays of an image smaller than the padding
+            padded = mmcv.impad(img, padding=self.padding, pad_val=fill)
+            results['img'] = padded[top : top + height, left : left + width]
         return results
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(padding={self.padding}, fill={self.fill})'
         )
+
+
+def _overhang(offset: int) -> tuple[int, int]:
+    """Pixels by which a window reaches beyond the first and the last one."""
+    return max(-offset, 0), max(offset, 0)
