@@ -5,7 +5,7 @@ import os
 import pickle
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -76,6 +76,7 @@ class FrugalDataset(BaseDataset):
                 self.data_bytes, self.data_address = _pickled(samples)
                 self._fully_initialized = True
         _return_freed()
+        _reserve(self.pipeline, len(self))
 
     def get_data_info(self, idx: int) -> dict:
         """Get one sample.
@@ -167,6 +168,17 @@ def drain(items: list[T]) -> Iterator[T]:
     items.reverse()
     while items:
         yield items.pop()
+
+
+def _reserve(pipeline: Any, num_samples: int) -> None:
+    """Let transforms that keep something of each sample make room for it.
+
+    Now, because workers share only what was there before they began.
+    """
+    for transform in getattr(pipeline, 'transforms', ()):
+        if hasattr(transform, 'reserve'):
+            transform.reserve(num_samples)
+        _reserve(transform, num_samples)
 
 
 def _return_freed() -> None:

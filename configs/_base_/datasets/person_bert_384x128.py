@@ -38,7 +38,7 @@ augment = dict(
             pad_val=128,
             magnitude_range=(0, 30)),
     ])
-augmented = [*load, dict(type='RandomFlip', prob=0.5), augment]
+augmented = [*load, dict(type='mmtpr.SharedFlip', prob=0.5), augment]
 erase = dict(type='mmtpr.RandomErasingMean', prob=0.6)  # takes fill, BGR
 tokenize = dict(
     type='mmtpr.TokenizeBert', vocab=vocab, max_length=56, clean=False)
@@ -52,7 +52,8 @@ pretrain_texts = [tokenize, hide, pack]
 train_texts = [
     dict(type='mmtpr.CaptionEDA', target='eda_caption'),
     tokenize,
-    dict(tokenize, source='eda_caption', target='eda_tokens'),
+    # Captions that are drawn anew each time are not worth keeping.
+    dict(tokenize, source='eda_caption', target='eda_tokens', keep=False),
     hide,
     pack,
 ]

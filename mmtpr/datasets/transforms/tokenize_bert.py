@@ -31,6 +31,7 @@ class TokenizeBert(TokenizeCaption):
         max_words (int): Words to keep when cleaning. Defaults to 50.
         source (str): Key to read. Defaults to ``'caption'``.
         target (str): Key to write. Defaults to ``'tokens'``.
+        keep (bool): See :class:`TokenizeCaption`. Defaults to True.
 
     Raises:
         ImportError: If tokenizers is not installed.
@@ -46,6 +47,7 @@ class TokenizeBert(TokenizeCaption):
         max_words: int = 50,
         source: str = 'caption',
         target: str = 'tokens',
+        keep: bool = True,
     ) -> None:
         if max_length < 3:
             raise ValueError(
@@ -53,7 +55,7 @@ class TokenizeBert(TokenizeCaption):
                 '[CLS] and [SEP].'
             )
         tokenizer = dict(bert=str(vocab), clean=clean, max_words=max_words)
-        super().__init__(tokenizer, max_length, source, target)
+        super().__init__(tokenizer, max_length, source, target, keep)
         self.vocab, self.clean = vocab, clean
 
     def __repr__(self) -> str:
