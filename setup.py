@@ -14,7 +14,10 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 SHIPPED = ('configs', 'tools', 'model-index.yml')
-EXTRAS = ('openmmlab', 'onedl', 'blip2', 'pa100k', 'tests', 'docs', 'lint')
+EXTRAS = (
+    *('openmmlab', 'onedl', 'blip2', 'pa100k', 'lmdb', 'turbojpeg'),
+    *('tests', 'docs', 'lint'),
+)
 
 
 def read_version() -> str:

@@ -23,10 +23,10 @@ augment = dict(
     num_policies=2,
     magnitude_level=7,
     policies=[
-        dict(type='mmpretrain.Brightness', magnitude=0.0),  # no change
-        dict(type='mmpretrain.AutoContrast'),
-        dict(type='mmpretrain.Equalize'),
-        dict(type='mmpretrain.Brightness', magnitude_range=(-0.9, 0.9)),
+        dict(type='mmtpr.Brightness', magnitude=0.0),  # no change
+        dict(type='mmtpr.AutoContrast'),
+        dict(type='mmtpr.Equalize'),
+        dict(type='mmtpr.Brightness', magnitude_range=(-0.9, 0.9)),
         dict(type='mmpretrain.Sharpness', magnitude_range=(-0.9, 0.9)),
         dict(shear, magnitude_range=(0, 0.3), direction='horizontal'),
         dict(shear, magnitude_range=(0, 0.3), direction='vertical'),

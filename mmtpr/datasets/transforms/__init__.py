@@ -4,7 +4,9 @@ import mmcv.transforms  # noqa: F401
 
 from .caption_eda import CaptionEDA
 from .clean_person_caption import CleanPersonCaption
+from .colour_policies import AutoContrast, Brightness, Equalize
 from .image_transforms import ImageTransforms
+from .load_image import LoadImage
 from .mask_bert_tokens import MaskBertTokens
 from .mask_tokens import MaskTokens
 from .pack_retrieval_inputs import PackRetrievalInputs
@@ -16,9 +18,13 @@ from .tokenize_bert import TokenizeBert
 from .tokenize_caption import TokenizeCaption
 
 __all__ = [
+    'AutoContrast',
+    'Brightness',
     'CaptionEDA',
     'CleanPersonCaption',
+    'Equalize',
     'ImageTransforms',
+    'LoadImage',
     'MaskBertTokens',
     'MaskTokens',
     'PackRetrievalInputs',
