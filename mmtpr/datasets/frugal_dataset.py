@@ -12,6 +12,8 @@ from mmengine.dataset import BaseDataset
 
 from mmtpr.utils.collector import resting_collector
 
+from .packed_images import check_packed, join_packed
+
 T = TypeVar('T')
 
 
@@ -67,6 +69,7 @@ class FrugalDataset(BaseDataset):
                 f'filter_cfg={self.filter_cfg} of {type(self).__name__}: '
                 'nothing filters by it. Leave it out, or subclass filter_data.'
             )
+        check_packed(self.data_prefix.get('img_path', ''))
         with resting_collector():
             if self._needs_list():
                 self._full_paths = self.lists_full_paths
@@ -111,6 +114,14 @@ class FrugalDataset(BaseDataset):
 
     def _filters(self) -> bool:
         return type(self).filter_data is not BaseDataset.filter_data
+
+    def _join_prefix(self) -> None:
+        """Put ``data_root`` before the folders, packed ones included."""
+        given = dict(self.data_prefix)
+        super()._join_prefix()
+        for key, folder in given.items():
+            packed = join_packed(self.data_root or '', folder)
+            self.data_prefix[key] = packed or self.data_prefix[key]
 
     def _needs_list(self) -> bool:
         """Whether something has to see all samples as a list of dicts."""

@@ -159,6 +159,8 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('onedl', {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain'}),
         ('blip2', BLIP2),
         ('pa100k', {'scipy'}),
+        ('lmdb', {'lmdb'}),
+        ('turbojpeg', {'pyturbojpeg'}),
         ('tests', {*TESTS, *BLIP2}),
     ],
 )
