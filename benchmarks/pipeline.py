@@ -7,7 +7,8 @@ epoch is left out: what is kept from it is what later epochs read. Prints
 Markdown tables; times are those of the processor, the best of ``--rounds``.
 
     python benchmarks/pipeline.py [--images 512] [--rounds 5]
-        [--vocab vocab.txt] [--decoder turbojpeg] [--reduce] [--json FILE]
+        [--vocab vocab.txt] [--decoder turbojpeg] [--reduce]
+        [--torch-resize] [--json FILE]
         [--configs wora_cuhk wora_aptm_cuhk fafa_clip_syncpr_itcpr]
 """
 
@@ -78,7 +79,7 @@ def write_data(root, number, height, width):
     Path(root, 'SynCPR.json').write_text(json.dumps(triplets))
 
 
-def build_dataset(name, root, vocab, loader):
+def build_dataset(name, root, vocab, loader, torch_resize):
     """The training dataset of a config, on the synthetic data."""
     config = Config.fromfile(CONFIGS / f'{name}.py')
     cfg = _drop_filters(config.train_dataloader.dataset.to_dict())
@@ -92,6 +93,10 @@ def build_dataset(name, root, vocab, loader):
             node['vocab'] = str(vocab)
         if node['type'].endswith('LoadImageFromFile') and loader:
             node.update(loader)
+        if torch_resize and node.get('interpolation') == 'bicubic':
+            scale = node['scale']
+            node.clear()
+            node.update(type='mmtpr.ResizeBicubic', scale=scale)
     return DATASETS.build(cfg)
 
 
@@ -207,7 +212,10 @@ def measure(name, root, vocab, args):
         loader.update(type='mmtpr.LoadImage', imdecode_backend=args.decoder)
     if args.reduce:
         loader.update(type='mmtpr.LoadImage', reduce_to=(128, 384))
-    plain, timed = (build_dataset(name, root, vocab, loader) for _ in 'ab')
+    plain, timed = (
+        build_dataset(name, root, vocab, loader, args.torch_resize)
+        for _ in 'ab'
+    )
     peer = Peer(plain, name, vocab)
     steps = time_steps(timed)
     order = np.random.default_rng(0).permutation(len(plain)).tolist()
@@ -242,6 +250,7 @@ def main():
     )
     parser.add_argument('--decoder', help='imdecode_backend of the loader')
     parser.add_argument('--reduce', action='store_true')
+    parser.add_argument('--torch-resize', action='store_true')
     parser.add_argument('--json', help='write the seconds here too')
     args = parser.parse_args()
     torch.set_num_threads(1)

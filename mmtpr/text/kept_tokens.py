@@ -124,7 +124,7 @@ def vocabulary_size(tokenizer: Any) -> int | None:
         int | None: None if it does not say.
     """
     size = getattr(tokenizer, 'vocab_size', None)
-    inner = getattr(tokenizer, 'tokenizer', None)  # of Hugging Face
+    inner: Any = getattr(tokenizer, 'tokenizer', None)  # Hugging Face's
     if hasattr(inner, 'get_vocab_size'):
         size = inner.get_vocab_size()
     elif hasattr(inner, '__len__'):

@@ -32,7 +32,7 @@ SOURCES = (
 MIM = 'mmtpr/.mim'
 # What the tests bring too, so that none of BLIP-2 is skipped.
 BLIP2 = {'transformers'}
-TESTS = {'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
+TESTS = {'lmdb', 'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
 TESTS |= {'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
 
@@ -132,6 +132,8 @@ def test_metadata_head(metadata):
         'onedl',
         'blip2',
         'pa100k',
+        'lmdb',
+        'turbojpeg',
         'tests',
         'docs',
         'lint',
@@ -160,7 +162,7 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('blip2', BLIP2),
         ('pa100k', {'scipy'}),
         ('lmdb', {'lmdb'}),
-        ('turbojpeg', {'pyturbojpeg'}),
+        ('turbojpeg', {'PyTurboJPEG'}),
         ('tests', {*TESTS, *BLIP2}),
     ],
 )

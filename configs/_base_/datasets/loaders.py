@@ -1,9 +1,9 @@
 # How samples are loaded, whatever they are: the dataset and, where it differs,
 # the batch size come with the config.
 #
-# num_workers: processes that load, for each GPU. One loads about 800 samples a
-# second; take as many as the GPU eats up, and not more than its share of the
-# cores. prefetch_factor: batches that each of them loads ahead.
+# num_workers: processes that load, for each GPU. One loads 500 samples a second
+# of APTM to 1,800 of CLIP; take as many as the GPU eats up, and not more than
+# its share of the cores. prefetch_factor: batches that each of them loads ahead.
 train_dataloader = dict(
     batch_size=64,
     num_workers=8,

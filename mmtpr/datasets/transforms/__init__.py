@@ -12,6 +12,7 @@ from .mask_tokens import MaskTokens
 from .pack_retrieval_inputs import PackRetrievalInputs
 from .pad_crop import PadCrop
 from .random_erasing_mean import RandomErasingMean
+from .resize_bicubic import ResizeBicubic
 from .shared_flip import SharedFlip
 from .square_pad import SquarePad
 from .tokenize_bert import TokenizeBert
@@ -30,6 +31,7 @@ __all__ = [
     'PackRetrievalInputs',
     'PadCrop',
     'RandomErasingMean',
+    'ResizeBicubic',
     'SharedFlip',
     'SquarePad',
     'TokenizeBert',
