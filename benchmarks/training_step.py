@@ -21,13 +21,17 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmtpr.testing.gpu_memory import draw_batch, estimate_memory
 from torch.profiler import ProfilerActivity, profile
 
 from mmtpr.checkpoints.spared_files import without_weights
 from mmtpr.engine import launch
 from mmtpr.registry import MODELS
 from mmtpr.testing import shrink_config
+from mmtpr.testing.gpu_memory import (
+    draw_batch,
+    estimate_memory,
+    quiet_building,
+)
 from mmtpr.utils.precision import allow_tf32
 
 #: Parts of the names of kernels that multiply matrices or attend.
@@ -93,7 +97,7 @@ def profiled(step: Any, device: str) -> dict[str, Any]:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Time steps, profile two and read the memory."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, quiet_building():
         model, wrapper, batch = build(args, folder)
 
         def step() -> None:

@@ -101,10 +101,10 @@ def estimate_memory(
             'step takes a few MiB. Give the config that trains the encoder.'
         )
     size = batch_size or loader['batch_size']
-    with _quiet(), TemporaryDirectory() as folder:
+    with quiet_building(), TemporaryDirectory() as folder:
         gpu = PretendedGPU(hollow=True)
         model = _build(cfg, folder)
-        batch = _batch(cfg, model, size, folder)
+        batch = draw_batch(cfg, model, size, folder)
         with gpu, gpu_kernels():
             model.to(NAME).train()
             return [
@@ -115,7 +115,7 @@ def estimate_memory(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_building() -> Iterator[None]:
     """Keep notes of building out of the table; they are those of training."""
     logger = MMLogger.get_current_instance()
     before = logger.level
@@ -156,8 +156,20 @@ def _build(cfg: Config, folder: str) -> Any:
     return model
 
 
-def _batch(cfg: Config, model: Any, size: int, folder: str) -> dict[str, Any]:
-    """A batch of the config's pipeline, from drawn images."""
+def draw_batch(
+    cfg: Config, model: Any, size: int, folder: str
+) -> dict[str, Any]:
+    """Make a training batch by the config's pipeline, from drawn images.
+
+    Args:
+        cfg (Config): The config.
+        model (nn.Module): Its model, whose encoder knows the size of images.
+        size (int): Samples.
+        folder (str): Where the images go.
+
+    Returns:
+        dict: For the data preprocessor.
+    """
     data = write_tiny_data(folder)
     small = shrink_config(cfg, data, tuple(model.encoder.image_size))
     dataset = small.train_dataloader.dataset

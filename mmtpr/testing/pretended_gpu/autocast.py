@@ -61,7 +61,7 @@ def _register(
     library: torch.library.Library, name: str, policy: _Policy
 ) -> None:
     packet = getattr(torch.ops.aten, name)
-    key = torch._C.DispatchKey.AutocastPrivateUse1
+    key = torch._C.DispatchKey.AutocastPrivateUse1  # type: ignore[attr-defined]
     without = torch._C.DispatchKeySet(key)
     for overload in packet.overloads():
         if 'out' in overload or 'dimname' in overload.lower():

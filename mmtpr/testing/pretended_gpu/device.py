@@ -172,7 +172,7 @@ class _SwappedParameters:
             finally:
                 torch.__future__.set_swap_module_params_on_conversion(before)
 
-        torch.nn.Module.to = moved  # type: ignore[method-assign]
+        torch.nn.Module.to = moved  # type: ignore
 
     def __exit__(self, *error: Any) -> None:
         torch.nn.Module.to = self._to  # type: ignore[method-assign]

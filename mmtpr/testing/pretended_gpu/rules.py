@@ -117,7 +117,7 @@ def _check_indexing(name: str, args: Sequence[Any], is_ours: Any) -> int:
             f'{name}: a tensor of the CPU is indexed or filled by {NAME}:0.'
         )
     values = args[2] if len(args) > 2 else None
-    if _is(values) and not is_ours(values) and values.dim():
+    if isinstance(values, Tensor) and not is_ours(values) and values.dim():
         raise DeviceMismatchError(f'{name}: the values are on the CPU.')
     index = args[1] or ()
     return sum(_is(i) and not is_ours(i) for i in index)

@@ -34,7 +34,7 @@ class PretendedTensor(torch.Tensor):
             storage_offset=host.storage_offset(),
             dtype=host.dtype,
             layout=host.layout,
-            device=f'{NAME}:0',
+            device=torch.device(NAME, 0),
             requires_grad=False,
         )
         tensor.host = host
