@@ -134,11 +134,14 @@ def accumulated_losses(
         losses_of (Callable): Computes losses of features.
         inputs (Mapping): Output of the data preprocessor, B rows.
         facts (RetrievalFeatures): Ids and scale of the batch.
-        parts (int): Number of parts, of B / parts rows each.
+        parts (int): Number of parts, of B / parts rows each; 1 encodes the
+            batch once, as ever.
 
     Returns:
         dict[str, Tensor]: As of :func:`all_losses`.
     """
+    if parts == 1:
+        return all_losses(views_of(inputs, facts), losses_of)
     number = len(facts.pids)
     bounds = [number * i // parts for i in range(parts + 1)]
     slices = [slice(*ends) for ends in pairwise(bounds)]

@@ -16,12 +16,7 @@ from mmtpr.models.temperature import bounded_scale
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
-from .accumulation import (
-    View,
-    accumulated_losses,
-    all_losses,
-    check_accumulate,
-)
+from .accumulation import View, accumulated_losses, check_accumulate
 from .gather import gather_features
 from .predictions import put_by_kind
 from .sample_fields import batch_image_ids, batch_pids
@@ -223,11 +218,9 @@ class TextPersonRetriever(BaseModel):
         """
         self._check_pairs(inputs, data_samples)
         facts = self._pair_facts(inputs, data_samples)
-        if self.accumulate > 1:
-            return accumulated_losses(
-                *(self._views, self._losses, inputs, facts, self.accumulate)
-            )
-        return all_losses(self._views(inputs, facts), self._losses)
+        return accumulated_losses(
+            *(self._views, self._losses, inputs, facts, self.accumulate)
+        )
 
     def _losses(
         self,
