@@ -1,12 +1,13 @@
 """Collating of packed samples in the processes that load data."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 from mmtpr.registry import FUNCTIONS
 
 from .batch import FEATURE_FIELDS, stack_batch
-from .retrieval_data_sample import text_fields
+from .retrieval_data_sample import RetrievalDataSample, text_fields
 
 
 @FUNCTIONS.register_module()
@@ -23,8 +24,9 @@ def collate_samples(batch: Sequence[dict]) -> dict[str, Any]:
             of them.
 
     Returns:
-        dict: See :func:`mmtpr.structures.stack_batch`. What is stacked is no
-        longer on the samples.
+        dict: See :func:`mmtpr.structures.stack_batch`. ``data_samples`` are
+        copies without what is stacked; the samples of the dataset, which it
+        may keep for the next epoch, stay whole.
 
     Raises:
         ValueError: If the samples are no packed ones, or tensors differ in
@@ -50,8 +52,17 @@ def collate_samples(batch: Sequence[dict]) -> dict[str, Any]:
     }
     stacked = stack_batch(inputs, samples)
     # Left on the samples, they would travel a second time.
-    for sample in samples:
-        for name in (*text_fields(), *FEATURE_FIELDS):
-            if getattr(sample, name, None) is not None:
-                delattr(sample, name)
+    stacked['data_samples'] = [_without_tensors(sample) for sample in samples]
     return stacked
+
+
+def _without_tensors(sample: RetrievalDataSample) -> RetrievalDataSample:
+    """Copy a sample, except for the tensors that a batch stacks."""
+    bare = copy.copy(sample)
+    own = vars(bare)  # mmengine allows no other way to set these two
+    for name in ('_metainfo_fields', '_data_fields'):
+        own[name] = set(own[name])
+    for name in (*text_fields(), *FEATURE_FIELDS):
+        if getattr(bare, name, None) is not None:
+            delattr(bare, name)
+    return bare
