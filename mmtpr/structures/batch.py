@@ -57,7 +57,7 @@ def stack_batch(
     for name in FACT_FIELDS:
         facts = [sample.get(name) for sample in samples]
         if samples and _are_numbers(facts):
-            stacked[name] = _shared(torch.tensor(facts))
+            stacked[name] = _shared(torch.tensor(facts, dtype=torch.long))
     return dict(inputs=stacked, rows=rows, data_samples=samples)
 
 
@@ -85,8 +85,16 @@ def _are_numbers(facts: Sequence[Any]) -> bool:
     if isinstance(facts[0], list):
         sizes = {len(x) if isinstance(x, list) else None for x in facts}
         values = (v for x in facts if isinstance(x, list) for v in x)
-        return sizes == {len(facts[0])} and all(type(v) is int for v in values)
-    return all(type(value) is int for value in facts)
+        return sizes == {len(facts[0])} and all(map(_is_long, values))
+    return all(map(_is_long, facts))
+
+
+def _is_long(value: Any) -> bool:
+    """Tell whether a value is an integer that a tensor holds.
+
+    Others, as pids made of a hash, pass through a test as they are.
+    """
+    return type(value) is int and -(1 << 63) <= value < 1 << 63
 
 
 def _shared(value: Tensor) -> Tensor:

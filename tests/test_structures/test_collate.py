@@ -38,8 +38,10 @@ def test_a_dataset_may_keep_its_samples():
     kept.append(kept[0])  # and drawn twice in a batch
     one, two = collate_samples(kept), collate_samples(kept)
     assert torch.equal(one['inputs']['tokens'], two['inputs']['tokens'])
-    assert one['rows'] == two['rows'] == dict(
-        image=[1, 2], reference=[2], tokens=[0, 2, 3]
+    assert (
+        one['rows']
+        == two['rows']
+        == dict(image=[1, 2], reference=[2], tokens=[0, 2, 3])
     )
     one['data_samples'][0].set_metainfo(dict(score=1))
     assert 'score' not in kept[0]['data_samples']

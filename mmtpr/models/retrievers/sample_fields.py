@@ -39,11 +39,17 @@ def sample_ids(
         absent.
 
     Raises:
-        ValueError: If it is required and absent.
+        ValueError: If it is required and absent, or no whole number.
     """
     values = [sample.get(name) for sample in samples]
     if all(value is not None for value in values):
-        return torch.tensor(values, dtype=torch.long)
+        return torch.tensor(
+            [
+                _whole(value, name, sample)
+                for value, sample in zip(values, samples, strict=True)
+            ],
+            dtype=torch.long,
+        )
     if required:
         sample = samples[values.index(None)]
         raise ValueError(
@@ -51,6 +57,22 @@ def sample_ids(
             f'"{sample.get("img_path")}" has none.'
         )
     return None
+
+
+def _whole(value: Any, name: str, sample: RetrievalDataSample) -> int:
+    """Read an id that may come as an integer of NumPy or torch, or 3.0."""
+    try:
+        number = int(value)
+        fits = number == value and -(1 << 63) <= number < 1 << 63
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f'Training needs whole numbers of 64 bits as {name}, but '
+            f'"{sample.get("img_path")}" has {value!r}: number them in the '
+            'dataset.'
+        )
+    return number
 
 
 def sample_attributes(
