@@ -10,6 +10,8 @@ from mmengine.config import Config
 
 #: ``{{_base_.name}}`` in a text.
 _QUOTED = re.compile(r'\{\{\s*_base_\.[\w.]+\s*\}\}')
+#: Functions that may read any variable by its name.
+_BY_NAME = ('globals', 'locals', 'vars', 'eval', 'exec')
 
 
 class _File(NamedTuple):
@@ -62,8 +64,11 @@ def quoted_variables(cfg: Config) -> list[str]:
         files = [*_files(cfg.text, cfg.filename)]
     except SyntaxError:
         return []
-    nodes = (node for file in files for node in ast.walk(file.tree))
-    texts = (text for node in nodes for text in _texts(node))
+    nodes = [node for file in files for node in ast.walk(file.tree)]
+    # A docstring may tell of them.
+    alone = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    values = (node for node in nodes if id(node) not in alone)
+    texts = (text for node in values for text in _texts(node))
     return [found for text in texts for found in _QUOTED.findall(text)]
 
 
@@ -99,7 +104,7 @@ def _reads(tree: ast.Module) -> Iterator[str]:
     """Names that are read, as they are or of ``_base_``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            yield node.id
+            yield from _assigned(tree) if node.id in _BY_NAME else [node.id]
         elif isinstance(node, ast.Attribute) and _is_base(node.value):
             yield node.attr
         elif isinstance(node, ast.Subscript) and _is_base(node.value):

@@ -47,6 +47,8 @@ def test_names_that_nothing_reads(tmp_path, text, match):
         'my_pipeline = []',
         'dataset_type = "B"',
         'a = 1\nb = a\nval_cfg = dict(fp16=b)',
+        'rate = 1\noptim_wrapper = dict(lr=globals()["rate"])',
+        'rate = 1\noptim_wrapper = dict(lr=eval("rate * 2"))',
     ],
 )
 def test_variables(tmp_path, text):
@@ -73,6 +75,14 @@ def test_variables_of_a_base(tmp_path, use):
 def test_quoted_variables_of_a_base(tmp_path):
     with pytest.raises(LaunchError, match='given}} in quotes, where mmengine'):
         read(tmp_path, "work_dir = 'a/{{_base_.given}}'", BASE + 'given = 1\n')
+
+
+def test_docstrings_may_tell_of_variables_of_a_base(tmp_path):
+    (tmp_path / 'base.py').write_text(BASE)
+    path = tmp_path / 'own.py'
+    doc = '"""Half of {{_base_.epochs}} of the base."""'
+    path.write_text(f"{doc}\n_base_ = ['base.py']\n")
+    assert read_config(str(path)).epochs == 60
 
 
 def test_parts_offer_variables(tmp_path):
