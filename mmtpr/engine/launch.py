@@ -282,7 +282,7 @@ def _tidy_loaders(cfg: Config) -> None:
     """Drop what torch refuses beside ``num_workers=0``."""
     for part in ('train', 'val', 'test'):
         loader = cfg.get(f'{part}_dataloader') or {}
-        if isinstance(loader, dict) and loader.get('num_workers') == 0:
+        if isinstance(loader, dict) and not loader.get('num_workers'):
             loader.pop('prefetch_factor', None)
             loader.pop('persistent_workers', None)
 

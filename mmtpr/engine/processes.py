@@ -33,7 +33,8 @@ def start_processes(cfg: Config, launcher: str) -> None:
         _check_device(launcher)
         return
     _set_environment(launcher)
-    seconds = (cfg.get('env_cfg') or {}).get('dist_cfg', {}).get('timeout')
+    settings = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+    seconds = settings.get('timeout')
     timeout = datetime.timedelta(seconds=seconds) if seconds else None
     torch.distributed.init_process_group('gloo', timeout=timeout)
     wrapper = cfg.get('model_wrapper_cfg') or dict(
@@ -62,8 +63,10 @@ def join_processes(
     Raises:
         LaunchError: See :func:`start_processes`.
     """
-    env = cfg.setdefault('env_cfg', {})
-    settings = env.setdefault('dist_cfg', {})
+    # Either may be None, as where a config takes away what its base has.
+    cfg.env_cfg = cfg.get('env_cfg') or {}
+    cfg.env_cfg.dist_cfg = cfg.env_cfg.get('dist_cfg') or {}
+    settings = cfg.env_cfg.dist_cfg
     if patience is not None:
         settings.setdefault('timeout', patience)
     start_processes(cfg, launcher)

@@ -94,11 +94,12 @@ def test_options_of_workers_go_where_there_are_none():
         dict(
             train_dataloader=loader,
             val_dataloader=dict(loader, num_workers=1),
-            test_dataloader=None,
+            test_dataloader=dict(prefetch_factor=2),  # none is the default
         )
     )
     launch.tidy(cfg)
     assert cfg.train_dataloader == dict(num_workers=0)
+    assert cfg.test_dataloader == dict()
     assert cfg.val_dataloader == dict(loader, num_workers=1)
 
 

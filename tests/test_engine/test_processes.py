@@ -92,7 +92,9 @@ def test_tools_without_a_runner_join_as_the_config_says(monkeypatch):
     cfg = Config(dict(env_cfg=dict(dist_cfg=settings)))
     processes.join_processes(cfg, 'pytorch', patience=5000)
     assert joined == [(('pytorch',), settings)]
-    processes.join_processes(Config(dict()), 'pytorch', patience=5000)
-    assert joined[1] == (('pytorch',), dict(timeout=5000))
+    empty = dict(), dict(env_cfg=None), dict(env_cfg=dict(dist_cfg=None))
+    for content in empty:
+        processes.join_processes(Config(content), 'pytorch', patience=5000)
+        assert joined.pop() == (('pytorch',), dict(timeout=5000))
     processes.join_processes(Config(dict()), 'none', patience=5000)
-    assert len(joined) == 2
+    assert len(joined) == 1
