@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from mmtpr.evaluation.search import search
 from mmtpr.models.build import build_model
 from mmtpr.models.data_preprocessor import collate_for
 from mmtpr.models.follow_encoder import follow_encoder
-from mmtpr.registry import FUNCTIONS, INFERENCERS
+from mmtpr.registry import INFERENCERS
+from mmtpr.structures.collate import build_collate
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.deprecation import renamed_argument
 from mmtpr.utils.fingerprint import scorer_fingerprint
@@ -310,9 +310,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         named = (cfg.get('test_dataloader') or {}).get('collate_fn')
         if named is None:
             return collate_for(self.model.data_preprocessor)
-        named = dict(type=named) if isinstance(named, str) else dict(named)
-        function: Any = FUNCTIONS.get(named.pop('type'))
-        return partial(function, **named) if named else function
+        return build_collate(named)
 
     def _init_visualizer(self, cfg: Config) -> RetrievalVisualizer:
         return RetrievalVisualizer(f'person_retrieval_inferencer_{id(self)}')

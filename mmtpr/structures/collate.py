@@ -1,7 +1,8 @@
 """Collating of packed samples in the processes that load data."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from mmtpr.registry import FUNCTIONS
@@ -66,3 +67,27 @@ def _without_tensors(sample: RetrievalDataSample) -> RetrievalDataSample:
         if getattr(bare, name, None) is not None:
             delattr(bare, name)
     return bare
+
+
+def build_collate(named: Any) -> Callable:
+    """Build what a dataloader of a config names as ``collate_fn``.
+
+    Args:
+        named (dict | str | Callable): As mmengine's runner takes it, or the
+            name alone.
+
+    Returns:
+        Callable: From a list of samples to a batch.
+
+    Raises:
+        ValueError: If it names no function.
+    """
+    options = dict(named) if isinstance(named, dict) else dict(type=named)
+    kind = options.pop('type', None)
+    function: Any = FUNCTIONS.get(kind) if isinstance(kind, str) else kind
+    if not callable(function):
+        raise ValueError(
+            f'The config has collate_fn={named!r}, which is no function and '
+            'names none that is registered.'
+        )
+    return partial(function, **options) if options else function

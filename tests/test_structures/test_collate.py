@@ -12,6 +12,7 @@ from mmtpr.models import RetrievalDataPreprocessor
 from mmtpr.models.data_preprocessor import collate_for
 from mmtpr.registry import FUNCTIONS
 from mmtpr.structures import RetrievalDataSample, collate_samples
+from mmtpr.structures.collate import build_collate
 
 IMAGE = torch.arange(24, dtype=torch.uint8).view(3, 4, 2)
 
@@ -123,6 +124,29 @@ def test_configs_find_it_by_name_and_others_keep_their_lists():
     assert FUNCTIONS.get('mmtpr.collate_samples') is collate_samples
     assert collate_for(RetrievalDataPreprocessor()) is collate_samples
     assert collate_for(torch.nn.Identity()) is pseudo_collate
+
+
+@pytest.mark.parametrize(
+    'named',
+    [
+        'mmtpr.collate_samples',
+        dict(type='mmtpr.collate_samples'),
+        dict(type=collate_samples),
+        collate_samples,
+    ],
+)
+def test_configs_name_it_as_the_runner_allows(named):
+    assert build_collate(named) is collate_samples
+
+
+def test_options_of_a_function_a_config_names():
+    assert build_collate(dict(type=sorted, reverse=True))([1, 2]) == [2, 1]
+
+
+@pytest.mark.parametrize('named', ['mmtpr.none', dict(reverse=True), 3])
+def test_configs_that_name_no_function(named):
+    with pytest.raises(ValueError, match='names none that is registered'):
+        build_collate(named)
 
 
 def open_files(repo_root, name, limit):
