@@ -28,6 +28,9 @@ def _whole(value: Any) -> bool:
 
 _COUNT = _Range('a whole number >= 1', lambda v: _whole(v) and v >= 1)
 _LENGTH = _Range('a whole number >= 0', lambda v: _whole(v) and v >= 0)
+_AHEAD = _Range(
+    'None or a whole number >= 1', lambda v: v is None or _COUNT.holds(v)
+)
 _SEED = _Range(
     'None or a whole number from 0 to 2**32 - 1',
     lambda v: v is None or (_whole(v) and 0 <= v < 2**32),
@@ -75,6 +78,7 @@ _RANGES: dict[str, _Range] = {
     **{f'{loader}.dataset': _PART for loader in _LOADERS},
     **{f'{loader}.batch_size': _COUNT for loader in _LOADERS},
     **{f'{loader}.num_workers': _LENGTH for loader in _LOADERS},
+    **{f'{loader}.prefetch_factor': _AHEAD for loader in _LOADERS},
     **{f'{loader}.drop_last': _SWITCH for loader in _LOADERS},
     **{f'{loader}.dataset.pipeline': _LIST for loader in _LOADERS},
     **{f'{split}_cfg': _DICT for split in _SPLITS},

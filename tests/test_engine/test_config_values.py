@@ -27,6 +27,7 @@ def changed(text, key, value):
         ('train_dataloader.batch_size', 0, 'a whole number >= 1'),
         ('train_dataloader.batch_size', True, 'a whole number >= 1'),
         ('val_dataloader.num_workers', 'two', 'a whole number >= 0'),
+        ('train_dataloader.prefetch_factor', 0, 'None or a whole number >= 1'),
         ('test_dataloader.drop_last', 'no', 'True or False'),
         ('train_dataloader.dataset.pipeline', 5, 'a list'),
         ('train_cfg.max_epochs', 0, 'a whole number >= 1'),
