@@ -179,7 +179,7 @@ def accumulated_losses(
 def _rows_of_facts(
     facts: Any, rows: slice, counts: Sequence[int] | None
 ) -> Any:
-    """Facts of some rows; single numbers are those of all.
+    """Facts of some rows; the scale, one number, is that of all.
 
     Hidden words lie one after the other: their number in each caption tells,
     without asking the device, which are those of these rows.
@@ -189,7 +189,7 @@ def _rows_of_facts(
     parts = {
         name: value[rows]
         for name, value in values.items()
-        if isinstance(value, Tensor) and value.dim()
+        if isinstance(value, Tensor) and name != 'scale'
     }
     if index is not None and counts is not None:
         first, end = sum(counts[: rows.start]), sum(counts[: rows.stop])

@@ -225,6 +225,21 @@ def test_single_losses_are_the_mean_of_the_parts():
         torch.testing.assert_close(parts[name], whole[name])
 
 
+@pytest.mark.parametrize('shape', [(), (1,)])
+def test_a_temperature_may_have_a_dimension(shape):
+    """As logit_scale of some models of open_clip; ITM draws by it."""
+    found = []
+    for parts in (1, 4):
+        model = cross(
+            losses=dict(itm=dict(type='mmtpr.ITMLoss')), accumulate=parts
+        )
+        start = model.encoder.temperature.detach().view(shape)
+        model.encoder.temperature = nn.Parameter(start)
+        found.append(gradients(model)['loss_itm'])
+    # Negatives are drawn within a part, so that the two differ.
+    assert all(torch.isfinite(value) and value > 0 for value in found)
+
+
 def test_a_batch_smaller_than_the_number_of_parts():
     check_equal(gradients(dual(accumulate=8), 3), gradients(dual(), 3))
 
