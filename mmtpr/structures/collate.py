@@ -38,13 +38,7 @@ def collate_samples(batch: Sequence[dict]) -> dict[str, Any]:
         ...     collate_fn=dict(type='mmtpr.collate_samples'))
     """
     for item in batch:
-        if not isinstance(item, dict) or 'data_samples' not in item:
-            found = sorted(item) if isinstance(item, dict) else type(item)
-            raise ValueError(
-                'mmtpr.collate_samples takes what PackRetrievalInputs makes, '
-                'so the pipeline of the dataset must end with it; a sample '
-                f'has {found}.'
-            )
+        _check_packed(item)
     samples = [item['data_samples'] for item in batch]
     names = {name: None for item in batch for name in item.get('inputs', {})}
     inputs = {
@@ -55,6 +49,23 @@ def collate_samples(batch: Sequence[dict]) -> dict[str, Any]:
     # Left on the samples, they would travel a second time.
     stacked['data_samples'] = [_without_tensors(sample) for sample in samples]
     return stacked
+
+
+def _check_packed(item: Any) -> None:
+    found = ''
+    if not isinstance(item, dict):
+        found = f'is a {type(item).__name__}'
+    elif 'data_samples' not in item:
+        found = f'has {sorted(item)}'
+    elif not isinstance(item.get('inputs', {}), dict):
+        found = f'has inputs of type {type(item["inputs"]).__name__}'
+    if found:
+        raise ValueError(
+            'mmtpr.collate_samples takes what PackRetrievalInputs makes, so '
+            f'the pipeline of the dataset must end with it; a sample {found}. '
+            'For those of another kind, as of TestTimeAug, set '
+            "collate_fn=dict(type='pseudo_collate') of the dataloader."
+        )
 
 
 def _without_tensors(sample: RetrievalDataSample) -> RetrievalDataSample:

@@ -115,9 +115,18 @@ def test_images_of_different_size_are_named_in_a_worker():
         next(iter(loader))
 
 
-def test_what_is_not_packed_is_refused():
-    with pytest.raises(ValueError, match='end with it; a sample has'):
-        collate_samples([dict(img=IMAGE)])
+@pytest.mark.parametrize(
+    ('sample', 'found'),
+    [
+        (dict(img=IMAGE), r"has \['img'\]"),
+        (IMAGE, 'is a Tensor'),
+        (dict(inputs=IMAGE, data_samples=None), 'has inputs of type Tensor'),
+        (dict(inputs=[], data_samples=[]), 'has inputs of type list'),
+    ],
+)
+def test_what_is_not_packed_is_refused(sample, found):
+    with pytest.raises(ValueError, match=f'end with it; a sample {found}'):
+        collate_samples([sample])
 
 
 def test_configs_find_it_by_name_and_others_keep_their_lists():
