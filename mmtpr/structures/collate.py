@@ -71,7 +71,7 @@ def _check_packed(item: Any) -> None:
 def _without_tensors(sample: RetrievalDataSample) -> RetrievalDataSample:
     """Copy a sample, except for the tensors that a batch stacks."""
     bare = copy.copy(sample)
-    own = vars(bare)  # mmengine allows no other way to set these two
+    own: Any = vars(bare)  # mmengine allows no other way to set these two
     for name in ('_metainfo_fields', '_data_fields'):
         own[name] = set(own[name])
     for name in (*text_fields(), *FEATURE_FIELDS):
