@@ -100,6 +100,15 @@ def test_what_a_run_has_written(tmp_path):
     assert read_config(str(tmp_path / 'dump.py')).steps == 60
 
 
+def test_what_a_run_has_written_may_be_changed_by_hand(tmp_path):
+    text = 'steps = 60\ntrain_cfg = dict(max_epochs=steps - 5)\n'
+    text += 'launcher = "none"\nwork_dir = "runs"'
+    cfg = read(tmp_path, text)
+    changed = cfg.pretty_text + '\n# for the second stage\nload_from = None\n'
+    (tmp_path / 'mine.py').write_text(changed)
+    assert read_config(str(tmp_path / 'mine.py')).steps == 60
+
+
 def test_code_of_ones_own_may_read_them(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
