@@ -90,7 +90,7 @@ def test_groups_of_parameters():
 
 
 def test_custom_keys_that_name_nothing(tmp_path, capsys):
-    keys = {k: dict(lr_mult=2.0) for k in ('net.2', 'ned.2', 'x', '.alpha')}
+    keys = {k: dict(lr_mult=2.0) for k in ('net.2', 'wide.2', 'x', '.alpha')}
     wrapper = dict(
         optimizer=dict(type='SGD', lr=0.01),
         paramwise_cfg=dict(custom_keys=keys),
@@ -101,4 +101,4 @@ def test_custom_keys_that_name_nothing(tmp_path, capsys):
     runner.build_optim_wrapper(runner.optim_wrapper)
     MMLogger._instance_dict.pop(runner.experiment_name)
     told = capsys.readouterr().out
-    assert 'no parameter that trains has "ned.2" or "x" in its name' in told
+    assert 'no parameter that trains has "wide.2" or "x" in its name' in told
