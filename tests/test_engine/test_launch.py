@@ -71,7 +71,11 @@ def test_amp_types(monkeypatch):
 def test_tf32_by_config_and_command_line():
     switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [switch.allow_tf32 for switch in switches]
+    mkldnn = getattr(torch.backends.mkldnn, 'matmul', None)
+    of_the_cpu = getattr(mkldnn, 'fp32_precision', None)
     try:
+        for switch in switches:
+            switch.allow_tf32 = False
         for config, line, wanted in (
             (dict(tf32=True), None, True),
             (dict(tf32=True), False, False),
@@ -81,8 +85,7 @@ def test_tf32_by_config_and_command_line():
             launch.set_tf32(Config(dict(env_cfg=config)), line)
             assert [s.allow_tf32 for s in switches] == [wanted] * 2
         # What the CPU computes is none of its business.
-        mkldnn = getattr(torch.backends.mkldnn, 'matmul', None)
-        assert getattr(mkldnn, 'fp32_precision', 'none') == 'none'
+        assert getattr(mkldnn, 'fp32_precision', None) == of_the_cpu
     finally:
         for switch, value in zip(switches, before, strict=True):
             switch.allow_tf32 = value
