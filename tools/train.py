@@ -59,7 +59,7 @@ from mmtpr.engine.resume import (
     find_resume_checkpoint,
     warn_of_former_run,
 )
-from mmtpr.engine.run_lock import lock_output
+from mmtpr.utils.run_lock import lock_output
 
 
 def set_resume(cfg: Config, resume: str | None) -> None:

@@ -65,11 +65,11 @@ def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException as error:
-        full = _is_full(error, path.parent)
+        full = is_disk_full(error, path.parent)
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         if full:
-            raise LaunchError(_full_message(path)) from error
+            raise LaunchError(disk_full_message(path)) from error
         raise
 
 
@@ -97,8 +97,16 @@ def check_writable(path: str | os.PathLike) -> None:
         ) from error
 
 
-def _is_full(error: BaseException, folder: Path) -> bool:
-    """Tell whether a write failed for want of room."""
+def is_disk_full(error: BaseException, folder: Path) -> bool:
+    """Tell whether a write failed for want of room.
+
+    Args:
+        error (BaseException): What the write raised.
+        folder (Path): Where it wrote.
+
+    Returns:
+        bool: True if so.
+    """
     if isinstance(error, OSError):
         other = error.filename and Path(str(error.filename)).parent != folder
         return error.errno in _NO_ROOM and not other
@@ -110,7 +118,15 @@ def _is_full(error: BaseException, folder: Path) -> bool:
     return full or shutil.disk_usage(folder).free < _ROOM
 
 
-def _full_message(path: Path) -> str:
+def disk_full_message(path: Path) -> str:
+    """Say that a file could not be written for want of room.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        str: The sentence, with what to do.
+    """
     kept = ' What was there before is kept.' if os.path.lexists(path) else ''
     return (
         f'The disk is full: "{path}" is not written.{kept} Make room and '
@@ -162,8 +178,8 @@ def atomic_folder(
         _check_place(folder, names, check)
         _move_in(temporary, folder, names)
     except Exception as error:
-        if _is_full(error, temporary):
-            raise LaunchError(_full_message(folder)) from error
+        if is_disk_full(error, temporary):
+            raise LaunchError(disk_full_message(folder)) from error
         raise
     finally:
         lock.close()

@@ -118,7 +118,7 @@ from mmengine.registry import init_default_scope
 
 from mmtpr.engine import launch
 from mmtpr.engine.processes import join_processes
-from mmtpr.engine.run_lock import lock_output
+from mmtpr.utils.run_lock import lock_output
 from mmtpr.filtering import sample_bank, setup
 from mmtpr.filtering.run import describe_run, run_scoring
 from mmtpr.filtering.scorer import RetrieverScorer

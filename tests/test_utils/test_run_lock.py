@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from mmtpr.engine import run_lock
-from mmtpr.engine.run_lock import lock_output
+from mmtpr.utils import run_lock
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.run_lock import lock_output
 
 TAKE = """
 import sys
-from mmtpr.engine.run_lock import lock_output
+from mmtpr.utils.run_lock import lock_output
 with lock_output(sys.argv[1], 'It'):
     print('taken', flush=True)
     sys.stdin.read()
@@ -165,3 +165,13 @@ def test_a_folder_in_the_place_of_a_lock(tmp_path):
     match = 'which names no process'
     with pytest.raises(LaunchError, match=match), taken(tmp_path):
         pass
+
+
+def test_whoever_writes_by_itself_takes_it_in_any_process(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run_lock, 'is_main_process', lambda: False)
+    monkeypatch.setenv('RANK', '1')
+    with run_lock.hold_lock(tmp_path / 'lock', 'It'):
+        assert os.listdir(tmp_path) == ['lock']
+    assert os.listdir(tmp_path) == []

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from mmtpr.utils.errors import LaunchError
+from .errors import LaunchError
 
 _MOST_PIDS = 1 << 31
 
@@ -38,6 +38,24 @@ def lock_output(path: str | os.PathLike, what: str) -> Iterator[None]:
     if not _is_first():
         yield
         return
+    with hold_lock(path, what):
+        yield
+
+
+@contextmanager
+def hold_lock(path: str | os.PathLike, what: str) -> Iterator[None]:
+    """Take a lock as :func:`lock_output` does, in whichever process.
+
+    Args:
+        path (str | PathLike): Lock file; its folder is made.
+        what (str): Name of the output, for messages.
+
+    Yields:
+        None: The output is this process's.
+
+    Raises:
+        LaunchError: If another run holds it, or this process does already.
+    """
     path = Path(path).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     host = socket.gethostname()
@@ -169,6 +187,8 @@ def _start_of(pid: int) -> str | None:
 
 def _release(path: Path, owner: dict) -> None:
     """Remove the lock if it is still this process's."""
+    if owner['pid'] != os.getpid():
+        return  # a fork of the owner
     try:
         if json.loads(path.read_text(encoding='utf-8')) == owner:
             path.unlink()
