@@ -52,9 +52,7 @@ def _rows(items: Tensor | StackedItems, index: Tensor, size: int) -> Tensor:
     """The first numbers (M, size) of some items."""
     if isinstance(items, Tensor):
         return items.flatten(1)[index.to(items.device), :size]
-    return torch.stack(
-        [items.item(i).reshape(-1)[:size] for i in index.tolist()]
-    )
+    return items.heads(index, size)
 
 
 def _checksums(rows: Tensor) -> Tensor:

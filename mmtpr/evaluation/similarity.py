@@ -28,6 +28,8 @@ TILE_QUERIES = 256
 _TILE_VECTORS = 2048
 # Narrow tiles promise no equal bits: the fewer the queries, the more vectors.
 _MOST_TILES, _WIDE = 8, 64
+#: Gallery vectors that are multiplied at a time, at most.
+MOST_TILE_VECTORS = _MOST_TILES * _TILE_VECTORS
 # Rows of similarities that may wait for their ranking, in bytes.
 _ROWS_BYTES = 64 << 20
 

@@ -39,6 +39,20 @@ class StackedItems:
         """
         return self._items[index]
 
+    def heads(self, index: Tensor, size: int) -> Tensor:
+        """Give the first numbers of some items.
+
+        Args:
+            index (Tensor): The items, (M, ), long.
+            size (int): How many numbers S.
+
+        Returns:
+            Tensor: Of shape (M, S).
+        """
+        return torch.stack(
+            [self.item(i).reshape(-1)[:size] for i in index.tolist()]
+        )
+
     def dim(self) -> int:
         """Number of dimensions.
 
