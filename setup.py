@@ -15,7 +15,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 SHIPPED = ('configs', 'tools', 'model-index.yml')
 EXTRAS = (
-    *('openmmlab', 'onedl', 'blip2', 'pa100k', 'lmdb', 'turbojpeg'),
+    *('openmmlab', 'onedl', 'blip2', 'pa100k', 'lmdb', 'turbojpeg', 'search'),
     *('tests', 'docs', 'lint'),
 )
 

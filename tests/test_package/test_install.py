@@ -32,6 +32,7 @@ SOURCES = (
 MIM = 'mmtpr/.mim'
 # What the tests bring too, so that none of BLIP-2 is skipped.
 BLIP2 = {'transformers'}
+SEARCH = {'faiss-cpu', 'pyarrow'}
 TESTS = {'lmdb', 'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
 TESTS |= {'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
@@ -134,6 +135,7 @@ def test_metadata_head(metadata):
         'pa100k',
         'lmdb',
         'turbojpeg',
+        'search',
         'tests',
         'docs',
         'lint',
@@ -163,7 +165,8 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('pa100k', {'scipy'}),
         ('lmdb', {'lmdb'}),
         ('turbojpeg', {'PyTurboJPEG'}),
-        ('tests', {*TESTS, *BLIP2}),
+        ('search', SEARCH),
+        ('tests', {*TESTS, *BLIP2, *SEARCH}),
     ],
 )
 def test_extras(metadata, extra, wanted):

@@ -18,6 +18,7 @@ LAYERS = (
     'models',
     'filtering',
     'datasets',
+    'gallery',
     'apis',
     'engine',
     'testing',

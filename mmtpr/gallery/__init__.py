@@ -1,0 +1,15 @@
+"""Galleries that are kept on disk, changed and searched."""
+
+from .faiss_store import FaissStore
+from .identity import ModelIdentity
+from .store import GalleryStore, Hits
+from .where_clause import WhereError, parse_where
+
+__all__ = [
+    'FaissStore',
+    'GalleryStore',
+    'Hits',
+    'ModelIdentity',
+    'WhereError',
+    'parse_where',
+]
