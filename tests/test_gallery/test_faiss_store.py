@@ -278,6 +278,8 @@ def test_a_disk_that_fills_while_vectors_are_added(
     with pytest.raises(LaunchError, match='The disk is full'):
         store.add(names(4, 4), vectors(4, 3, seed=1))
     assert len(store) == 4
+    store.flush()
+    assert store.verify() == []  # nothing of the others is in the file
     store.add(names(4, 4), vectors(4, 3, seed=2))
     store.flush()
     assert store.verify() == []

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmtpr.evaluation.search import search
+from mmtpr.gallery.two_stage import _equal
 
 
 def ranking(query, feats, num, k):
@@ -29,6 +30,16 @@ def test_exact_search_has_the_bits_of_the_metrics(
     assert [h.ids for h in hits] == ids
     assert torch.equal(torch.stack([h.scores for h in hits]), scores)
     assert hits[0].ids[:2] == ['i20', 'i500'] or k > 1
+    # They tie by rule, not by luck.
+    differ = store._generation.labels != np.arange(700)
+    assert differ.nonzero()[0].tolist() == [500]
+    assert store._generation.labels[500] == 20
+
+
+def test_equal_items_among_some():
+    labels = np.array([0, 1, 0, 1, 4, 1])
+    later, first = _equal(labels, np.array([1, 2, 3, 4, 5]))
+    assert (later.tolist(), first.tolist()) == ([2, 4], [0, 0])
 
 
 def test_exact_search_of_some(make, vectors, names):
