@@ -1,6 +1,7 @@
 """Columns that a user brings with the items of a gallery."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from mmtpr.utils.lazy import require
@@ -17,6 +18,7 @@ KINDS = {
 }
 
 
+@cache
 def arrow() -> Any:
     """Import pyarrow with its compute functions and Parquet.
 

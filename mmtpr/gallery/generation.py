@@ -14,6 +14,7 @@ from torch import Tensor
 from mmtpr.evaluation.equal_items import equal_items
 
 from .column_filter import bind_where, matching
+from .columns import OWN, arrow, arrow_type
 from .manifest import Manifest, read_manifest
 from .segment import Segment
 from .stored_items import StoredItems
@@ -174,9 +175,9 @@ class Generation:
         Returns:
             pyarrow.Array: n values.
         """
-        from .columns import OWN, arrow, arrow_type
-
         pa = arrow()
+        if len(self.segments) == 1:
+            return self.segments[0].column(name).take(pa.array(rows))
         kind = arrow_type({**OWN, **self.manifest.columns}[name])
         part = np.searchsorted(self.starts, rows, 'right') - 1  # (n, )
         found, order = [], []

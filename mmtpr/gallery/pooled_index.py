@@ -1,5 +1,6 @@
 """faiss over the pooled vectors of a segment."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ _TRAINED_BY = 64
 _PROBED, _FEWEST_PROBED = 1 / 32, 32
 
 
+@cache
 def faiss() -> Any:
     """Import faiss.
 

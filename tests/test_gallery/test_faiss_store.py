@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from mmtpr.gallery import FaissStore, ModelIdentity
+from mmtpr.gallery.pooled_index import faiss
 from mmtpr.utils.errors import LaunchError
 
 
@@ -329,8 +331,7 @@ def test_a_reader_does_not_write(make, read, vectors, names):
 
 
 def test_the_extra_is_named(tmp_path, monkeypatch):
-    import sys
-
+    faiss.cache_clear()
     monkeypatch.setitem(sys.modules, 'faiss', None)
     with pytest.raises(ImportError, match=r'pip install "mmtpr\[search\]"'):
         FaissStore(tmp_path)
