@@ -1,10 +1,13 @@
 """Facts of a config that an inferencer needs."""
 
+from collections.abc import Callable
 from typing import Any
 
 from mmengine.config import Config
 
 from mmtpr.checkpoints.read import read_for_runner
+from mmtpr.models.data_preprocessor import collate_for
+from mmtpr.structures.collate import build_collate
 
 
 def as_config(cfg: Any) -> Config:
@@ -56,3 +59,20 @@ def evaluator_tokens(cfg: Any) -> int:
         evaluators = [evaluators]
     found = [e['topk_tokens'] for e in evaluators if 'topk_tokens' in e]
     return found[0] if found else 1
+
+
+def collate_of(cfg: Any, model: Any) -> Callable:
+    """Find what makes batches for a model.
+
+    Args:
+        cfg (Config): The config.
+        model (nn.Module): The model.
+
+    Returns:
+        Callable: From packed samples to a batch.
+    """
+    # mmengine's own takes names alone, and warns where there is none.
+    named = (cfg.get('test_dataloader') or {}).get('collate_fn')
+    if named is None:
+        return collate_for(model.data_preprocessor)
+    return build_collate(named)

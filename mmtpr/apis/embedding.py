@@ -13,6 +13,49 @@ from mmtpr.utils.warn import warn
 from .gallery_index import GalleryIndex
 
 
+def image_entries(paths: Sequence[str]) -> list[dict]:
+    """Make the entries of images of a gallery.
+
+    Args:
+        paths (Sequence[str]): The images.
+
+    Returns:
+        list[dict]: What the pipeline takes.
+    """
+    return [
+        dict(role='gallery', img_path=path, pid=-1, image_id=index)
+        for index, path in enumerate(paths)
+    ]
+
+
+def image_embedder(
+    pipeline: Callable,
+    collate: Callable,
+    model: Any,
+    batch_size: int = 64,
+    num_workers: int = 0,
+) -> Embedder:
+    """Make what embeds images.
+
+    Args:
+        pipeline (Callable): See :func:`embed_gallery`.
+        collate (Callable): Likewise.
+        model (nn.Module): Likewise.
+        batch_size (int): Likewise.
+        num_workers (int): Likewise.
+
+    Returns:
+        Embedder: Gives embeddings (B, T, D) or (B, D), float32, of entries.
+    """
+
+    @torch.no_grad()
+    def embed(batch: Any) -> Tensor:
+        found = model.test_step(batch)
+        return torch.stack([sample.features.float().cpu() for sample in found])
+
+    return Embedder(pipeline, collate, embed, batch_size, num_workers)
+
+
 @torch.no_grad()
 def embed_gallery(
     paths: Sequence[str],
@@ -39,19 +82,13 @@ def embed_gallery(
     Raises:
         ValueError: If no image can be read, or an embedding is not finite.
     """
-
-    def embed(batch: Any) -> Tensor:
-        found = model.test_step(batch)
-        return torch.stack([sample.features.float().cpu() for sample in found])
-
-    entries = [
-        dict(role='gallery', img_path=path, pid=-1, image_id=index)
-        for index, path in enumerate(paths)
-    ]
+    entries = image_entries(paths)
     rows = EmbeddedRows(len(entries))
     kept: list[str] = []
     broken: dict[str, str] = {}
-    embedder = Embedder(pipeline, collate, embed, batch_size, num_workers)
+    embedder = image_embedder(
+        pipeline, collate, model, batch_size, num_workers
+    )
     with progress(len(entries), 'Embedding the images of the gallery') as done:
         for batch in embedder(entries):
             if batch.feats is not None:

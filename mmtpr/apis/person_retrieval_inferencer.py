@@ -14,16 +14,19 @@ from torch import nn
 
 from mmtpr.evaluation.search import search
 from mmtpr.models.build import build_model
-from mmtpr.models.data_preprocessor import collate_for
 from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.registry import INFERENCERS
-from mmtpr.structures.collate import build_collate
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.deprecation import renamed_argument
 from mmtpr.utils.fingerprint import scorer_fingerprint
 from mmtpr.visualization import RetrievalVisualizer
 
-from .config_facts import as_config, config_in_checkpoint, evaluator_tokens
+from .config_facts import (
+    as_config,
+    collate_of,
+    config_in_checkpoint,
+    evaluator_tokens,
+)
 from .embedding import embed_gallery
 from .gallery_files import list_images
 from .gallery_index import (
@@ -306,11 +309,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         return prepare
 
     def _init_collate(self, cfg: Config) -> Callable:
-        # mmengine's own takes names alone, and warns where there is none.
-        named = (cfg.get('test_dataloader') or {}).get('collate_fn')
-        if named is None:
-            return collate_for(self.model.data_preprocessor)
-        return build_collate(named)
+        return collate_of(cfg, self.model)
 
     def _init_visualizer(self, cfg: Config) -> RetrievalVisualizer:
         return RetrievalVisualizer(f'person_retrieval_inferencer_{id(self)}')

@@ -1,9 +1,11 @@
 """A store in a folder, searched by faiss."""
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -125,6 +127,7 @@ class FaissStore(GalleryStore):
         self._places: dict[str, int] | None = None
         self._dead: set[int] = set()
         self._kinds = dict(self._manifest.columns)
+        self._notes = dict(self._manifest.notes)
 
     def refresh(self) -> bool:
         """See what was flushed since the store was opened.
@@ -139,6 +142,7 @@ class FaissStore(GalleryStore):
             return False  # nobody else writes
         former = self._manifest.generation
         self._generation = newest_generation(self.folder)
+        self._notes = dict(self._manifest.notes)
         return self._manifest.generation != former
 
     def add(
@@ -240,6 +244,24 @@ class FaissStore(GalleryStore):
         waiting = self._writer.items if self._writer is not None else 0
         return len(self._generation) + waiting - len(self._dead)
 
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Notes that are kept with the items, anything that json can hold.
+
+        Returns:
+            dict[str, Any]: A copy.
+        """
+        return copy.deepcopy(self._notes)
+
+    def set_notes(self, notes: Mapping[str, Any]) -> None:
+        """Replace the notes; a flush writes them with the items.
+
+        Args:
+            notes (Mapping[str, Any]): Anything that json can hold.
+        """
+        self._check_writes()
+        self._notes = copy.deepcopy(dict(notes))
+
     def verify(self) -> list[str]:
         """See :meth:`GalleryStore.verify`; the newest state is read."""
         self._before_reading()
@@ -309,7 +331,8 @@ class FaissStore(GalleryStore):
 
     @property
     def _dirty(self) -> bool:
-        return self._writer is not None or bool(self._dead)
+        noted = self._notes != self._manifest.notes
+        return self._writer is not None or bool(self._dead) or noted
 
     def _all_dead(self) -> list[int]:
         live = self._generation.live
@@ -337,6 +360,7 @@ class FaissStore(GalleryStore):
             next_segment=next_segment,
             deleted=deleted,
             columns=self._kinds,
+            notes=self._notes,
             vectors=shape[0],
             dim=shape[1],
         )

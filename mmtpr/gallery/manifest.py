@@ -94,6 +94,7 @@ class Manifest:
         columns (dict[str, str]): Kinds of the columns.
         segments (tuple[SegmentFacts, ...]): In the order of their items.
         deleted (FileFacts | None): Rows of deleted items, if any.
+        notes (dict[str, Any]): Notes of the user of the store.
     """
 
     identity: dict[str, str]
@@ -104,6 +105,7 @@ class Manifest:
     columns: dict[str, str] = field(default_factory=dict)
     segments: tuple[SegmentFacts, ...] = ()
     deleted: FileFacts | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def files(self) -> list[FileFacts]:
