@@ -142,7 +142,7 @@ class FaissStore(GalleryStore):
             return False  # nobody else writes
         former = self._manifest.generation
         self._generation = newest_generation(self.folder)
-        self._notes = dict(self._manifest.notes)
+        self._forget()
         return self._manifest.generation != former
 
     def add(
@@ -243,6 +243,24 @@ class FaissStore(GalleryStore):
     def __len__(self) -> int:
         waiting = self._writer.items if self._writer is not None else 0
         return len(self._generation) + waiting - len(self._dead)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Vectors T of an item and numbers D of one.
+
+        Returns:
+            tuple[int, int]: Both, zeros as long as nothing was added.
+        """
+        return self._shape()
+
+    @property
+    def column_kinds(self) -> dict[str, str]:
+        """Kinds of the columns by name.
+
+        Returns:
+            dict[str, str]: ``bool``, ``int``, ``float``, ``text``, ``time``.
+        """
+        return dict(self._kinds)
 
     @property
     def notes(self) -> dict[str, Any]:

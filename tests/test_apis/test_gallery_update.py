@@ -5,50 +5,19 @@ import shutil
 
 import pytest
 import torch
-from mmengine.config import Config
-from PIL import Image
+from gallery_model import write_image, write_model
 
 from mmtpr.apis import load_embedder, update_gallery
 from mmtpr.gallery import FaissStore
-from mmtpr.registry import MODELS
-from mmtpr.testing import tiny_retriever_cfg
 
 pytest.importorskip('faiss', reason='the extra [search] is not installed')
 pytest.importorskip('pyarrow', reason='the extra [search] is not installed')
 
 
-def write_image(path, colour):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new('RGB', (32, 64), colour).save(path)
-
-
 @pytest.fixture(scope='module')
 def loaded(tmp_path_factory):
     folder = tmp_path_factory.mktemp('model')
-    load = [
-        dict(type='LoadImageFromFile'),
-        dict(type='Resize', scale=(32, 64), keep_ratio=False),
-    ]
-    pipeline = [
-        dict(type='mmtpr.ImageTransforms', transforms=load),
-        dict(type='mmtpr.TokenizeCaption', context_length=32),
-        dict(type='mmtpr.PackRetrievalInputs'),
-    ]
-    dataset = dict(type='mmtpr.CUHKPEDES', pipeline=pipeline)
-    cfg = Config(
-        dict(
-            model=tiny_retriever_cfg(),
-            test_dataloader=dict(dataset=dataset),
-        )
-    )
-    cfg.dump(folder / 'config.py')
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    state = dict(state_dict=model.state_dict())
-    torch.save(state, folder / 'model.pth')
-    return load_embedder(
-        str(folder / 'config.py'), str(folder / 'model.pth'), batch_size=3
-    )
+    return load_embedder(*write_model(folder), batch_size=3)
 
 
 @pytest.fixture

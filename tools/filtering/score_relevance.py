@@ -118,7 +118,6 @@ from mmengine.registry import init_default_scope
 
 from mmtpr.engine import launch
 from mmtpr.engine.processes import join_processes
-from mmtpr.utils.run_lock import lock_output
 from mmtpr.filtering import sample_bank, setup
 from mmtpr.filtering.run import describe_run, run_scoring
 from mmtpr.filtering.scorer import RetrieverScorer
@@ -127,6 +126,7 @@ from mmtpr.utils.atomic import check_writable
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.fingerprint import scorer_fingerprint
 from mmtpr.utils.precision import allow_tf32
+from mmtpr.utils.run_lock import lock_output
 
 
 def start(args: argparse.Namespace) -> Config:
