@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmtpr.gallery import FaissStore, ModelIdentity
+from mmtpr.gallery.new_items import is_storable
 from mmtpr.models.build import build_model
 from mmtpr.models.embedder import Embedder
 from mmtpr.models.follow_encoder import follow_encoder
@@ -122,6 +123,9 @@ def update_gallery(
     found.vanished = _delete(store, [x for x in known if x not in facts])
     wanted = []
     for name, fact in facts.items():
+        if not is_storable(name):
+            found.broken[name] = 'its name is no Unicode text'
+            continue
         told = remembered.get(name)
         if told is not None and told[:2] == fact:
             found.broken[name] = told[2]
@@ -145,7 +149,7 @@ def update_gallery(
         name, reason = next(iter(found.broken.items()))
         warn(
             f'{len(found.broken)} of {len(facts)} images of "{folder}" cannot '
-            f'be read and have no item, e.g. "{name}": {reason}. Repaired '
+            f'be read and have no item, e.g. {name!r}: {reason}. Repaired '
             'ones are taken up by the next update.'
         )
     return found

@@ -82,6 +82,22 @@ def check_items(
     return NewItems(ids, paths, found.numpy())
 
 
+def is_storable(text: str) -> bool:
+    """Tell whether a text is Unicode, which not every name of a file is.
+
+    Args:
+        text (str): The text.
+
+    Returns:
+        bool: True if so.
+    """
+    try:
+        text.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _texts(values: Sequence[str], what: str) -> list[str]:
     if isinstance(values, str):
         raise ValueError(f'Expected a list of {what}s, got {values!r}.')
@@ -89,4 +105,8 @@ def _texts(values: Sequence[str], what: str) -> list[str]:
     for value in out:
         if not isinstance(value, str) or not value:
             raise ValueError(f'Each {what} is a text, got {value!r}.')
+        if not is_storable(value):
+            raise ValueError(
+                f'The {what} {value!r} is no Unicode text: rename the file.'
+            )
     return out

@@ -139,3 +139,15 @@ def test_a_folder_without_images(tmp_path, images, loaded, counted):
         with pytest.raises(ValueError, match='holds no images'):
             update_gallery(store, images, counted[0])
         assert len(store) == 8
+
+
+def test_a_name_that_is_no_text(tmp_path, images, loaded, counted):
+    try:
+        name = os.fsdecode(b'\xff.png')
+        shutil.copy(images / 'a/1.png', images / name)
+    except OSError:
+        pytest.skip('the file system takes Unicode names only')
+    with FaissStore(tmp_path / 'store', loaded[1], write=True) as store:
+        found = update_gallery(store, images, counted[0])
+        assert len(store) == 8
+    assert found.broken[name] == 'its name is no Unicode text'

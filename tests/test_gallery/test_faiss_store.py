@@ -298,6 +298,7 @@ def test_what_does_not_fit(make, vectors, names):
         (['x', 'x'], feats, {}, 'The id "x" is given twice'),
         (['x', ''], feats, {}, "Each id is a text, got ''"),
         (['x', 3], feats, {}, 'Each id is a text, got 3'),
+        (['x', '\udcff'], feats, {}, r"'\\udcff' is no Unicode text"),
         ('xy', feats, {}, "Expected a list of ids, got 'xy'"),
         (['x'], feats, {}, '1 ids, 1 paths and vectors of 2 items'),
         (['x', 'y'], vectors(2, 4), {}, 'have 3 vectors of 16 numbers'),
