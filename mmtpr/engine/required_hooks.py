@@ -4,6 +4,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmtpr.utils.errors import LaunchError
+
 from .hooks.atomic_checkpoint import check_arguments
 
 _OF_TRAINING = (
@@ -37,7 +39,7 @@ def require_training_checks(cfg: Config) -> None:
 
     Args:
         cfg (Config): Changed in place: the hooks of ``_OF_TRAINING``, unless
-            the config has them.
+            the config has them; one in the place of ``compile``.
 
     Raises:
         TypeError: If mmengine's CheckpointHook has an argument it would mind
@@ -46,11 +48,40 @@ def require_training_checks(cfg: Config) -> None:
     saver = (cfg.get('default_hooks') or {}).get('checkpoint')
     if isinstance(saver, dict) and _hook_name(saver) == 'CheckpointHook':
         check_arguments({*saver} - {'type'}, 'CheckpointHook')
+    use_compile_hook(cfg)
     hooks = list(cfg.get('custom_hooks') or [])
     present = [*map(_hook_name, hooks)]
     for name in _OF_TRAINING:
         if name not in present:
             hooks.append(dict(type=f'mmtpr.{name}'))
+    cfg.custom_hooks = hooks
+
+
+def use_compile_hook(cfg: Config) -> None:
+    """Let a :class:`CompileHook` do what mmengine's ``compile`` key asks for.
+
+    Args:
+        cfg (Config): Changed in place; ``compile`` is gone.
+
+    Raises:
+        LaunchError: If the key is no bool and no dict, or a hook is there.
+    """
+    wanted = cfg.pop('compile', None)
+    if wanted is None or wanted is False:
+        return
+    if not (wanted is True or isinstance(wanted, dict)):
+        raise LaunchError(
+            f'compile={wanted!r}: it must be True or a dict of arguments of '
+            "torch.compile, such as dict(mode='reduce-overhead')."
+        )
+    hooks = list(cfg.get('custom_hooks') or [])
+    if 'CompileHook' in map(_hook_name, hooks):
+        raise LaunchError(
+            'The config has both compile and a CompileHook in custom_hooks: '
+            'take one of them out.'
+        )
+    options = {} if wanted is True else wanted
+    hooks.append(dict(type='mmtpr.CompileHook', **options))
     cfg.custom_hooks = hooks
 
 

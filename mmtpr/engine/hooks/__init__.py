@@ -4,6 +4,7 @@ from .adapter_checkpoint import AdapterCheckpointHook
 from .adapter_gradient import AdapterGradientHook
 from .adapter_stats import AdapterStatsHook
 from .atomic_checkpoint import AtomicCheckpointHook
+from .compile import CompileHook
 from .cut_captions import CutCaptionsHook
 from .epoch_length import EpochLengthHook
 from .finite_loss import StopOnNonFiniteLossHook
@@ -18,6 +19,7 @@ __all__ = [
     'AdapterGradientHook',
     'AdapterStatsHook',
     'AtomicCheckpointHook',
+    'CompileHook',
     'CutCaptionsHook',
     'EpochLengthHook',
     'PlainCheckpointHook',

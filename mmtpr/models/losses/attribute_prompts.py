@@ -1,6 +1,6 @@
 """Attributes as sentences: contrast, matching and hidden words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,30 @@ class AttributePromptLoss(CrossModalLoss):
         self._numpy = tokens[:, :longest].numpy()
         for name, value in (('tokens', tokens), ('mask', mask)):
             self.register_buffer(name, value[:, :longest], persistent=False)
+
+    def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Hide words of the sentences.
+
+        Args:
+            inputs (Mapping): Not used.
+
+        Returns:
+            dict[str, Tensor]: ``tokens`` with hidden words and ``labels``,
+            true ids where hidden, else -100, both of shape (2A, L);
+            ``index``, the rows of the H hidden words among the 2A * L, (H, ).
+        """
+        return self._hide_words()
+
+    def _hide_words(self) -> dict[str, Tensor]:
+        rng = np.random.default_rng(np.random.randint(2**31))
+        pairs = [self.masker(tokens, rng) for tokens in self._numpy]
+        tokens, labels = (
+            torch.from_numpy(np.stack(part))
+            for part in zip(*pairs, strict=True)
+        )
+        parts = (tokens, labels, hidden_rows(labels))
+        moved = to_device(self.tokens.device, *parts)
+        return dict(zip(('tokens', 'labels', 'index'), moved, strict=True))
 
     def loss(  # type: ignore[override]
         self, features: CrossModalFeatures, encoder: CrossEncoder
@@ -219,14 +243,8 @@ class AttributePromptLoss(CrossModalLoss):
         Returns:
             Tensor: Scalar.
         """
-        rng = np.random.default_rng(np.random.randint(2**31))
-        pairs = [self.masker(tokens, rng) for tokens in self._numpy]
-        tokens, labels = (
-            torch.from_numpy(np.stack(part))
-            for part in zip(*pairs, strict=True)
-        )
-        hidden = hidden_rows(labels)
-        tokens, labels, hidden = to_device(fits.device, tokens, labels, hidden)
+        prepared: Any = features.prepared or self._hide_words()
+        tokens, labels = prepared['tokens'], prepared['labels']
         weights = (fits.t() == 1).float()  # (2A, B)
         none = ~weights.any(dim=1, keepdim=True)  # (2A, 1)
         # A row of zeros cannot be drawn from: such a sentence draws any image
@@ -238,7 +256,7 @@ class AttributePromptLoss(CrossModalLoss):
             labels.masked_fill(none, _IGNORE),
             self.mask,
             pick(features.keys_values, index),
-            hidden,
+            prepared['index'],
         )
 
 

@@ -1,8 +1,9 @@
 """Base classes of losses, and the features they are computed from."""
 
 from abc import ABCMeta, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -20,7 +21,8 @@ class RetrievalFeatures:
         scale (Tensor | float): 1 / temperature.
         image_ids (Tensor, optional): Images of shape (B, ), long.
         pid_range (tuple[int, int], optional): Smallest and largest identity,
-            known without asking the device.
+            known without asking the device; None where the retriever has
+            let the losses check it, see :meth:`RetrievalLoss.prepare`.
         image_tokens (Tensor, optional): Of shape (B, N, Wi).
         mlm_text_tokens (Tensor, optional): Token features of the captions
             with masked words, of shape (B, L, Wt).
@@ -28,6 +30,8 @@ class RetrievalFeatures:
             shape (B, L).
         mlm_index (Tensor, optional): Rows of the H masked words among the
             B * L, known without asking the device, of shape (H, ).
+        prepared (Mapping[str, Tensor]): What :meth:`RetrievalLoss.prepare` of
+            the loss that gets these features has made.
     """
 
     image_feats: Tensor
@@ -40,6 +44,19 @@ class RetrievalFeatures:
     mlm_text_tokens: Tensor | None = None
     mlm_labels: Tensor | None = None
     mlm_index: Tensor | None = None
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, name: str) -> 'RetrievalFeatures':
+        """Give the features that one loss of a retriever gets.
+
+        Args:
+            name (str): Its name; ``prepared`` of the retriever's features
+                holds what each loss has made, by its name.
+
+        Returns:
+            RetrievalFeatures: With ``prepared`` of this loss.
+        """
+        return replace(self, prepared=self.prepared.get(name, {}))
 
 
 @dataclass
@@ -130,6 +147,22 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
         self.weight = weight
+
+    def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Do what the loss of a batch needs of the host.
+
+        Checks of values and numbers that the host draws belong here: in
+        :meth:`loss` they would make an accelerator wait and cut the graph of
+        ``torch.compile``.
+
+        Args:
+            inputs (Mapping): What the data preprocessor gives, with ``pid``
+                and ``pid_range``.
+
+        Returns:
+            dict[str, Tensor]: What the loss gets as ``features.prepared``.
+        """
+        return {}
 
     def forward(self, features: RetrievalFeatures) -> Tensor:
         """Compute the weighted loss.

@@ -59,8 +59,8 @@ def fda_similarity(query: Tensor, tokens: Tensor, topk: int = 6) -> Tensor:
 def _soft_labels(ids: Tensor, same_id_weight: float) -> Tensor:
     """1 on the diagonal, ``same_id_weight`` at equal ids, rows sum to 1."""
     same = ids[:, None] == ids[None, :]  # (B, B)
-    labels = same.float() * same_id_weight
-    labels.fill_diagonal_(1.0)
+    own = torch.eye(len(ids), dtype=torch.bool, device=ids.device)  # (B, B)
+    labels = (same.float() * same_id_weight).masked_fill(own, 1.0)
     return labels / labels.sum(dim=1, keepdim=True)
 
 

@@ -1,5 +1,8 @@
 """Identity classification."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
@@ -31,6 +34,22 @@ class IDLoss(RetrievalLoss):
         self.classifier = nn.Linear(embed_dim, num_classes)
         nn.init.normal_(self.classifier.weight, std=0.001)
         nn.init.zeros_(self.classifier.bias)
+
+    def prepare(self, inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Check the identities of a batch.
+
+        Args:
+            inputs (Mapping): With ``pid_range``.
+
+        Returns:
+            dict[str, Tensor]: Empty.
+
+        Raises:
+            ValueError: If an identity is outside 0..C-1.
+        """
+        low, high = inputs['pid_range']
+        check_pid_range(low, high, self.classifier.out_features)
+        return {}
 
     def loss(self, features: RetrievalFeatures) -> Tensor:
         """See :meth:`RetrievalLoss.loss`.

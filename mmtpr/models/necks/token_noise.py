@@ -50,8 +50,14 @@ class TokenStatisticsNoise(BaseModule):
         """
         if not self.training or min(tokens.shape[:2]) < 2:
             return tokens
+        if torch.compiler.is_compiling():  # whose graphs have no branches
+            drawn = torch.rand((), device=tokens.device)
+            return torch.where(drawn < self.p, self._perturbed(tokens), tokens)
         if float(torch.rand(())) >= self.p:
             return tokens
+        return self._perturbed(tokens)
+
+    def _perturbed(self, tokens: Tensor) -> Tensor:
         mean = tokens.mean(dim=1, keepdim=True)
         deviation = (tokens.var(dim=1, keepdim=True) + self.eps).sqrt()
         shifted, scaled = self._around(mean), self._around(deviation)

@@ -101,6 +101,44 @@ def check_present(
             )
 
 
+def needed_inputs(inputs, head, losses) -> list[tuple[str, ...]]:
+    """Tell what every training sample must have.
+
+    Args:
+        inputs (dict): Output of the data preprocessor, maybe with cached
+            features, which will do as well.
+        head (nn.Module, optional): Losses on triplets.
+        losses (nn.ModuleDict): Losses on pairs, by name.
+
+    Returns:
+        list[tuple[str, ...]]: Names for :func:`check_present`.
+    """
+    if head is not None:
+        return [('reference', 'image', 'tokens')]
+    needed: list[tuple[str, ...]] = []
+    if 'image_feat' not in inputs:
+        needed.append(('image',))
+    if 'text' in losses and 'text_feat' not in inputs:
+        needed.append(('tokens',))
+    return needed
+
+
+def used_tokens(inputs: dict) -> dict[str, Tensor]:
+    """Tell by a size how many columns of the token ids are in use.
+
+    Args:
+        inputs (dict): Output of the data preprocessor.
+
+    Returns:
+        dict[str, Tensor]: ``tokens_used`` (``tokens_length``, 0), where it is
+        known. To ``torch.compile`` a size may vary, a number is constant.
+    """
+    if 'tokens_length' not in inputs:
+        return {}
+    size = inputs['tokens_length'], 0
+    return dict(tokens_used=inputs['tokens'].new_empty(size))
+
+
 def check_several_ids(
     ids: Tensor, pid_range: tuple[int, int] | None = None
 ) -> None:

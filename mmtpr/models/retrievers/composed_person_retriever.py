@@ -22,12 +22,14 @@ from .composed_batch import (
     count_cut,
     gallery_rows,
     gather_triplets,
+    needed_inputs,
     query_rows,
     rows_of_queries,
+    used_tokens,
 )
 from .gather import gather_rows
 from .predictions import put_rows
-from .sample_fields import batch_pids
+from .sample_fields import batch_pids, device_inputs
 from .text_person_retriever import TextPersonRetriever
 
 _INVERSION = ('text', 'vis')
@@ -178,23 +180,22 @@ class ComposedPersonRetriever(TextPersonRetriever):
             )
         return features
 
-    def loss(
+    def loss_inputs(
         self,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         data_samples: Sequence[RetrievalDataSample],
-    ) -> dict[str, Tensor]:
-        """Compute the losses of a batch of triplets or of pairs.
+    ) -> dict[str, Any]:
+        """Do what the losses of a batch need of the host.
 
         Args:
-            inputs (dict): Output of the data preprocessor: ``reference``,
-                ``image`` and ``tokens`` of triplets; ``image`` and
-                ``tokens`` of pairs, or the features ``image_feat`` and
-                ``text_feat`` of a :class:`CachedFeatureDataset`.
+            inputs (dict): Output of the data preprocessor: ``image`` and
+                ``tokens``, of triplets ``reference``; in place of pairs
+                ``image_feat`` and ``text_feat`` of cached features.
             data_samples (Sequence[RetrievalDataSample]): Samples with pid.
 
         Returns:
-            dict[str, Tensor]: Losses by name; ``cut_captions``, how many
-            captions were too long, where that is known.
+            dict: Tensors of ``inputs`` on the device with ``pid`` (B, );
+            ``several``, whether this process has several ids; ``tokens_used``.
 
         Raises:
             ValueError: If something is missing, or all ids are equal.
@@ -204,28 +205,47 @@ class ComposedPersonRetriever(TextPersonRetriever):
         ids, pid_range = batch_pids(inputs, data_samples, device)
         if not self.gather:
             check_several_ids(ids, pid_range)
+        for names in needed_inputs(inputs, self.head, self.losses):
+            check_present(inputs, names, len(ids))
+        ready: dict[str, Any] = device_inputs(inputs)
+        ready.update(pid=ids, several=pid_range[0] != pid_range[1])
+        ready.update(used_tokens(inputs))
+        if self.head is not None or 'text' in self.losses:
+            ready.update(count_cut(data_samples))
+        return ready
+
+    def compute_losses(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        """Compute the losses of a batch of triplets or of pairs.
+
+        Args:
+            inputs (dict): Output of :meth:`loss_inputs`.
+
+        Returns:
+            dict[str, Tensor]: Losses, and maybe ``cut_captions``, by name.
+
+        Raises:
+            ValueError: If all ids of all processes are equal.
+        """
+        known = {k: v for k, v in inputs.items() if k == 'cut_captions'}
         if self.head is None:
-            losses = self._inversion_losses(inputs, ids, pid_range)
-            reads = 'text' in self.losses
-            return {**losses, **(count_cut(data_samples) if reads else {})}
-        losses, cut = self._triplet_losses(inputs, ids, pid_range)
-        return {**losses, **count_cut(data_samples, cut)}
+            return self._inversion_losses(inputs, inputs['pid']) | known
+        losses, cut = self._triplet_losses(inputs, inputs['pid'])
+        return losses | (known if cut is None else count_cut((), cut))
 
     def _query(self, images: Tensor, tokens: Tensor, inputs: dict) -> Any:
-        length = inputs.get('tokens_length')
-        if length is None or not getattr(self.query, 'takes_length', False):
-            return self.query(self.encoder, images, tokens)
-        return self.query(self.encoder, images, tokens, length)
+        parts = self.encoder, images, tokens
+        takes = getattr(self.query, 'takes_length', False)
+        if takes and 'tokens_used' in inputs:
+            return self.query(*parts, inputs['tokens_used'].shape[0])
+        return self.query(*parts)
 
-    def _triplet_losses(
-        self, inputs: dict, ids: Tensor, pid_range: tuple[int, int]
-    ) -> tuple:
-        check_present(inputs, ('reference', 'image', 'tokens'), len(ids))
+    def _triplet_losses(self, inputs: dict, ids: Tensor) -> tuple:
         query = self._query(inputs['reference'], inputs['tokens'], inputs)
         target = self.target(self.encoder, inputs['image'])
         if self.gather:
             query, target, ids = gather_triplets(query, target, ids)
-            check_several_ids(ids, pid_range)
+            if not inputs['several']:
+                check_several_ids(ids)
         losses = self.head(
             query.feats,
             target.tokens,
@@ -236,18 +256,18 @@ class ComposedPersonRetriever(TextPersonRetriever):
         )
         return losses, query.cut
 
-    def _inversion_losses(
-        self, inputs: dict, ids: Tensor, pid_range: tuple[int, int]
-    ) -> dict:
-        image = self._frozen_feature(inputs, 'image', len(ids))
-        text = None
-        if 'text' in self.losses:
-            text = self._frozen_feature(inputs, 'text', len(ids))
+    def _inversion_losses(self, inputs: dict, ids: Tensor) -> dict:
+        image, several = (
+            self._frozen_feature(inputs, 'image'),
+            inputs['several'],
+        )
+        reads = 'text' in self.losses
+        text = self._frozen_feature(inputs, 'text') if reads else None
         prompts, scale = self.query.prompts(self.encoder, image), self.scale()
         goals: dict[str, Any] = dict(text=text, vis=image)
         return {
             f'loss_{name}': sum(
-                self._compare(loss, prompt, goals[name], ids, pid_range, scale)
+                self._compare(loss, prompt, goals[name], ids, several, scale)
                 for prompt in prompts
             )
             / len(prompts)
@@ -255,28 +275,21 @@ class ComposedPersonRetriever(TextPersonRetriever):
         }
 
     def _compare(
-        self,
-        loss: RetrievalLoss,
-        prompt: Tensor,
-        goal: Tensor,
-        ids: Tensor,
-        pid_range: tuple[int, int],
-        scale: Tensor | float,
+        self, loss: RetrievalLoss, prompt, goal, ids, several, scale
     ) -> Tensor:
         """Compare prompts with what their pseudo words are to mean, (B, D)."""
         goal = goal.to(prompt.dtype)
         if self.gather and loss.across_processes:
             prompt, goal, ids = gather_rows(prompt, goal, ids)
-        if self.gather:
-            check_several_ids(ids, pid_range)
+        if self.gather and not several:
+            check_several_ids(ids)
         return loss(RetrievalFeatures(prompt, goal, ids, scale))
 
-    def _frozen_feature(self, inputs: dict, kind: str, number: int) -> Tensor:
+    def _frozen_feature(self, inputs: dict, kind: str) -> Tensor:
         """A cached feature, or the encoder's, without gradient if frozen."""
         if f'{kind}_feat' in inputs:
             return inputs[f'{kind}_feat']
         name = 'tokens' if kind == 'text' else 'image'
-        check_present(inputs, (name,), number)
         encode = getattr(self.encoder, f'encode_{kind}')
         enabled = torch.is_grad_enabled() and not self.freeze_encoder
         with torch.set_grad_enabled(enabled):
@@ -306,11 +319,11 @@ class ComposedPersonRetriever(TextPersonRetriever):
         Raises:
             ValueError: If a sample lacks image or caption.
         """
-        image_rows, token_rows, queries = query_rows(inputs, data_samples)
+        rows, token_rows, queries = query_rows(inputs, data_samples)
         if queries:
-            images = inputs['image'][image_rows]
+            images = inputs['image'][rows]
             tokens = inputs['tokens'][token_rows]
-            query = self._query(images, tokens, inputs)
+            query = self._query(images, tokens, used_tokens(inputs))
             self._predict_queries(query, tokens, queries)
         image_rows, items = gallery_rows(inputs, data_samples)
         if items:
@@ -322,9 +335,8 @@ class ComposedPersonRetriever(TextPersonRetriever):
         if self.baselines:
             rows['text'] = self.encoder.encode_text(tokens)
             rows['sum'] = fuse_features([rows['image'], rows['text']])
-        fields = {f'features_{name}': feats for name, feats in rows.items()}
-        fields['features'] = query.feats
-        put_rows(samples, {k: _normalized(v) for k, v in fields.items()})
+        fields = {f'features_{k}': _normalized(v) for k, v in rows.items()}
+        put_rows(samples, fields | dict(features=_normalized(query.feats)))
         if query.cut is not None:
             for sample, cut in zip(samples, query.cut.tolist(), strict=True):
                 sample.set_metainfo(dict(caption_cut=cut))
@@ -337,5 +349,5 @@ class ComposedPersonRetriever(TextPersonRetriever):
         put_rows(samples, fields)
 
 
-def _normalized(features: Tensor) -> Tensor:
-    return F.normalize(features.float(), dim=-1)
+def _normalized(feats: Tensor) -> Tensor:
+    return F.normalize(feats.float(), dim=-1)

@@ -238,15 +238,32 @@ class CrossModalPersonRetriever(TextPersonRetriever):
             return loss(features, self.encoder)
         return loss(features)
 
-    def _pair_facts(self, inputs, data_samples) -> CrossModalFeatures:
-        facts = super()._pair_facts(inputs, data_samples)
+    def loss_inputs(
+        self,
+        inputs: dict[str, Any],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> dict[str, Any]:
+        """See :meth:`TextPersonRetriever.loss_inputs`.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample]): B samples.
+
+        Returns:
+            dict: With ``attributes`` (B, A) where all samples have them.
+        """
+        ready = super().loss_inputs(inputs, data_samples)
+        device = inputs['image'].device
+        attributes = batch_attributes(inputs, data_samples, device)
+        return dict(ready, attributes=attributes)
+
+    def _pair_facts(self, inputs) -> CrossModalFeatures:
+        facts = super()._pair_facts(inputs)
         own = {f.name: getattr(facts, f.name) for f in fields(facts)}
         return CrossModalFeatures(
             **own,
             mlm_tokens=inputs.get('mlm_tokens'),
-            attributes=batch_attributes(
-                inputs, data_samples, facts.pids.device
-            ),
+            attributes=inputs.get('attributes'),
         )
 
     def _views(self, inputs: Mapping[str, Any], facts: Any) -> list[View]:

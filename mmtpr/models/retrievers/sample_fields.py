@@ -104,6 +104,49 @@ def sample_attributes(
     return found
 
 
+def check_pairs(inputs: Mapping[str, Any], number: int, losses: Any) -> None:
+    """Check that there are losses, and pairs to take them of.
+
+    Args:
+        inputs (Mapping): Output of the data preprocessor.
+        number (int): Samples in the batch.
+        losses (Collection): The losses.
+
+    Raises:
+        ValueError: If there is no loss, or a sample is no pair.
+    """
+    if not losses:
+        raise ValueError(
+            'Training needs losses: set losses=dict(sdm=dict(type='
+            "'mmtpr.SDMLoss'), ...) of the retriever."
+        )
+    for name in ('image', 'tokens'):
+        found = len(inputs.get(name, ()))
+        if found != number:
+            raise ValueError(
+                f'Training takes pairs, but of the {number} samples of this '
+                f'batch only {found} have {name}.'
+            )
+
+
+def device_inputs(inputs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Choose the tensors of a batch that losses are computed from.
+
+    Args:
+        inputs (Mapping): Output of the data preprocessor.
+
+    Returns:
+        dict[str, Tensor]: All tensors but ``<name>_index``, which tell on the
+        CPU whose the rows of ``<name>`` are.
+    """
+    return {
+        name: value
+        for name, value in inputs.items()
+        if isinstance(value, Tensor)
+        and name.removesuffix('_index') not in inputs.keys() - {name}
+    }
+
+
 def batch_pids(
     inputs: Mapping[str, Any],
     samples: Sequence[RetrievalDataSample],

@@ -17,9 +17,15 @@ from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 
 from .accumulation import View, accumulated_losses, check_accumulate
+from .build_loss import build_loss
 from .gather import gather_features
 from .predictions import put_by_kind
-from .sample_fields import batch_image_ids, batch_pids
+from .sample_fields import (
+    batch_image_ids,
+    batch_pids,
+    check_pairs,
+    device_inputs,
+)
 
 
 @MODELS.register_module()
@@ -93,7 +99,7 @@ class TextPersonRetriever(BaseModel):
             self.data_preprocessor.follow(self.encoder)
         self.losses = nn.ModuleDict(
             {
-                name: _build_loss(name, loss, self.encoder)
+                name: build_loss(name, loss, self.encoder)
                 for name, loss in (losses or {}).items()
             }
         )
@@ -207,8 +213,7 @@ class TextPersonRetriever(BaseModel):
 
         Args:
             inputs (dict): Output of the data preprocessor.
-            data_samples (Sequence[RetrievalDataSample]): Samples with pid,
-                image and caption.
+            data_samples (Sequence[RetrievalDataSample]): With pid.
 
         Returns:
             dict[str, Tensor]: ``loss_<name>`` -> scalar.
@@ -216,11 +221,45 @@ class TextPersonRetriever(BaseModel):
         Raises:
             ValueError: If no loss is configured or a sample is no pair.
         """
-        self._check_pairs(inputs, data_samples)
-        facts = self._pair_facts(inputs, data_samples)
-        return accumulated_losses(
-            *(self._views, self._losses, inputs, facts, self.accumulate)
-        )
+        return self.compute_losses(self.loss_inputs(inputs, data_samples))
+
+    def loss_inputs(
+        self,
+        inputs: dict[str, Any],
+        data_samples: Sequence[RetrievalDataSample],
+    ) -> dict[str, Any]:
+        """Do what the losses of a batch need of the host.
+
+        Args:
+            inputs (dict): Output of the data preprocessor.
+            data_samples (Sequence[RetrievalDataSample]): B samples.
+
+        Returns:
+            dict: Tensors of ``inputs`` on the device, always with ``pid``
+            (B, ), and ``prepared``, what each loss has made, by its name.
+        """
+        check_pairs(inputs, len(data_samples), self.losses)
+        given = inputs, data_samples, inputs['image'].device
+        pids, pid_range = batch_pids(*given)
+        ready: dict[str, Any] = dict(device_inputs(inputs), pid=pids)
+        ready['image_id'] = batch_image_ids(*given)
+        if self.accumulate > 1:
+            ready['mlm_counts'] = inputs.get('mlm_counts')
+        known = dict(ready, pid_range=pid_range)
+        made = {n: loss.prepare(known) for n, loss in self.losses.items()}
+        return dict(ready, prepared=made)
+
+    def compute_losses(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        """Compute all losses on the device: one graph to a compiler.
+
+        Args:
+            inputs (dict): Output of :meth:`loss_inputs`.
+
+        Returns:
+            dict[str, Tensor]: ``loss_<name>`` -> scalar.
+        """
+        ways, facts = (self._views, self._losses), self._pair_facts(inputs)
+        return accumulated_losses(*ways, inputs, facts, self.accumulate)
 
     def _losses(
         self,
@@ -232,7 +271,7 @@ class TextPersonRetriever(BaseModel):
             wide = gather_features(features)
         return {
             f'loss_{name}': self._apply_loss(
-                loss, wide if loss.across_processes else features
+                loss, (wide if loss.across_processes else features).of(name)
             )
             for name, loss in losses.items()
         }
@@ -242,34 +281,17 @@ class TextPersonRetriever(BaseModel):
     ) -> Tensor:
         return loss(features)
 
-    def _check_pairs(self, inputs, data_samples) -> None:
-        if not self.losses:
-            raise ValueError(
-                'Training needs losses: set losses=dict(sdm=dict(type='
-                "'mmtpr.SDMLoss'), ...) of the retriever."
-            )
-        number = len(data_samples)
-        for name in ('image', 'tokens'):
-            if len(inputs.get(name, ())) != number:
-                raise ValueError(
-                    'Training takes pairs, but of the '
-                    f'{number} samples of this batch only '
-                    f'{len(inputs.get(name, ()))} have {name}.'
-                )
-
-    def _pair_facts(self, inputs, data_samples) -> RetrievalFeatures:
+    def _pair_facts(self, inputs) -> RetrievalFeatures:
         """Ids and scale of a batch, still without features."""
-        device = inputs['image'].device
-        pids, pid_range = batch_pids(inputs, data_samples, device)
         return RetrievalFeatures(
             image_feats=None,  # type: ignore[arg-type]
             text_feats=None,  # type: ignore[arg-type]
-            pids=pids,
+            pids=inputs['pid'],
             scale=self.scale(),
-            image_ids=batch_image_ids(inputs, data_samples, device),
-            pid_range=pid_range,
+            image_ids=inputs.get('image_id'),
             mlm_labels=inputs.get('mlm_labels'),
             mlm_index=inputs.get('mlm_index'),
+            prepared=inputs['prepared'],
         )
 
     def _views(self, inputs: Mapping[str, Any], facts: Any) -> list[View]:
@@ -326,23 +348,3 @@ class TextPersonRetriever(BaseModel):
         }
         put_by_kind(data_samples, inputs, encoded)
         return list(data_samples)
-
-
-def _build_loss(
-    name: str, loss: dict | RetrievalLoss, encoder: Any
-) -> RetrievalLoss:
-    """Build a loss; what it wants to know of the encoder is filled in."""
-    if isinstance(loss, nn.Module):
-        return loss
-    if not isinstance(loss, Mapping) or 'type' not in loss:
-        raise ValueError(
-            f'losses.{name}={loss!r}: a loss is a dict with a type. To train '
-            'without one that a base has, set losses=dict(_delete_=True, ...) '
-            'with those that stay.'
-        )
-    loss = dict(loss)
-    kind = loss['type']
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    for name, attribute in getattr(kind, 'encoder_args', {}).items():
-        loss.setdefault(name, getattr(encoder, attribute))
-    return MODELS.build(loss)

@@ -105,8 +105,22 @@ def build_swin(
         )
     )
     fuse_windows(swin)
+    for module in swin.modules():
+        if hasattr(module, 'window_reverse'):
+            # End of life: an mmpretrain that does not count images by a
+            # division of floats, which torch.compile cannot see through.
+            module.window_reverse = _join_windows
     init_swin(swin, **scales)
     return swin, windows
+
+
+def _join_windows(
+    windows: torch.Tensor, height: int, width: int, size: int
+) -> torch.Tensor:
+    """Put windows side by side, (M * n, size, size, C) -> (M, H, W, C)."""
+    rows, columns = height // size, width // size
+    x = windows.unflatten(0, (-1, rows, columns))  # (M, h, w, s, s, C)
+    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
 def init_swin(
