@@ -15,6 +15,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
@@ -81,6 +82,13 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope='mmtpr',
     locations=['mmtpr.engine'],
 )
+#: Wrappers of models: how they are spread over processes.
+MODEL_WRAPPERS = Registry(
+    'model_wrapper',
+    parent=MMENGINE_MODEL_WRAPPERS,
+    scope='mmtpr',
+    locations=['mmtpr.engine'],
+)
 #: Visualizers.
 VISUALIZERS = Registry(
     'visualizer',
@@ -103,7 +111,6 @@ _EMPTY = [
     for parent in (
         _mmengine.EVALUATOR,
         _mmengine.LOG_PROCESSORS,
-        _mmengine.MODEL_WRAPPERS,
         _mmengine.OPTIM_WRAPPERS,
         _mmengine.OPTIMIZERS,
         _mmengine.PARAM_SCHEDULERS,

@@ -1,5 +1,6 @@
 """Hooks, and loops and optimizers where the stock ones do not suffice."""
 
+from .fully_sharded import FullyShardedDataParallel
 from .hooks import (
     AdapterCheckpointHook,
     AdapterStatsHook,
@@ -29,6 +30,7 @@ __all__ = [
     'AttributeValLoop',
     'CompileHook',
     'CutCaptionsHook',
+    'FullyShardedDataParallel',
     'NoDecayOptimWrapperConstructor',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',

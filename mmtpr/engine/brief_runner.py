@@ -11,6 +11,14 @@ from torch.optim import Optimizer
 from mmtpr.utils.console import hide_from_console
 from mmtpr.utils.unwrap import unwrap
 
+from .sharded_checkpoints import (
+    check_parts,
+    collect,
+    is_spread,
+    spread,
+    spread_moments,
+)
+
 #: Environment, config, order of hooks; a line for each parameter.
 _LONG = (
     r'\n-+\nSystem environment:|Config:\n|Hooks will be executed|'
@@ -63,10 +71,51 @@ class BriefRunner(Runner):
         """
         wrapper = super().build_optim_wrapper(optim_wrapper)
         optimizer = getattr(wrapper, 'optimizer', None)
+        if optimizer is not None and is_spread(self.model):
+            optimizer.register_load_state_dict_pre_hook(spread_moments)
         if optimizer is not None:
             warn_of_idle_keys(optim_wrapper, unwrap(self.model), self.logger)
             self.logger.info(describe_groups(optimizer, unwrap(self.model)))
         return wrapper
+
+    def _init_model_weights(self) -> None:
+        """Leave a spread model alone: it was initialised while whole."""
+        if not is_spread(self.model):
+            super()._init_model_weights()
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Call hooks; what they see of a checkpoint is whole.
+
+        Args:
+            fn_name (str): Name of the hooks' method.
+            **kwargs (Any): Its arguments.
+        """
+        spread_out = is_spread(self.model)
+        if spread_out and fn_name == 'before_run':
+            check_parts(self._hooks, (self._val_loop, self._test_loop))
+        if spread_out and fn_name == 'before_save_checkpoint':
+            kwargs['checkpoint'].update(self._collected)
+        super().call_hook(fn_name, **kwargs)
+        if spread_out and fn_name == 'after_load_checkpoint':
+            spread(kwargs['checkpoint'], self.model)
+
+    def save_checkpoint(
+        self, *args: Any, save_optimizer: bool = True, **kwargs: Any
+    ) -> None:
+        """Save a checkpoint; all processes together collect a spread model.
+
+        Args:
+            *args (Any): See mmengine.
+            save_optimizer (bool): Whether its state is saved. Defaults to
+                True.
+            **kwargs (Any): See mmengine.
+        """
+        if is_spread(self.model):
+            optimizer = self.optim_wrapper if save_optimizer else None
+            self._collected = collect(self.model, optimizer)
+        kwargs['save_optimizer'] = save_optimizer
+        super().save_checkpoint(*args, **kwargs)
+        self._collected = {}
 
 
 def warn_of_idle_keys(

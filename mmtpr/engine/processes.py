@@ -37,12 +37,24 @@ def start_processes(cfg: Config, launcher: str) -> None:
     seconds = settings.get('timeout')
     timeout = datetime.timedelta(seconds=seconds) if seconds else None
     torch.distributed.init_process_group('gloo', timeout=timeout)
+    wrap_on_cpus(cfg)
+
+
+def wrap_on_cpus(cfg: Config) -> None:
+    """Let DDP work without devices, which mmengine numbers unasked.
+
+    Args:
+        cfg (Config): Changed in place: ``model_wrapper_cfg``.
+    """
     wrapper = cfg.get('model_wrapper_cfg') or dict(
         type='MMDistributedDataParallel',
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+    kind = wrapper.get('type', 'MMDistributedDataParallel')
+    if not str(kind).endswith('FullyShardedDataParallel'):
+        wrapper = dict(wrapper, device_ids=None)
+    cfg.model_wrapper_cfg = wrapper
 
 
 def join_processes(

@@ -20,6 +20,7 @@ from mmtpr.checkpoints.plain import to_plain
 from mmtpr.registry import HOOKS
 from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils import atomic_write
+from mmtpr.utils.sharded import whole
 from mmtpr.utils.unwrap import unwrap
 
 _CONTENTS = ('adapter', 'trainable')
@@ -136,7 +137,10 @@ class AdapterCheckpointHook(Hook):
                 path.unlink(missing_ok=True)
 
     def _save(self, runner, name: str, **meta) -> None:
-        if not getattr(self, '_active', False) or not is_main_process():
+        if not getattr(self, '_active', False):
+            return
+        state = self._state(runner)  # what is spread all processes collect
+        if not is_main_process():
             return
         about = dict(
             epoch=runner.epoch,
@@ -144,7 +148,6 @@ class AdapterCheckpointHook(Hook):
             content=self._content(runner),
             cfg=runner.cfg.pretty_text,
         )
-        state = self._state(runner)
         about.update(meta, **_facts(runner, state))
         file = dict(meta=to_plain(about), state_dict=state)
         with atomic_write(Path(runner.work_dir) / name) as handle:
@@ -174,7 +177,7 @@ class AdapterCheckpointHook(Hook):
         if averaged is not None:
             values = averaged.state_dict()
             state = {key: values[key] for key in state}
-        return {key: value.detach().cpu() for key, value in state.items()}
+        return {k: v.detach().cpu() for k, v in whole(state).items()}
 
 
 def _facts(runner: Any, state: Mapping) -> dict:

@@ -14,6 +14,7 @@ from mmtpr.models.adapters.state import named_adapters
 from mmtpr.models.name_patterns import compile_patterns
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.sharded import is_sharded
 from mmtpr.utils.unwrap import unwrap
 
 
@@ -46,6 +47,14 @@ class AdapterGradientHook(Hook):
         """
         self._waiting = {}
         for name, layer in named_adapters(unwrap(runner.model)):
+            if is_sharded(layer.lora_B):
+                self._waiting = None
+                print_log(
+                    'AdapterGradientHook: gradients of a fully sharded model '
+                    'cannot be listened to; nothing is checked.',
+                    logger='current',
+                )
+                return
             if layer.lora_B.requires_grad:
                 note = partial(self._arrived, name)
                 self._waiting[name] = layer.lora_B.register_hook(note)

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from mmtpr.registry import HOOKS
+from mmtpr.utils.sharded import whole
 from mmtpr.utils.unwrap import unwrap
 
 _SCALARS = ('alpha', 'beta')
@@ -88,7 +89,9 @@ class AdapterStatsHook(Hook):
         """Statistics of all scalars, with one transfer from the device."""
         names, values = [], []
         for kind, parameters in self._scalars.items():
-            flat = torch.cat([p.reshape(-1).float() for p in parameters])
+            flat = torch.cat(
+                [p.reshape(-1).float() for p in whole(parameters)]
+            )
             names += [f'train/{kind}_{s}' for s in ('mean', 'min', 'max')]
             values += [flat.mean(), flat.min(), flat.max()]
         return dict(zip(names, torch.stack(values).tolist(), strict=True))

@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmtpr.engine.resume import find_resume_checkpoint
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import NonFiniteLossError
+from mmtpr.utils.sharded import is_sharded
 from mmtpr.utils.unwrap import unwrap
 
 
@@ -81,7 +82,12 @@ class StopOnNonFiniteLossHook(Hook):
             checkpoint (dict): What is about to be saved.
         """
         model = unwrap(runner.model)
-        weights = {n: p for n, p in model.named_parameters() if _trains(p)}
+        saved = checkpoint.get('state_dict', {})
+        weights = {
+            n: saved.get(n, p) if is_sharded(p) else p
+            for n, p in model.named_parameters()
+            if _trains(p)
+        }
         if not weights or _all_finite(weights.values()):
             return
         bad = [n for n, p in weights.items() if not _all_finite([p])]

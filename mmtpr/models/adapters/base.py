@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 
 from mmtpr.checkpoints.completeness import ADAPTER_NUMBERS, as_number
 from mmtpr.utils.precision import full_precision
+from mmtpr.utils.sharded import is_sharded
 
 from .norm import norm_dtype
 
@@ -184,7 +185,8 @@ class AdapterLinear(nn.Module, ABC):
 
     def refresh(self) -> None:
         """Renew what was computed from the frozen weight."""
-        self._frozen_norm = self._norm_now()
+        if not is_sharded(self.linear.weight):
+            self._frozen_norm = self._norm_now()
 
     def is_intact(self) -> bool:
         """Tell whether the frozen weight is that injected or loaded last.
@@ -192,7 +194,8 @@ class AdapterLinear(nn.Module, ABC):
         Returns:
             bool: False if someone else wrote another weight into ``linear``.
         """
-        if self.merged or self.linear.weight.is_meta:
+        weight = self.linear.weight
+        if self.merged or weight.is_meta or is_sharded(weight):
             return True
         return torch.allclose(self._norm_now(), self._frozen_norm)
 

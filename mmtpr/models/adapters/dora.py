@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mmtpr.utils.sharded import is_sharded
+
 from .base import AdapterLinear
 from .cancellation import ThinColumns, ThinWatch
 from .functional import adapted_linear, add_columns
@@ -87,6 +89,9 @@ class DoRALinear(AdapterLinear):
     def refresh(self) -> None:
         """Renew the cached norm of the frozen weight."""
         super().refresh()
+        if is_sharded(self.linear.weight):
+            self._seen = 0, None  # no weight: renewed when it is whole
+            return
         base = base_sqnorm(self.linear.weight, self.norm_dim)
         self._base_sqnorm = base
         self._floor = base * torch.finfo(base.dtype).eps
@@ -101,8 +106,8 @@ class DoRALinear(AdapterLinear):
             not notice, such as through ``weight.data``.
         """
         weight = self.linear.weight
-        if self.merged or weight.is_meta:
-            return True
+        if self.merged or weight.is_meta or is_sharded(weight):
+            return True  # a part has not the norm of the whole
         now = base_sqnorm(weight, self.norm_dim)
         return torch.allclose(now, self._base_sqnorm, rtol=1e-6, atol=0.0)
 

@@ -1,0 +1,187 @@
+"""Training with parameters, gradients and moments spread over processes."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast, get_world_size
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    MixedPrecisionPolicy,
+    OffloadPolicy,
+    fully_shard,
+)
+
+from mmtpr.models.name_patterns import compile_patterns
+from mmtpr.registry import MODEL_WRAPPERS
+from mmtpr.utils.errors import LaunchError
+
+#: Blocks of open_clip, and of Swin and the ViT of BLIP-2.
+_UNITS = (r'.*\.resblocks\.\d+', r'.*\.blocks\.\d+')
+
+
+@MODEL_WRAPPERS.register_module()
+class FullyShardedDataParallel(nn.Module):
+    """FSDP2 (``torch.distributed.fsdp.fully_shard``) for mmtpr's runner.
+
+    Each process holds a part of every parameter, gradient and moment. Units
+    are collected when they compute; frozen and trained parameters may share
+    one, and float32 adapters may stand on a bfloat16 base. Parameters without
+    a dimension (temperatures) stay whole, and their gradients are averaged.
+
+    Args:
+        module (nn.Module): The model, on its device. The runner gives it.
+        units (Sequence[str], optional): Regular expressions of whole names of
+            modules to collect at once, which the model must call as modules.
+            The rest is one more unit. Defaults to None: transformer blocks.
+        reshard_after_forward (bool, optional): Whether units are spread again
+            before the backward pass, which saves memory and costs a second
+            collection. Defaults to None: torch decides, yes for blocks.
+        param_dtype (str, optional): Type to compute in, such as
+            ``'bfloat16'``. Defaults to None: that of the parameters.
+        reduce_dtype (str, optional): Type in which gradients are averaged.
+            Defaults to None: that of the gradients.
+        cpu_offload (bool): Whether parts wait on the CPU. Defaults to False.
+
+    Raises:
+        LaunchError: If torch is too old or a unit matches nothing.
+
+    Example:
+        >>> model_wrapper_cfg = dict(type='mmtpr.FullyShardedDataParallel')
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        units: Sequence[str] | None = None,
+        reshard_after_forward: bool | None = None,
+        param_dtype: str | None = None,
+        reduce_dtype: str | None = None,
+        cpu_offload: bool = False,
+    ) -> None:
+        super().__init__()
+        if hasattr(module, 'init_weights'):
+            module.init_weights()  # while weights are whole
+        for tensor in (*module.parameters(), *module.buffers()):
+            broadcast(tensor.data)
+        scalars = {p for p in module.parameters() if not p.dim()}
+        options: dict[str, Any] = dict(
+            mesh=init_device_mesh(_device(module), (get_world_size(),)),
+            reshard_after_forward=reshard_after_forward,
+            mp_policy=MixedPrecisionPolicy(
+                param_dtype=_dtype(param_dtype),
+                reduce_dtype=_dtype(reduce_dtype),
+                cast_forward_inputs=False,
+            ),
+            offload_policy=CPUOffloadPolicy()
+            if cpu_offload
+            else OffloadPolicy(),
+            **_ignored(scalars),
+        )
+        found = _units(module, units)
+        for part in reversed(found):  # what is inside comes first
+            fully_shard(part, **options)
+        self.module: Any = fully_shard(module, **options)
+        # What a runner of mmengine does next would fail in torch.
+        module.init_weights = _refuse
+        for scalar in scalars:
+            if scalar.requires_grad:
+                scalar.register_post_accumulate_grad_hook(_average)
+        print_log(
+            f'FullyShardedDataParallel: {len(found) + 1} units over '
+            f'{get_world_size()} processes; {len(scalars)} parameters '
+            'without a dimension stay whole.',
+            logger='current',
+        )
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model."""
+        return self.module(*args, **kwargs)
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
+        """Train with a batch; see ``mmengine.model.BaseModel.train_step``.
+
+        Args:
+            data (Any): The batch.
+            optim_wrapper (OptimWrapper): The optimizer.
+
+        Returns:
+            dict[str, Tensor]: Losses by name.
+        """
+        return self.module.train_step(data, optim_wrapper)
+
+    def val_step(self, data: Any) -> list:
+        """Predict in a validation.
+
+        Args:
+            data (Any): The batch.
+
+        Returns:
+            list: The samples.
+        """
+        return self.module.val_step(data)
+
+    def test_step(self, data: Any) -> list:
+        """Predict in a test.
+
+        Args:
+            data (Any): The batch.
+
+        Returns:
+            list: The samples.
+        """
+        return self.module.test_step(data)
+
+
+def _refuse() -> None:
+    raise LaunchError(
+        'FullyShardedDataParallel needs the runner of mmtpr, which '
+        'tools/train.py takes unless the config has a runner_type; elsewhere '
+        'build it with mmtpr.engine.launch.build_runner(cfg).'
+    )
+
+
+def _device(module: nn.Module) -> str:
+    return next(module.parameters()).device.type
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    return None if name is None else getattr(torch, name)
+
+
+def _ignored(scalars: set[nn.Parameter]) -> dict[str, Any]:
+    if not scalars:
+        return {}
+    if 'ignored_params' not in inspect.signature(fully_shard).parameters:
+        raise LaunchError(
+            f'This model has {len(scalars)} parameters without a dimension, '
+            f'which FSDP2 of torch {torch.__version__} cannot leave out: '
+            'install a newer torch.'
+        )
+    return dict(ignored_params=scalars)
+
+
+def _units(module: nn.Module, units: Sequence[str] | None) -> list[nn.Module]:
+    patterns = compile_patterns(_UNITS if units is None else units, 'units')
+    found: dict[str, nn.Module] = {
+        name: part
+        for name, part in module.named_modules()
+        if name and any(p.fullmatch(name) for p in patterns)
+    }
+    idle = [p for p in patterns if not any(map(p.fullmatch, found))]
+    if units is not None and idle:
+        raise LaunchError(
+            f'units of FullyShardedDataParallel: no module is called '
+            f'"{idle[0].pattern}".'
+        )
+    return list(found.values())
+
+
+def _average(parameter: Any) -> None:
+    """Average a gradient over the processes, as FSDP does with the others."""
+    torch.distributed.all_reduce(parameter.grad)
+    parameter.grad /= get_world_size()
