@@ -83,6 +83,7 @@ def test_the_promised_registries_are_there():
         'METRICS',
         'HOOKS',
         'LOOPS',
+        'MODEL_WRAPPERS',
         'OPTIM_WRAPPER_CONSTRUCTORS',
         'VISUALIZERS',
         'INFERENCERS',

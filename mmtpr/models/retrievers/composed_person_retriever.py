@@ -257,12 +257,10 @@ class ComposedPersonRetriever(TextPersonRetriever):
         return losses, query.cut
 
     def _inversion_losses(self, inputs: dict, ids: Tensor) -> dict:
-        image, several = (
-            self._frozen_feature(inputs, 'image'),
-            inputs['several'],
-        )
-        reads = 'text' in self.losses
-        text = self._frozen_feature(inputs, 'text') if reads else None
+        several, text = inputs['several'], None
+        image = self._frozen_feature(inputs, 'image')
+        if 'text' in self.losses:
+            text = self._frozen_feature(inputs, 'text')
         prompts, scale = self.query.prompts(self.encoder, image), self.scale()
         goals: dict[str, Any] = dict(text=text, vis=image)
         return {
@@ -321,9 +319,8 @@ class ComposedPersonRetriever(TextPersonRetriever):
         """
         rows, token_rows, queries = query_rows(inputs, data_samples)
         if queries:
-            images = inputs['image'][rows]
-            tokens = inputs['tokens'][token_rows]
-            query = self._query(images, tokens, used_tokens(inputs))
+            tokens, used = inputs['tokens'][token_rows], used_tokens(inputs)
+            query = self._query(inputs['image'][rows], tokens, used)
             self._predict_queries(query, tokens, queries)
         image_rows, items = gallery_rows(inputs, data_samples)
         if items:
