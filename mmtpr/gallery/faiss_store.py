@@ -16,6 +16,7 @@ from mmtpr.utils.warn import warn
 
 from .columns import arrow, make_columns
 from .compaction import copy_live
+from .folder_reading import FolderReading
 from .generation import Generation, newest_generation, rows_of
 from .identity import ModelIdentity
 from .leftover_files import remove_leftover_files
@@ -23,14 +24,11 @@ from .manifest import NAME, Manifest, SegmentFacts, file_facts
 from .new_items import check_items
 from .pooled_index import FLAT_ITEMS, faiss
 from .segment_writer import SegmentWriter
-from .store import GalleryStore
-from .two_stage import Ranked, SearchSettings, search_source
 
 LOCK = '.lock'
-_TRIES = 10
 
 
-class FaissStore(GalleryStore):
+class FaissStore(FolderReading):
     """Items in a folder of files: one writer, any number of readers.
 
     What is written is visible after a flush, at once: a process that is
@@ -99,10 +97,6 @@ class FaissStore(GalleryStore):
         except BaseException:
             self._lock.close()
             raise
-
-    @property
-    def _manifest(self) -> Manifest:
-        return self._generation.manifest
 
     def _create(self, identity: ModelIdentity | None) -> None:
         others = sorted({*os.listdir(self.folder)} - {LOCK})
@@ -209,37 +203,6 @@ class FaissStore(GalleryStore):
             writer.close()
         self._commit((part,), number + 1, [])
 
-    def fetch(self, ids: Sequence[str]) -> Tensor:
-        """See :meth:`GalleryStore.fetch`."""
-        self._before_reading()
-        return self._generation.read(rows_of(self._generation.places, ids))
-
-    def columns(self, ids: Sequence[str]) -> dict[str, list]:
-        """See :meth:`GalleryStore.columns`."""
-        self._before_reading()
-        generation = self._generation
-        rows = rows_of(generation.places, ids)
-        names = ('path', *self._manifest.columns)
-        return {name: generation.column(name, rows) for name in names}
-
-    def ids(self, where: str | None = None) -> list[str]:
-        """List the items.
-
-        Args:
-            where (str, optional): Filter on columns. Defaults to None.
-
-        Returns:
-            list[str]: Their ids.
-
-        Raises:
-            WhereError: If the filter cannot be read or has a wrong column.
-        """
-        self._before_reading()
-        allowed = self._generation.allowed(where)
-        rows = np.arange(self._generation.rows)
-        rows = rows if allowed is None else rows[allowed]
-        return self._generation.column('id', rows)
-
     def __len__(self) -> int:
         waiting = self._writer.items if self._writer is not None else 0
         return len(self._generation) + waiting - len(self._dead)
@@ -279,17 +242,6 @@ class FaissStore(GalleryStore):
         """
         self._check_writes()
         self._notes = copy.deepcopy(dict(notes))
-
-    def verify(self) -> list[str]:
-        """See :meth:`GalleryStore.verify`; the newest state is read."""
-        self._before_reading()
-        for _ in range(_TRIES):
-            self.refresh()
-            found = self._generation.damage()
-            # Files of a former state may have gone while they were read.
-            if not found or not self.refresh():
-                return found
-        return ['it is written to all the time; verify it when it rests']
 
     def close(self) -> None:
         """See :meth:`GalleryStore.close`."""
@@ -392,18 +344,7 @@ class FaissStore(GalleryStore):
         flat = sum(part.items for part in parts if part.flat)
         return len(parts) > self.most_segments or flat > self.flat_items
 
-    def _rank(
-        self, query: Tensor, where: str | None, settings: SearchSettings
-    ) -> list[Ranked]:
-        generation = self._generation
-        allowed = generation.allowed(where)
-        return search_source(generation, query, settings, allowed)
-
     def _shape(self) -> tuple[int, int]:
         if self._writer is not None:
             return self._writer.vectors, self._writer.dim
         return self._manifest.vectors, self._manifest.dim
-
-    def _name_rows(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
-        column = self._generation.column
-        return column('id', rows), column('path', rows)

@@ -1,0 +1,85 @@
+"""Reading of a store in a folder."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from .generation import Generation, rows_of
+from .manifest import Manifest
+from .store import GalleryStore
+from .two_stage import Ranked, SearchSettings, search_source
+
+_TRIES = 10
+
+
+class FolderReading(GalleryStore):
+    """What readers and the writer of a store in a folder do alike."""
+
+    _generation: Generation
+
+    @property
+    def _manifest(self) -> Manifest:
+        return self._generation.manifest
+
+    @abstractmethod
+    def refresh(self) -> bool:
+        """See what was flushed since the store was opened.
+
+        Returns:
+            bool: Whether something was.
+        """
+
+    def fetch(self, ids: Sequence[str]) -> Tensor:
+        """See :meth:`GalleryStore.fetch`."""
+        self._before_reading()
+        return self._generation.read(rows_of(self._generation.places, ids))
+
+    def columns(self, ids: Sequence[str]) -> dict[str, list]:
+        """See :meth:`GalleryStore.columns`."""
+        self._before_reading()
+        generation = self._generation
+        rows = rows_of(generation.places, ids)
+        names = ('path', *self._manifest.columns)
+        return {name: generation.column(name, rows) for name in names}
+
+    def ids(self, where: str | None = None) -> list[str]:
+        """List the items.
+
+        Args:
+            where (str, optional): Filter on columns. Defaults to None.
+
+        Returns:
+            list[str]: Their ids.
+
+        Raises:
+            WhereError: If the filter cannot be read or has a wrong column.
+        """
+        self._before_reading()
+        allowed = self._generation.allowed(where)
+        rows = np.arange(self._generation.rows)
+        rows = rows if allowed is None else rows[allowed]
+        return self._generation.column('id', rows)
+
+    def verify(self) -> list[str]:
+        """See :meth:`GalleryStore.verify`; the newest state is read."""
+        self._before_reading()
+        for _ in range(_TRIES):
+            self.refresh()
+            found = self._generation.damage()
+            # Files of a former state may have gone while they were read.
+            if not found or not self.refresh():
+                return found
+        return ['it is written to all the time; verify it when it rests']
+
+    def _rank(
+        self, query: Tensor, where: str | None, settings: SearchSettings
+    ) -> list[Ranked]:
+        generation = self._generation
+        allowed = generation.allowed(where)
+        return search_source(generation, query, settings, allowed)
+
+    def _name_rows(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
+        column = self._generation.column
+        return column('id', rows), column('path', rows)
