@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -23,6 +22,7 @@ from mmtpr.checkpoints.read import read_for_runner, read_named
 from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.engine.brief_runner import BriefRunner
 from mmtpr.engine.config_values import check_config_values, check_whole_groups
+from mmtpr.engine.leftover_options import tidy
 from mmtpr.engine.processes import end_processes, start_processes
 from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
@@ -55,15 +55,6 @@ __all__ = [
     'tidy',
     'use_checkpoint',
 ]
-
-_STANDARD_HOOKS = (
-    'runtime_info',
-    'timer',
-    'sampler_seed',
-    'logger',
-    'param_scheduler',
-    'checkpoint',
-)
 
 
 def load_config(
@@ -254,37 +245,6 @@ def use_checkpoint(
         cfg.model = spare_pretrained(cfg.model, read_named(checkpoint))
     cfg.load_from, cfg.resume = checkpoint, False
     require_fit(cfg, test_only=True, allow_partial=allow_partial)
-
-
-def tidy(cfg: Config) -> None:
-    """Drop what a run cannot use.
-
-    Hooks set to None, vis backends that are not installed, and options of
-    worker processes where a loader has none.
-
-    Args:
-        cfg (Config): Changed in place.
-    """
-    _tidy_loaders(cfg)
-    hooks = cfg.get('default_hooks') or {}
-    for name in [n for n, hook in hooks.items() if hook is None]:
-        if name not in _STANDARD_HOOKS:
-            hooks.pop(name)
-    backends = (cfg.get('visualizer') or {}).get('vis_backends') or []
-    for backend in list(backends):
-        kind = backend.get('type') if isinstance(backend, dict) else None
-        if kind == 'TensorboardVisBackend' and not find_spec('tensorboard'):
-            backends.remove(backend)
-            print_log('No TensorBoard log: pip install tensorboard.')
-
-
-def _tidy_loaders(cfg: Config) -> None:
-    """Drop what torch refuses beside ``num_workers=0``."""
-    for part in ('train', 'val', 'test'):
-        loader = cfg.get(f'{part}_dataloader') or {}
-        if isinstance(loader, dict) and not loader.get('num_workers'):
-            loader.pop('prefetch_factor', None)
-            loader.pop('persistent_workers', None)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmtpr.engine import launch
+from mmtpr.engine import launch, leftover_options
 from mmtpr.utils.errors import LaunchError, NonFiniteLossError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -131,7 +131,7 @@ def test_tidy(monkeypatch):
     # mmengine itself drops its standard hooks, and only those
     assert cfg.default_hooks == dict(timer=None, x=dict(a=1))
     assert len(cfg.visualizer.vis_backends) == 2
-    monkeypatch.setattr(launch, 'find_spec', lambda name: None)
+    monkeypatch.setattr(leftover_options, 'find_spec', lambda name: None)
     launch.tidy(cfg)
     assert cfg.visualizer.vis_backends == [dict(type='LocalVisBackend')]
     launch.tidy(Config(dict()))
