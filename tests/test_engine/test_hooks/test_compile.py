@@ -180,8 +180,8 @@ def test_nothing_is_compiled_unasked(value):
 def test_mistakes_are_told_before_the_training():
     with pytest.raises(LaunchError, match='compile='):
         use_compile_hook(Config(dict(compile='inductor')))
-    with pytest.raises(TypeError, match='bakend'):
-        CompileHook(bakend='eager')
+    with pytest.raises(TypeError, match='backends'):
+        CompileHook(backends='eager')
 
 
 def test_a_hook_of_the_config_stays():
