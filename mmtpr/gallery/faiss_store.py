@@ -57,10 +57,11 @@ class FaissStore(FolderReading):
             mmtpr.
 
     Examples:
+        >>> identity, vectors = ModelIdentity('m', 'w', 't'), torch.eye(2)
         >>> with FaissStore('gallery', identity, write=True) as store:
-        ...     store.add(['a.jpg'], vectors, columns=dict(camera=[3]))
-        >>> store = FaissStore('gallery', identity)
-        >>> (hits,) = store.search(query, k=5, where='camera == 3')
+        ...     store.add(['a', 'b'], vectors, columns=dict(camera=[3, 4]))
+        >>> FaissStore('gallery').search(vectors[0], 5, 'camera == 3')[0].ids
+        ['a']
     """
 
     def __init__(

@@ -40,6 +40,9 @@ def test_example(test, tmp_path, monkeypatch):
     import torch
     from torch import nn
 
+    if test.name.startswith('mmtpr.gallery.faiss_store'):
+        for name in ('faiss', 'pyarrow'):
+            pytest.importorskip(name, reason='stores need the extra [search]')
     monkeypatch.chdir(tmp_path)
     MMLogger.get_instance('examples', log_level='ERROR')  # no lines between
     test.globs.update(torch=torch, nn=nn)
