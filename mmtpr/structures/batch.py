@@ -22,7 +22,7 @@ def stack_batch(
 ) -> dict[str, Any]:
     """Stack every field of a batch.
 
-    In a process that loads data the tensors are made in shared memory, so
+    In a process that loads data they are stacked into shared memory, so
     that the batch travels as one file for each field. A tensor for each
     sample would cost the reader one open file and a copy each.
 
@@ -57,7 +57,7 @@ def stack_batch(
     for name in FACT_FIELDS:
         facts = [sample.get(name) for sample in samples]
         if samples and _are_numbers(facts):
-            stacked[name] = _shared(torch.tensor(facts, dtype=torch.long))
+            stacked[name] = torch.tensor(facts, dtype=torch.long)
     return dict(inputs=stacked, rows=rows, data_samples=samples)
 
 
@@ -95,11 +95,6 @@ def _is_long(value: Any) -> bool:
     Others, as pids made of a hash, pass through a test as they are.
     """
     return type(value) is int and -(1 << 63) <= value < 1 << 63
-
-
-def _shared(value: Tensor) -> Tensor:
-    """Move a tensor to shared memory in a process that loads data."""
-    return default_collate([value])[0]
 
 
 def _check_shapes(name: str, values, index, samples) -> None:

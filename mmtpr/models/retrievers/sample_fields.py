@@ -190,8 +190,7 @@ def batch_image_ids(
     """
     if 'image_id' in inputs:
         return inputs['image_id']
-    ids = sample_ids(samples, 'image_id', required=False)
-    return None if ids is None else ids.to(device)
+    return _moved(sample_ids(samples, 'image_id', required=False), device)
 
 
 def batch_attributes(
@@ -214,5 +213,8 @@ def batch_attributes(
     """
     if 'attributes' in inputs:
         return inputs['attributes']
-    found = sample_attributes(samples)
-    return None if found is None else found.to(device)
+    return _moved(sample_attributes(samples), device)
+
+
+def _moved(value: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if value is None else value.to(device)
