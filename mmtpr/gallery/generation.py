@@ -21,6 +21,8 @@ from .stored_items import StoredItems
 from .where_clause import parse_where
 
 _TRIES, _PAUSE = 20, 0.05
+#: Values that are read one by one, which is faster for as many.
+_FEW = 64
 
 
 class Generation:
@@ -163,6 +165,9 @@ class Generation:
         Returns:
             list: n values, None where one is missing.
         """
+        if len(self.segments) == 1 and len(rows) <= _FEW:
+            values = self.segments[0].column(name)
+            return [values[row].as_py() for row in rows.tolist()]
         return self.array(name, rows).to_pylist()
 
     def array(self, name: str, rows: np.ndarray) -> Any:
@@ -207,8 +212,8 @@ class Generation:
             list[tuple[ndarray, ndarray]]: Products and rows of each query,
             both (<= K, ), largest first, of equal ones the first row.
         """
-        scores: list[np.ndarray] = [np.zeros((len(query), 0), np.float32)]
-        places: list[np.ndarray] = [np.zeros((len(query), 0), np.int64)]
+        scores: list[np.ndarray] = []
+        places: list[np.ndarray] = []
         spans = pairwise(self.starts.tolist())
         for segment, (start, stop) in zip(self.segments, spans, strict=True):
             mask = None if allowed is None else allowed[start:stop]
@@ -216,14 +221,14 @@ class Generation:
                 continue
             score, row = segment.pooled.nearest(query, num, mask)
             scores.append(score)
-            places.append(np.where(row < 0, -1, row + start))
-        score, row = np.concatenate(scores, 1), np.concatenate(places, 1)
-        out = []
-        for values, rows in zip(score, row, strict=True):
-            values, rows = values[rows >= 0], rows[rows >= 0]
-            order = np.lexsort((rows, -values))[:num]
-            out.append((values[order], rows[order]))
-        return out
+            places.append(np.where(row < 0, -1, row + start) if start else row)
+        if not scores:
+            none = np.zeros(0, np.float32), np.zeros(0, np.int64)
+            return [none for _ in query]
+        if len(scores) > 1:
+            scores, places = [np.hstack(scores)], [np.hstack(places)]
+        pairs = zip(scores[0], places[0], strict=True)
+        return [_ordered(*pair, num) for pair in pairs]
 
     def damage(self) -> list[str]:
         """Read everything and say what is wrong.
@@ -240,6 +245,18 @@ class Generation:
             again = len(ids) - len(set(ids))
             found.append(f'{again} ids are there more than once')
         return [told for told in found if told]
+
+
+def _ordered(
+    values: np.ndarray, rows: np.ndarray, num: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sort products and rows (K, ) of a query, without rows of -1."""
+    # One flat segment gives them in order, unless some are equal.
+    if rows[-1] < 0 or not (values[:-1] > values[1:]).all():
+        values, rows = values[rows >= 0], rows[rows >= 0]
+        order = np.lexsort((rows, -values))
+        values, rows = values[order], rows[order]
+    return values[:num], rows[:num]
 
 
 def newest_generation(folder: Path) -> Generation:

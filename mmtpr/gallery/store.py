@@ -245,9 +245,11 @@ class GalleryStore(ABC):
                 f'topk_tokens is {topk_tokens}, but an item has {vectors} '
                 'vectors; choose from 1 to that number.'
             )
-        if not query.isfinite().all():
+        query = query.float().cpu().contiguous()
+        # For one vector numpy is faster than torch.
+        if not np.isfinite(query.numpy()).all():
             raise ValueError('A query vector is not finite.')
-        return query.float().cpu().contiguous()
+        return query
 
     def __enter__(self) -> Any:
         return self
