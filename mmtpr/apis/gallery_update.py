@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmtpr.gallery import FaissStore, ModelIdentity
+from mmtpr.gallery import GalleryStore, ModelIdentity
 from mmtpr.gallery.new_items import is_storable
 from mmtpr.models.build import build_model
 from mmtpr.models.embedder import Embedder
@@ -81,7 +81,7 @@ def load_embedder(
 
 
 def update_gallery(
-    store: FaissStore,
+    store: GalleryStore,
     folder: str | os.PathLike,
     embedder: Embedder,
     flush_every: int = 20_000,
@@ -94,7 +94,7 @@ def update_gallery(
     that is killed goes on where it last flushed.
 
     Args:
-        store (FaissStore): Open for writing, of the embedder's model.
+        store (GalleryStore): Open for writing, of the embedder's model.
         folder (str | PathLike): The images, also in folders below.
         embedder (Embedder): Of :func:`load_embedder`.
         flush_every (int): Images after which the state is written. Defaults
@@ -156,7 +156,7 @@ def update_gallery(
 
 
 def _embed(
-    store: FaissStore,
+    store: GalleryStore,
     root: Path,
     wanted: list[str],
     facts: dict[str, list[int]],
@@ -198,7 +198,7 @@ def _embed(
 
 
 def _upsert(
-    store: FaissStore,
+    store: GalleryStore,
     root: Path,
     names: list[str],
     facts: dict[str, list[int]],
@@ -211,7 +211,7 @@ def _upsert(
     store.upsert(names, feats, [str(root / n) for n in names], columns)
 
 
-def _known_facts(store: FaissStore) -> dict[str, list[int]]:
+def _known_facts(store: GalleryStore) -> dict[str, list[int]]:
     """Size and time of the items that came by an update."""
     ids = store.ids()
     columns = store.columns(ids)
@@ -221,7 +221,7 @@ def _known_facts(store: FaissStore) -> dict[str, list[int]]:
     return {name: [size, at] for name, size, at in rows if size is not None}
 
 
-def _delete(store: FaissStore, names: list[str]) -> int:
+def _delete(store: GalleryStore, names: list[str]) -> int:
     if names:
         store.delete(names)
     return len(names)

@@ -2,6 +2,7 @@
 
 from .faiss_store import FaissStore
 from .identity import ModelIdentity
+from .qdrant_store import QdrantStore
 from .store import GalleryStore, Hits
 from .where_clause import WhereError, parse_where
 
@@ -10,6 +11,7 @@ __all__ = [
     'GalleryStore',
     'Hits',
     'ModelIdentity',
+    'QdrantStore',
     'WhereError',
     'parse_where',
 ]

@@ -209,38 +209,17 @@ class FaissStore(FolderReading):
         return len(self._generation) + waiting - len(self._dead)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Vectors T of an item and numbers D of one.
-
-        Returns:
-            tuple[int, int]: Both, zeros as long as nothing was added.
-        """
-        return self._shape()
-
-    @property
     def column_kinds(self) -> dict[str, str]:
-        """Kinds of the columns by name.
-
-        Returns:
-            dict[str, str]: ``bool``, ``int``, ``float``, ``text``, ``time``.
-        """
+        """See :attr:`GalleryStore.column_kinds`."""
         return dict(self._kinds)
 
     @property
     def notes(self) -> dict[str, Any]:
-        """Notes that are kept with the items, anything that json can hold.
-
-        Returns:
-            dict[str, Any]: A copy.
-        """
+        """See :attr:`GalleryStore.notes`."""
         return copy.deepcopy(self._notes)
 
     def set_notes(self, notes: Mapping[str, Any]) -> None:
-        """Replace the notes; a flush writes them with the items.
-
-        Args:
-            notes (Mapping[str, Any]): Anything that json can hold.
-        """
+        """See :meth:`GalleryStore.set_notes`."""
         self._check_writes()
         self._notes = copy.deepcopy(dict(notes))
 

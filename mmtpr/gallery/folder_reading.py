@@ -9,7 +9,7 @@ from torch import Tensor
 from .generation import Generation, rows_of
 from .manifest import Manifest
 from .store import GalleryStore
-from .two_stage import Ranked, SearchSettings, search_source
+from .two_stage import ItemSource
 
 _TRIES = 10
 
@@ -45,17 +45,7 @@ class FolderReading(GalleryStore):
         return {name: generation.column(name, rows) for name in names}
 
     def ids(self, where: str | None = None) -> list[str]:
-        """List the items.
-
-        Args:
-            where (str, optional): Filter on columns. Defaults to None.
-
-        Returns:
-            list[str]: Their ids.
-
-        Raises:
-            WhereError: If the filter cannot be read or has a wrong column.
-        """
+        """See :meth:`GalleryStore.ids`."""
         self._before_reading()
         allowed = self._generation.allowed(where)
         rows = np.arange(self._generation.rows)
@@ -73,13 +63,7 @@ class FolderReading(GalleryStore):
                 return found
         return ['it is written to all the time; verify it when it rests']
 
-    def _rank(
-        self, query: Tensor, where: str | None, settings: SearchSettings
-    ) -> list[Ranked]:
-        generation = self._generation
-        allowed = generation.allowed(where)
-        return search_source(generation, query, settings, allowed)
-
-    def _name_rows(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
-        column = self._generation.column
-        return column('id', rows), column('path', rows)
+    def _source(
+        self, where: str | None
+    ) -> tuple[ItemSource, np.ndarray | None]:
+        return self._generation, self._generation.allowed(where)

@@ -170,6 +170,17 @@ class Generation:
             return [values[row].as_py() for row in rows.tolist()]
         return self.array(name, rows).to_pylist()
 
+    def name_rows(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
+        """Read the ids and paths of items.
+
+        Args:
+            rows (ndarray): Rows in any order, (n, ).
+
+        Returns:
+            tuple[list[str], list[str]]: Both of n texts.
+        """
+        return self.column('id', rows), self.column('path', rows)
+
     def array(self, name: str, rows: np.ndarray) -> Any:
         """Read the values of a column as an array.
 

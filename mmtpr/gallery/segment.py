@@ -109,6 +109,23 @@ class Segment:
         return ''
 
 
+def as_stored(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn vectors into what is stored of them.
+
+    Args:
+        vectors (ndarray): Of shape (n, T, D), float32.
+
+    Returns:
+        tuple[ndarray, ndarray]: All vectors (n, T, D) in the type in which
+        they are stored, and the pooled ones (n, D), float32.
+    """
+    if vectors.shape[1] == 1:
+        return vectors, np.ascontiguousarray(vectors[:, 0], np.float32)
+    stored = np.ascontiguousarray(vectors, token_type(vectors.shape[1]))
+    # Of what is stored, so that it can be made again.
+    return stored, stored.astype(np.float32).mean(1)
+
+
 def token_type(vectors: int) -> np.dtype:
     """Name the type in which all vectors are stored.
 

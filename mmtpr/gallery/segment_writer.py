@@ -16,7 +16,7 @@ from mmtpr.utils.errors import LaunchError
 from .columns import arrow, arrow_type
 from .manifest import FileFacts, SegmentFacts, file_facts
 from .pooled_index import write_pooled
-from .segment import token_type
+from .segment import as_stored, token_type
 
 #: Items whose columns lie together in the table.
 _GROUP = 65_536
@@ -77,13 +77,10 @@ class SegmentWriter:
         Raises:
             LaunchError: If the disk is full.
         """
-        pooled = vectors[:, 0]
+        stored, pooled = as_stored(vectors)
         if self._file is not None:
-            stored = np.ascontiguousarray(vectors, token_type(self.vectors))
-            # Of what is stored, so that it can be made again.
-            pooled = stored.astype(np.float32).mean(1)  # (n, D)
             self._append(stored)
-        self._pooled.append(np.ascontiguousarray(pooled, np.float32))
+        self._pooled.append(pooled)
         self._own.append((list(ids), list(paths)))
         self._arrays.append(arrays)
         self.items += len(ids)

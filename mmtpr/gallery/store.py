@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from .identity import ModelIdentity
-from .two_stage import CANDIDATES, Ranked, SearchSettings
+from .two_stage import (
+    CANDIDATES,
+    ItemSource,
+    SearchSettings,
+    search_source,
+)
 
 
 @dataclass(frozen=True)
@@ -162,18 +167,63 @@ class GalleryStore(ABC):
         """Let the store go, without what was not flushed."""
 
     @abstractmethod
-    def _rank(
-        self, query: Tensor, where: str | None, settings: SearchSettings
-    ) -> list[Ranked]:
-        """Rank the flushed items for queries (Q, D)."""
+    def ids(self, where: str | None = None) -> list[str]:
+        """List the items.
+
+        Args:
+            where (str, optional): Filter on columns. Defaults to None.
+
+        Returns:
+            list[str]: Their ids.
+
+        Raises:
+            WhereError: If the filter cannot be read or has a wrong column.
+        """
+
+    @property
+    @abstractmethod
+    def column_kinds(self) -> dict[str, str]:
+        """Kinds of the columns by name.
+
+        Returns:
+            dict[str, str]: ``bool``, ``int``, ``float``, ``text``, ``time``.
+        """
+
+    @property
+    @abstractmethod
+    def notes(self) -> dict[str, Any]:
+        """Notes that are kept with the items, anything that json can hold.
+
+        Returns:
+            dict[str, Any]: A copy.
+        """
+
+    @abstractmethod
+    def set_notes(self, notes: Mapping[str, Any]) -> None:
+        """Replace the notes; a flush writes them with the items.
+
+        Args:
+            notes (Mapping[str, Any]): Anything that json can hold.
+        """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Vectors T of an item and numbers D of one.
+
+        Returns:
+            tuple[int, int]: Both, zeros as long as nothing was added.
+        """
+        return self._shape()
+
+    @abstractmethod
+    def _source(
+        self, where: str | None
+    ) -> tuple[ItemSource, np.ndarray | None]:
+        """Open the flushed items for a search; see :func:`search_source`."""
 
     @abstractmethod
     def _shape(self) -> tuple[int, int]:
         """Vectors T of an item and numbers D of one; zeros if unknown."""
-
-    @abstractmethod
-    def _name_rows(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
-        """Ids and paths of rows (n, )."""
 
     def search(
         self,
@@ -217,8 +267,9 @@ class GalleryStore(ABC):
         self._before_reading()
         query = self._checked_query(query, topk_tokens)
         out = []
-        for ranked in self._rank(query, where, settings):
-            ids, paths = self._name_rows(ranked.rows)
+        source, allowed = self._source(where)
+        for ranked in search_source(source, query, settings, allowed):
+            ids, paths = source.name_rows(ranked.rows)
             out.append(Hits(ids, paths, ranked.scores, ranked.proven))
         return out
 

@@ -37,6 +37,10 @@ class ItemSource(Protocol):
         """First row of the same vectors for each row; None if all differ."""
         ...
 
+    def all_rows(self) -> np.ndarray:
+        """List the rows of all items that may be found, in order."""
+        ...
+
     def nearest(
         self, query: np.ndarray, num: int, allowed: np.ndarray | None
     ) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -45,6 +49,10 @@ class ItemSource(Protocol):
 
     def items(self, rows: np.ndarray) -> StoredItems:
         """Show vectors where they lie."""
+        ...
+
+    def name_rows(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
+        """Give ids and paths."""
         ...
 
 
@@ -137,7 +145,7 @@ def search_source(
 
 def _rows(source: ItemSource, allowed: np.ndarray | None) -> np.ndarray:
     if allowed is None:
-        return np.arange(source.rows)
+        return source.all_rows()
     return allowed.nonzero()[0]
 
 
