@@ -33,6 +33,7 @@ MIM = 'mmtpr/.mim'
 # What the tests bring too, so that none of BLIP-2 is skipped.
 BLIP2 = {'transformers'}
 SEARCH = {'faiss-cpu', 'pyarrow'}
+QDRANT = {'qdrant-client', 'pyarrow'}
 TESTS = {'lmdb', 'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
 TESTS |= {'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
@@ -133,6 +134,7 @@ def test_metadata_head(metadata):
         'onedl',
         'blip2',
         'pa100k',
+        'qdrant',
         'lmdb',
         'turbojpeg',
         'search',
@@ -166,7 +168,8 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('lmdb', {'lmdb'}),
         ('turbojpeg', {'PyTurboJPEG'}),
         ('search', SEARCH),
-        ('tests', {*TESTS, *BLIP2, *SEARCH}),
+        ('qdrant', QDRANT),
+        ('tests', {*TESTS, *BLIP2, *SEARCH, *QDRANT}),
     ],
 )
 def test_extras(metadata, extra, wanted):
