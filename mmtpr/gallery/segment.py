@@ -10,6 +10,7 @@ from torch import Tensor
 from .columns import arrow, arrow_type
 from .manifest import Manifest, SegmentFacts
 from .pooled_index import PooledIndex
+from .row_file import RowFile
 
 #: Types of stored vectors: where the pooled ones are not all there are.
 HALF, SINGLE = np.dtype('<f2'), np.dtype('<f4')
@@ -38,15 +39,10 @@ class Segment:
         self._table = pa.parquet.ParquetFile(table)
         self._columns: dict[str, Any] = {}
         shape = (facts.items, manifest.vectors, manifest.dim)
-        if facts.tokens is None:
-            self._tokens = self.pooled.vectors()[:, None]  # (n, 1, D)
-        else:
-            self._tokens = np.memmap(
-                folder / facts.tokens.name,
-                token_type(manifest.vectors),
-                'r',
-                shape=shape,
-            )
+        self._file: RowFile | None = None
+        if facts.tokens is not None:
+            kind = token_type(manifest.vectors)
+            self._file = RowFile(folder / facts.tokens.name, kind, shape)
 
     def __len__(self) -> int:
         return self.facts.items
@@ -60,15 +56,19 @@ class Segment:
         Returns:
             Tensor: Of shape (n, T, D), float32.
         """
+        if self._file is not None:
+            # Torch is ten times as fast as numpy in making float32.
+            return torch.from_numpy(self._file.read(rows)).float()
         some: Any = rows
         if len(rows) and (np.diff(rows) == 1).all():  # no gathering
             some = slice(int(rows[0]), int(rows[-1]) + 1)
-        found = self._tokens[some]
-        native = found.dtype.newbyteorder('=')
-        # A slice is a view of what may not be written to. Torch is ten times
-        # as fast as numpy in making float32 of float16.
-        found = np.array(found, native, copy=isinstance(some, slice) or None)
-        return torch.from_numpy(found).float()
+        found = self._flat()[some]
+        if isinstance(some, slice):  # a view of what may not be written to
+            found = found.copy()
+        return torch.from_numpy(found)
+
+    def _flat(self) -> np.ndarray:
+        return self.pooled.vectors()[:, None]  # (n, 1, D)
 
     def column(self, name: str) -> Any:
         """Read a column, once.
@@ -103,8 +103,11 @@ class Segment:
                 f'"{self.facts.pooled.name}" has {len(self.pooled)} items, '
                 f'"{self.facts.table.name}" {rows} instead of {len(self)}'
             )
-        for start in range(0, len(self), 4096):
-            if not np.isfinite(self._tokens[start : start + 4096]).all():
+        blocks = (
+            ((0, self._flat()),) if self._file is None else self._file.blocks()
+        )
+        for start, vectors in blocks:
+            if not np.isfinite(vectors).all():
                 return f'vectors from row {start} on are not finite'
         return ''
 

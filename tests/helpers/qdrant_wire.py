@@ -110,7 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get('api-key') != KEY:
             return self.send(401, dict(status=dict(error='Invalid api-key')))
         if found is None:
-            return self.send(200, dict(title='qdrant', version=version('qdrant-client')))
+            return self.send(
+                200, dict(title='qdrant', version=version('qdrant-client'))
+            )
         try:
             with self.server.lock:
                 result = _ROUTES[found[2] or ''](
