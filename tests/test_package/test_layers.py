@@ -21,6 +21,7 @@ LAYERS = (
     'gallery',
     'apis',
     'engine',
+    'data_engine',
     'testing',
 )
 

@@ -1,0 +1,100 @@
+"""Running a stage: in one process or several, once, whatever happens."""
+
+from mmengine.dist import get_dist_info
+from mmengine.logging import print_log
+
+from mmtpr.utils.main_first import on_main_process
+from mmtpr.utils.progress import progress
+from mmtpr.utils.run_lock import lock_output
+
+from .block_files import DROPPED, BlockSummary
+from .stage import Stage
+from .stage_folder import StageFolder
+
+
+def run_stage(stage: Stage, folder: StageFolder) -> BlockSummary:
+    """Run a stage to its end; goes on with one that was killed.
+
+    Every process of the run calls this. Blocks are shared by number, so that
+    the files are the same for any number of processes.
+
+    Args:
+        stage (Stage): The stage.
+        folder (StageFolder): Where its rows go.
+
+    Returns:
+        BlockSummary: What came of all blocks.
+
+    Raises:
+        LaunchError: If another run works in the folder, a stage before is
+            not done, settings differ from those the folder was begun with,
+            or the disk is full.
+    """
+    for source in stage.sources:
+        source.check_done()
+    what = f'The stage "{stage.name}" in "{folder.folder}"'
+    with lock_output(folder.folder / '.lock', what):
+        on_main_process(
+            lambda: folder.open(
+                stage.name, stage.settings(), stage.sources, stage.num_blocks
+            )
+        )
+        _run_blocks(stage, folder)
+        return on_main_process(lambda: _finish(stage, folder))
+
+
+def _run_blocks(stage: Stage, folder: StageFolder) -> None:
+    rank, world = get_dist_info()
+    mine = range(rank, stage.num_blocks, world)
+    if folder.summary is not None and all(
+        folder.blocks.summary(block) for block in mine
+    ):
+        return
+    with progress(len(mine), f'Blocks of {stage.unit}') as advance:
+        for block in mine:
+            if folder.blocks.summary(block) is None:
+                _run_block(stage, folder, block)
+            advance(1)
+
+
+def _run_block(stage: Stage, folder: StageFolder, block: int) -> None:
+    items = stage.items(block)
+    keys = [key for key, _ in items]
+    journal = folder.blocks.journal(block)
+    todo = [item for item in items if item[0] not in journal.rows]
+    try:
+        if todo:
+            for row in stage.process(todo):
+                journal.add(row)
+    finally:
+        journal.close()
+    absent = [key for key in keys if key not in journal.rows]
+    if absent:
+        raise RuntimeError(
+            f'The stage "{stage.name}" made no row for "{absent[0]}".'
+        )
+    folder.blocks.write(block, [journal.rows[key] for key in keys])
+
+
+def _finish(stage: Stage, folder: StageFolder) -> BlockSummary:
+    counts = BlockSummary()
+    for block in range(stage.num_blocks):
+        one = folder.blocks.summary(block)
+        if one is None:
+            raise RuntimeError(
+                f'The block "{folder.blocks.path(block)}" is missing. All '
+                'processes must see the same folder; run the command again.'
+            )
+        counts.join(one)
+    if folder.summary is None:
+        folder.write_summary(counts, stage.finish(folder))
+    print_log(
+        f'{stage.name}: {counts.kept:,} of {counts.rows:,} {stage.unit} in '
+        f'"{folder.folder}".',
+        logger='current',
+    )
+    for reason, number in counts.dropped.most_common():
+        print_log(
+            f'{stage.name}: {number:,} {DROPPED}: {reason}.', logger='current'
+        )
+    return counts

@@ -1,0 +1,216 @@
+"""The folder of a stage in a run, and what it says of itself."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmtpr.utils import atomic_write, read_json
+from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.plain_values import plain_value
+
+from .block_files import DROPPED, BlockFiles, BlockSummary, Row
+
+_FACTS, _SUMMARY = 'stage.json', 'summary.json'
+_FORMAT = 1
+
+
+class StageFolder:
+    """Blocks of a stage with the settings they were made by.
+
+    Args:
+        folder (str | PathLike): The folder.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.blocks = BlockFiles(self.folder)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Settings, id and number of blocks.
+
+        Returns:
+            dict[str, Any]: What :meth:`open` wrote.
+
+        Raises:
+            LaunchError: If there is no such stage yet.
+            ValueError: If the file is damaged or of a newer mmtpr.
+        """
+        path = self.folder / _FACTS
+        if not path.is_file():
+            raise LaunchError(
+                f'There is no finished stage in "{self.folder}": run the '
+                'stage before first.'
+            )
+        facts = read_json(path, 'description of a stage')
+        if not isinstance(facts, dict) or 'format' not in facts:
+            raise ValueError(f'"{path}" describes no stage.')
+        if facts['format'] > _FORMAT:
+            raise ValueError(
+                f'"{path}" was written by a newer mmtpr. Update mmtpr.'
+            )
+        return facts
+
+    def open(
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        sources: Sequence['StageFolder'],
+        num_blocks: int,
+    ) -> None:
+        """Begin the stage, or go on with it.
+
+        Args:
+            stage (str): Its name.
+            settings (Mapping[str, Any]): All that decides its rows.
+            sources (Sequence[StageFolder]): Stages that it reads.
+            num_blocks (int): Number of its blocks.
+
+        Raises:
+            LaunchError: If the folder holds something else, or was begun with
+                other settings or other sources, naming what differs.
+        """
+        wanted = dict(
+            format=_FORMAT,
+            stage=stage,
+            settings=plain_value(dict(settings)),
+            sources=[one.facts['id'] for one in sources],
+            num_blocks=num_blocks,
+        )
+        path = self.folder / _FACTS
+        if path.is_file():
+            self._check(self.facts, wanted)
+            return
+        others = [p.name for p in self.folder.glob('[!.]*')]
+        if others:
+            raise LaunchError(
+                f'"{self.folder}" holds other files, e.g. "{others[0]}", and '
+                'no stage. Name another run folder.'
+            )
+        with atomic_write(path, 'w') as file:
+            json.dump(dict(wanted, id=uuid.uuid4().hex), file, indent=2)
+
+    def _check(self, found: dict, wanted: dict) -> None:
+        if found['stage'] != wanted['stage']:
+            raise LaunchError(
+                f'"{self.folder}" holds the stage "{found["stage"]}".'
+            )
+        if found['sources'] != wanted['sources']:
+            raise LaunchError(
+                f'The rows in "{self.folder}" were made from those of another '
+                'run. Name another run folder, or remove this one.'
+            )
+        differ = _differences(found['settings'], wanted['settings'])
+        if not differ and found['num_blocks'] != wanted['num_blocks']:
+            differ = [
+                f'blocks: {found["num_blocks"]} there, '
+                f'{wanted["num_blocks"]} now'
+            ]
+        if differ:
+            raise LaunchError(
+                f'"{self.folder}" was begun with other settings '
+                f'({"; ".join(differ)}). Give the same again, or name another '
+                'run folder.'
+            )
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks.
+
+        Returns:
+            int: How many there are when the stage is done.
+        """
+        return int(self.facts['num_blocks'])
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What the whole stage came to.
+
+        Returns:
+            dict[str, Any] | None: ``rows``, ``kept``, ``dropped`` by reason
+            and what ``finish`` told; None as long as it is not done.
+        """
+        path = self.folder / _SUMMARY
+        return read_json(path, 'summary') if path.is_file() else None
+
+    def write_summary(
+        self, counts: BlockSummary, more: Mapping[str, Any]
+    ) -> None:
+        """Mark the stage as done.
+
+        Args:
+            counts (BlockSummary): Of all blocks.
+            more (Mapping[str, Any]): Of ``Stage.finish``.
+        """
+        dropped = dict(sorted(counts.dropped.items()))
+        content = dict(
+            rows=counts.rows, kept=counts.kept, dropped=dropped, **more
+        )
+        with atomic_write(self.folder / _SUMMARY, 'w') as file:
+            json.dump(content, file, indent=2)
+
+    def check_done(self) -> None:
+        """Refuse a stage that is not done.
+
+        Raises:
+            LaunchError: If it is not.
+        """
+        facts = self.facts
+        if self.summary is None:
+            raise LaunchError(
+                f'The stage "{facts["stage"]}" in "{self.folder}" is not '
+                'done: run it to its end first.'
+            )
+
+    def read(self, block: int, dropped: bool = False) -> Iterator[Row]:
+        """Read the rows of a block.
+
+        Args:
+            block (int): Its index.
+            dropped (bool): Also those that came to nothing. Defaults to
+                False.
+
+        Yields:
+            dict: A row.
+        """
+        for row in self.blocks.read(block):
+            if dropped or DROPPED not in row:
+                yield row
+
+    def read_all(self, dropped: bool = False) -> Iterator[Row]:
+        """Read the rows of all blocks.
+
+        Args:
+            dropped (bool): Also those that came to nothing. Defaults to
+                False.
+
+        Yields:
+            dict: A row.
+        """
+        for block in range(self.num_blocks):
+            yield from self.read(block, dropped)
+
+
+def _differences(found: Any, wanted: Any, name: str = '') -> list[str]:
+    """Settings that differ, with both values."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = sorted({*found, *wanted})
+        parts = (
+            _differences(
+                found.get(key, 'absent'),
+                wanted.get(key, 'absent'),
+                f'{name}.{key}' if name else key,
+            )
+            for key in keys
+        )
+        return [told for part in parts for told in part]
+    if found == wanted:
+        return []
+    return [f'{name}: {_short(found)} there, {_short(wanted)} now']
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'
