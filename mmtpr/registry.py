@@ -104,6 +104,12 @@ INFERENCERS = Registry(
     locations=['mmtpr.apis'],
 )
 
+#: Parts of the data engine: writers, renderers and judges. mmengine has no
+#: such registry.
+SYNTHESIS = Registry(
+    'synthesis component', scope='mmtpr', locations=['mmtpr.data_engine']
+)
+
 # Nothing of ours is in these. They exist so that mmengine finds its own parts
 # under the scope mmtpr without a warning at each of them.
 _EMPTY = [

@@ -4,5 +4,22 @@ from .block_files import BlockSummary
 from .run_stage import run_stage
 from .stage import Stage
 from .stage_folder import StageFolder
+from .write_stage import WriteStage
+from .writers import (
+    GrammarWriter,
+    OpenAIWriter,
+    QuadrupleCheck,
+    TransformersWriter,
+)
 
-__all__ = ['BlockSummary', 'Stage', 'StageFolder', 'run_stage']
+__all__ = [
+    'BlockSummary',
+    'GrammarWriter',
+    'OpenAIWriter',
+    'QuadrupleCheck',
+    'Stage',
+    'StageFolder',
+    'TransformersWriter',
+    'WriteStage',
+    'run_stage',
+]

@@ -1,5 +1,7 @@
 """Running a stage: in one process or several, once, whatever happens."""
 
+from collections import Counter
+
 from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
 
@@ -86,8 +88,11 @@ def _finish(stage: Stage, folder: StageFolder) -> BlockSummary:
                 'processes must see the same folder; run the command again.'
             )
         counts.join(one)
-    if folder.summary is None:
+    summary = folder.summary
+    if summary is None:
         folder.write_summary(counts, stage.finish(folder))
+    else:
+        counts.dropped = Counter(summary['dropped'])
     print_log(
         f'{stage.name}: {counts.kept:,} of {counts.rows:,} {stage.unit} in '
         f'"{folder.folder}".',

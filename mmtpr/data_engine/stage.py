@@ -82,6 +82,7 @@ class Stage(ABC):
             folder (StageFolder): The stage's folder, with all blocks.
 
         Returns:
-            dict[str, Any]: Goes into the summary of the stage.
+            dict[str, Any]: Goes into the summary of the stage. ``excluded``
+            holds keys of rows, by the reason why they are dropped after all.
         """
         return {}

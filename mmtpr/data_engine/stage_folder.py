@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mmtpr.utils.plain_values import plain_value
 
 from .block_files import DROPPED, BlockFiles, BlockSummary, Row
 
-_FACTS, _SUMMARY = 'stage.json', 'summary.json'
+_FACTS, _SUMMARY, _EXCLUDED = 'stage.json', 'summary.json', 'excluded.json'
 _FORMAT = 1
 
 
@@ -135,15 +136,37 @@ class StageFolder:
         path = self.folder / _SUMMARY
         return read_json(path, 'summary') if path.is_file() else None
 
+    @cached_property
+    def excluded(self) -> set[str]:
+        """Keys of rows that came to nothing only beside others.
+
+        Returns:
+            set[str]: The keys; empty before the stage is done.
+        """
+        path = self.folder / _EXCLUDED
+        if not path.is_file():
+            return set()
+        reasons = read_json(path, 'excluded rows')
+        return {key for keys in reasons.values() for key in keys}
+
     def write_summary(
         self, counts: BlockSummary, more: Mapping[str, Any]
     ) -> None:
         """Mark the stage as done.
 
         Args:
-            counts (BlockSummary): Of all blocks.
-            more (Mapping[str, Any]): Of ``Stage.finish``.
+            counts (BlockSummary): Of all blocks; what is excluded joins it.
+            more (Mapping[str, Any]): Of ``Stage.finish``; ``excluded`` holds
+                keys of rows by the reason why they are dropped after all.
         """
+        more = dict(more)
+        excluded = more.pop('excluded', {})
+        if excluded:
+            with atomic_write(self.folder / _EXCLUDED, 'w') as file:
+                json.dump(excluded, file, ensure_ascii=False)
+        self.__dict__.pop('excluded', None)
+        for reason, keys in excluded.items():
+            counts.dropped[reason] += len(keys)
         dropped = dict(sorted(counts.dropped.items()))
         content = dict(
             rows=counts.rows, kept=counts.kept, dropped=dropped, **more
@@ -176,7 +199,8 @@ class StageFolder:
             dict: A row.
         """
         for row in self.blocks.read(block):
-            if dropped or DROPPED not in row:
+            gone = DROPPED in row or row.get('key') in self.excluded
+            if dropped or not gone:
                 yield row
 
     def read_all(self, dropped: bool = False) -> Iterator[Row]:

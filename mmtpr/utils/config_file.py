@@ -2,6 +2,7 @@
 
 import difflib
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -16,6 +17,7 @@ def read_config(
     options: dict | None = None,
     root: Path | None = None,
     name: str = '--cfg-options',
+    parts: Iterable[str] = (),
 ) -> Config:
     """Read a config and override settings of it.
 
@@ -26,6 +28,8 @@ def read_config(
         root (Path, optional): Folder that holds ``configs/``.
         name (str): The option of the command line that gave ``options``.
             Defaults to ``'--cfg-options'``.
+        parts (Iterable[str]): Keys that something else than a runner reads.
+            Defaults to none.
 
     Returns:
         Config: The config with the overrides.
@@ -43,7 +47,7 @@ def read_config(
     cfg = _parse(str(found))
     check_config_keys(cfg)
     if options:
-        check_option_roots(options, cfg, name)
+        check_option_roots(options, cfg, name, parts)
         check_option_paths(options, cfg, name)
         cfg.merge_from_dict(options)
     return cfg

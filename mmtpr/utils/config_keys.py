@@ -201,7 +201,10 @@ def _holds(node: Any, value: Any) -> bool:
 
 
 def check_option_roots(
-    options: Iterable[str], cfg: Mapping[str, Any], name: str = '--cfg-options'
+    options: Iterable[str],
+    cfg: Mapping[str, Any],
+    name: str = '--cfg-options',
+    parts: Iterable[str] = (),
 ) -> None:
     """Check the first parts of the keys that a command line overrides.
 
@@ -210,12 +213,14 @@ def check_option_roots(
         cfg (Config): The config, before they are merged into it.
         name (str): The option of the command line. Defaults to
             ``'--cfg-options'``.
+        parts (Iterable[str]): Keys that something else than a runner reads.
+            Defaults to none.
 
     Raises:
         LaunchError: If neither the config has such a key nor anything reads
             one, naming the nearest.
     """
-    known = runner_keys()
+    known = runner_keys() | {*parts}
     for option in options:
         root = option.split('.')[0]
         if root in known:

@@ -190,6 +190,25 @@ def conversion_parser(
     return parser
 
 
+def engine_parser(doc: str) -> argparse.ArgumentParser:
+    """Parser with the options of all stages of the data engine.
+
+    Args:
+        doc (str): Docstring of the tool.
+
+    Returns:
+        ArgumentParser: The parser.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of the data engine')
+    parser.add_argument('run', help='folder of the run')
+    add_config_options(parser, example='write.num=1000')
+    add_launcher(parser)
+    return parser
+
+
 def add_figure_options(parser: argparse.ArgumentParser, out: str) -> None:
     """Add the options of a tool that draws curves of runs.
 

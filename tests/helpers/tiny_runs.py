@@ -34,7 +34,9 @@ def signature(path, keys):
 def different():
     """One config of each kind; toys are the same parts at other sizes."""
     chosen = {}
-    paths = [p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts]
+    # Those of the data engine have no model.
+    no_runs = {'_base_', 'synthesis'}
+    paths = [p for p in CONFIGS.rglob('*.py') if not no_runs & {*p.parts}]
     for path in sorted(paths, key=str):
         if 'toy' not in path.stem:
             chosen.setdefault(signature(path, KEYS), path)

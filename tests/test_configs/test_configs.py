@@ -19,8 +19,9 @@ FOLDERS = sorted(
     for path in CONFIGS.iterdir()
     if path.is_dir() and path.name != '_base_'
 )
-# Filtering trains nothing.
-METHODS = [path for path in FOLDERS if path.name != 'filtering']
+# Filtering trains nothing, nor does the making of data.
+NO_METHODS = ('filtering', 'synthesis')
+METHODS = [path for path in FOLDERS if path.name not in NO_METHODS]
 METHOD_FILES = sorted(
     path for folder in METHODS for path in folder.glob('*.py')
 )

@@ -35,7 +35,7 @@ BLIP2 = {'transformers'}
 SEARCH = {'faiss-cpu', 'pyarrow'}
 QDRANT = {'qdrant-client', 'pyarrow'}
 TESTS = {'lmdb', 'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
-TESTS |= {'scipy', 'tensorboard'}
+TESTS |= {'openai', 'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
 
 pytestmark = pytest.mark.skipif(
@@ -135,6 +135,7 @@ def test_metadata_head(metadata):
         'blip2',
         'pa100k',
         'qdrant',
+        'synthesis',
         'lmdb',
         'turbojpeg',
         'search',
@@ -169,6 +170,10 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('turbojpeg', {'PyTurboJPEG'}),
         ('search', SEARCH),
         ('qdrant', QDRANT),
+        (
+            'synthesis',
+            {'accelerate', 'diffusers', 'openai', 'peft', 'transformers'},
+        ),
         ('tests', {*TESTS, *BLIP2, *SEARCH, *QDRANT}),
     ],
 )

@@ -1,0 +1,13 @@
+# The data engine where the truth is known: a grammar writes, the procedural
+# world renders, the toy retriever of `make demo` judges. Four of ten pairs are
+# faulty on purpose.
+write = dict(
+    num=600,
+    seed=0,
+    block_size=50,
+    metadata=dict(gender=['man', 'woman']),
+    # The grammar's wrong sentences are for the judges, not for this check.
+    check=dict(names_difference=False),
+    writer=dict(
+        type='mmtpr.GrammarWriter',
+        faults=dict(wrong_change=0.1, wrong_caption=0.05)))
