@@ -2,14 +2,22 @@
 
 from .gallery_files import list_images
 from .gallery_index import GalleryIndex
+from .gallery_searcher import GallerySearcher, SearchResult
 from .gallery_update import GalleryUpdate, load_embedder, update_gallery
+from .loaded_retriever import LoadedRetriever, load_retriever
+from .paraphrases import paraphrases_of
 from .person_retrieval_inferencer import PersonRetrievalInferencer
 
 __all__ = [
     'GalleryIndex',
+    'GallerySearcher',
     'GalleryUpdate',
+    'LoadedRetriever',
     'PersonRetrievalInferencer',
+    'SearchResult',
     'list_images',
     'load_embedder',
+    'load_retriever',
+    'paraphrases_of',
     'update_gallery',
 ]

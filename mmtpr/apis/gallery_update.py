@@ -9,16 +9,13 @@ from mmengine.config import Config
 
 from mmtpr.gallery import GalleryStore, ModelIdentity
 from mmtpr.gallery.new_items import is_storable
-from mmtpr.models.build import build_model
 from mmtpr.models.embedder import Embedder
-from mmtpr.models.follow_encoder import follow_encoder
-from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.progress import progress
 from mmtpr.utils.warn import warn
 
-from .config_facts import as_config, collate_of
 from .embedding import image_embedder, image_entries
 from .gallery_files import list_images
+from .loaded_retriever import load_retriever
 
 #: Columns by which a changed image is told, and the note of broken ones.
 SIZE, TIME, BROKEN = 'file_bytes', 'file_time', 'broken_images'
@@ -66,18 +63,15 @@ def load_embedder(
         tuple[Embedder, ModelIdentity]: The embedder, and whose vectors it
         gives.
     """
-    cfg = config if isinstance(config, Config) else Config.fromfile(config)
-    follow_encoder(cfg)
-    model = build_model(cfg, checkpoint, device)
-    transforms = find_pipeline(as_config(cfg))
+    found = load_retriever(config, checkpoint, device)
     embedder = image_embedder(
-        build_pipeline(transforms),
-        collate_of(cfg, model),
-        model,
+        found.pipeline,
+        found.collate,
+        found.model,
         batch_size,
         num_workers,
     )
-    return embedder, ModelIdentity.of(model, cfg.model, transforms)
+    return embedder, found.identity
 
 
 def update_gallery(

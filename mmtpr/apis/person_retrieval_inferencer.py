@@ -1,16 +1,14 @@
 """Find persons in a folder of images, by a sentence or with a photo."""
 
 import os
-import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
-from torch import nn
+from torch import Tensor, nn
 
 from mmtpr.evaluation.search import search
 from mmtpr.models.build import build_model
@@ -34,6 +32,7 @@ from .gallery_index import (
     cached_index,
     files_fingerprint,
 )
+from .paraphrases import Paraphrases, add_paraphrases, paraphrase_means
 from .queries import (
     Query,
     list_queries,
@@ -41,7 +40,8 @@ from .queries import (
     sample_of,
     warn_of_absent,
 )
-from .results import name_best, report_cut, to_draw
+from .query_embedding import embed_queries, report_odd, stacked_vectors
+from .results import check_count, draw_predictions, name_best, report_cut
 
 
 @INFERENCERS.register_module()
@@ -90,7 +90,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         >>> inferencer(query, exclude_reference=True)
     """
 
-    forward_kwargs = {'num_results', 'topk', 'exclude_reference'}
+    forward_kwargs = {'num_results', 'topk', 'exclude_reference', 'added'}
     visualize_kwargs = {'show', 'wait_time', 'out_dir'}
 
     def __init__(
@@ -135,8 +135,12 @@ class PersonRetrievalInferencer(BaseInferencer):
             **kwargs: ``num_results`` (int, images to name, defaults to
                 10),
                 ``exclude_reference`` (bool, whether a query's own image is
-                left out), ``show`` (bool), ``wait_time`` (float, seconds),
-                ``out_dir`` (str, folder for one PNG a query).
+                left out), ``paraphrases`` (list for one query, dict of lists
+                by sentence, or function of a sentence that gives a list; the
+                mean of their embeddings is added to the query's),
+                ``paraphrase_weight`` (float, of that mean, defaults to 1),
+                ``show`` (bool), ``wait_time`` (float, seconds), ``out_dir``
+                (str, folder for one PNG a query).
 
         Returns:
             dict: ``predictions``, one ``dict(query=..., paths=[...],
@@ -162,7 +166,18 @@ class PersonRetrievalInferencer(BaseInferencer):
                 'return_datasamples is not possible: a ranking is no data '
                 'sample. Read "predictions".'
             )
-        return super().__call__(inputs, False, batch_size, **kwargs)
+        queries = self._inputs_to_list(inputs)
+        report_odd(queries, self._pipeline)
+        weight = kwargs.pop('paraphrase_weight', 1.0)
+        said: Paraphrases | None = kwargs.pop('paraphrases', None)
+        if said is not None:
+            parts = (self._pipeline, self.collate_fn, self.model, batch_size)
+            kwargs['added'] = iter(
+                paraphrase_means(
+                    queries, said, lambda x: embed_queries(x, *parts), weight
+                )
+            )
+        return super().__call__(queries, False, batch_size, **kwargs)
 
     def forward(
         self,
@@ -170,6 +185,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         num_results: int = 10,
         exclude_reference: bool = False,
         topk: int | None = None,
+        added: Iterator[Tensor] | None = None,
     ) -> list[dict]:
         """Embed queries and rank.
 
@@ -179,6 +195,8 @@ class PersonRetrievalInferencer(BaseInferencer):
             exclude_reference (bool): Whether a query's own image is left
                 out of its ranking. Defaults to False.
             topk (int, optional): Former name of ``num_results``.
+            added (Iterator[Tensor], optional): What is added to the vector
+                (D, ) of each query in turn. Defaults to None.
 
         Returns:
             list[dict]: One prediction a query.
@@ -189,29 +207,19 @@ class PersonRetrievalInferencer(BaseInferencer):
         num_results = renamed_argument(
             type(self).__name__, 'topk', 'num_results', topk, num_results
         )
-        whole = isinstance(num_results, int | np.integer)
-        if not whole or isinstance(num_results, bool):
-            raise ValueError(
-                f'num_results must be a whole number, got {num_results!r}.'
-            )
-        if num_results < 1:
-            raise ValueError(
-                f'num_results must be at least 1, got {num_results}.'
-            )
+        check_count('num_results', num_results)
         samples = super().forward(inputs)
-        query = torch.stack([sample.features for sample in samples])
-        if not query.isfinite().all():
-            raise ValueError(
-                'The embedding of a query is not finite: the weights may be '
-                'damaged. Look at the checkpoint.'
-            )
+        query = stacked_vectors(samples)
+        if added is not None:
+            means = torch.stack([next(added) for _ in samples])  # (Q, D)
+            query = add_paraphrases(query, means)
         references = [sample.get('img_path') for sample in samples]
         hidden = None
         if exclude_reference:
             hidden = reference_pairs(references, self.index.places)
             warn_of_absent(references, hidden)
         scores, indices = search(
-            query.float().cpu(),
+            query,
             self.index.features,
             num_results,
             self.topk_tokens,
@@ -250,21 +258,9 @@ class PersonRetrievalInferencer(BaseInferencer):
         """
         if not show and out_dir is None:
             return None
-        drawn = []
-        for number, prediction in enumerate(preds):
-            name = f'{number:03d}_{_slug(prediction["query"])}'
-            file = Path(out_dir, f'{name}.png') if out_dir else None
-            drawn.append(
-                self.visualizer.add_ranking(
-                    name,
-                    [to_draw(prediction)],
-                    topk=len(prediction['paths']),
-                    out_file=file,
-                    show=show,
-                    wait_time=wait_time,
-                )
-            )
-        return drawn
+        return draw_predictions(
+            self.visualizer, preds, out_dir, show, wait_time
+        )
 
     def postprocess(
         self,
@@ -342,7 +338,3 @@ class PersonRetrievalInferencer(BaseInferencer):
             gallery=files_fingerprint(paths),
         )
         return cached_index(cache, owner, embed)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r'\W+', '_', text.lower()).strip('_')[:40]

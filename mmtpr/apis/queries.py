@@ -42,9 +42,7 @@ def list_queries(inputs: Query | Sequence[Query], composed: bool) -> list:
             f'Queries are a sentence, {_FORM}, or a list of them; got '
             f'{inputs!r}.'
         )
-    queries = [_checked(query, composed) for query in inputs]
-    _warn_of_paths(queries)
-    return queries
+    return [_checked(query, composed) for query in inputs]
 
 
 def _checked(query: Query, composed: bool) -> Query:
@@ -73,9 +71,13 @@ def _checked(query: Query, composed: bool) -> Query:
     return query
 
 
-def _warn_of_paths(queries: Sequence[Query]) -> None:
-    """Tell of sentences that look like names of files."""
-    sentences = [q if isinstance(q, str) else q['caption'] for q in queries]
+def warn_of_paths(queries: Sequence[Query]) -> None:
+    """Tell of sentences that look like names of files.
+
+    Args:
+        queries (Sequence[str | dict]): Checked queries.
+    """
+    sentences = [sentence_of(query) for query in queries]
     paths = [s for s in sentences if _FILE.search(s) or os.path.isfile(s)]
     if paths:
         print_log(
@@ -85,6 +87,18 @@ def _warn_of_paths(queries: Sequence[Query]) -> None:
             logger='current',
             level=logging.WARNING,
         )
+
+
+def sentence_of(query: Query) -> str:
+    """Give the sentence of a query.
+
+    Args:
+        query (str | dict): A checked query.
+
+    Returns:
+        str: The sentence.
+    """
+    return query if isinstance(query, str) else query['caption']
 
 
 def sample_of(query: Query) -> dict:

@@ -1,13 +1,18 @@
 """From scores to what is handed out, drawn and logged."""
 
 import logging
+import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.logging import print_log
 from torch import Tensor
 
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.visualization import RetrievalVisualizer
 
 
 def name_best(
@@ -56,6 +61,63 @@ def to_draw(prediction: dict[str, Any]) -> dict[str, Any]:
     return query
 
 
+def draw_predictions(
+    visualizer: RetrievalVisualizer,
+    predictions: Sequence[dict],
+    out_dir: str | os.PathLike | None = None,
+    show: bool = False,
+    wait_time: float = 0,
+) -> list[np.ndarray]:
+    """Draw predictions, one image a query.
+
+    Args:
+        visualizer (RetrievalVisualizer): What draws.
+        predictions (Sequence[dict]): See :func:`name_best`.
+        out_dir (str | PathLike, optional): Folder for PNGs.
+        show (bool): Whether to open windows. Defaults to False.
+        wait_time (float): Seconds a window stays. Defaults to 0, until a key
+            is pressed.
+
+    Returns:
+        list[ndarray]: RGB images.
+    """
+    drawn = []
+    for number, prediction in enumerate(predictions):
+        name = f'{number:03d}_{_slug(prediction["query"])}'
+        drawn.append(
+            visualizer.add_ranking(
+                name,
+                [to_draw(prediction)],
+                topk=len(prediction['paths']),
+                out_file=Path(out_dir, f'{name}.png') if out_dir else None,
+                show=show,
+                wait_time=wait_time,
+            )
+        )
+    return drawn
+
+
+def _slug(text: str) -> str:
+    return re.sub(r'\W+', '_', text.lower()).strip('_')[:40]
+
+
+def check_count(name: str, value: Any) -> None:
+    """Check a number of images.
+
+    Args:
+        name (str): Name of the argument.
+        value (Any): Its value.
+
+    Raises:
+        ValueError: If it is no whole number of at least 1.
+    """
+    whole = isinstance(value, int | np.integer)
+    if not whole or isinstance(value, bool):
+        raise ValueError(f'{name} must be a whole number, got {value!r}.')
+    if value < 1:
+        raise ValueError(f'{name} must be at least 1, got {value}.')
+
+
 def report_cut(samples: Sequence[RetrievalDataSample]) -> None:
     """Log the sentences that were too long.
 
@@ -64,9 +126,24 @@ def report_cut(samples: Sequence[RetrievalDataSample]) -> None:
     """
     for sample in samples:
         if sample.get('caption_cut'):
+            length = len(sample.caption)
             print_log(
-                f'The sentence "{sample.caption}" is too long for the text '
-                'tower; its end is left out.',
+                f'The sentence "{shortened(sample.caption)}" of '
+                f'{length:,} characters is too long for the text tower; its '
+                'end is left out.',
                 logger='current',
                 level=logging.WARNING,
             )
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """Cut a text for a message.
+
+    Args:
+        text (str): The text.
+        most (int): Characters that may stay. Defaults to 80.
+
+    Returns:
+        str: The text, or its beginning with dots.
+    """
+    return text if len(text) <= most else f'{text[: most - 3]}...'

@@ -1,6 +1,5 @@
 """Draw ranked lists: a sentence, its images in green and red frames."""
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
 from mmtpr.utils import atomic_write
-from mmtpr.utils.images import image_problem
+
+from .small_images import read_small
 
 # What Pillow draws with, with or without FreeType.
 _Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
@@ -194,7 +193,9 @@ def _draw_cell(
     box = (left, top, left + width - 1, top + height - 1)
     pen.rectangle(box, fill=_PAPER, outline=colour, width=layout.frame)
     small = _font(round(0.8 * layout.font_size))
-    crop = _load(item.get('img_path'), image_root)
+    crop = read_small(
+        item.get('img_path'), (layout.width, layout.height), image_root
+    )
     inner = (left + layout.frame, top + layout.frame)
     if crop is None:
         name = Path(str(item.get('img_path'))).name
@@ -206,7 +207,6 @@ def _draw_cell(
             place = (inner[0] + 2, inner[1] + 4 + number * layout.label)
             pen.text(place, line, fill=_FAINT, font=small)
     else:
-        crop = _fit(crop, layout.width, layout.height)
         canvas.paste(
             crop,
             (
@@ -216,35 +216,6 @@ def _draw_cell(
         )
     place = (left + width // 2, top + height + layout.label // 2)
     pen.text(place, label, fill=_INK, font=small, anchor='mm')
-
-
-def _load(
-    path: str | None, image_root: str | os.PathLike | None
-) -> Image.Image | None:
-    if path is None:
-        return None
-    full = Path(image_root or '.', path)
-    try:
-        with Image.open(full) as crop:
-            return crop.convert('RGB')
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        reason = image_problem(full) or error
-        print_log(
-            f'The image "{full}" cannot be drawn: {reason}',
-            logger='current',
-            level=logging.WARNING,
-        )
-        return None
-
-
-def _fit(crop: Image.Image, width: int, height: int) -> Image.Image:
-    """Scale to fit, keeping the proportions."""
-    ratio = min(width / crop.width, height / crop.height)
-    size = (
-        max(1, round(ratio * crop.width)),
-        max(1, round(ratio * crop.height)),
-    )
-    return crop.resize(size, Image.Resampling.LANCZOS)
 
 
 def wrap(text: str, font: _Font, width: int) -> list[str]:

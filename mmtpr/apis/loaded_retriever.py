@@ -1,0 +1,96 @@
+"""A retriever with all that its config says of its data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+from mmtpr.gallery import ModelIdentity
+from mmtpr.models.build import build_model
+from mmtpr.models.follow_encoder import follow_encoder
+from mmtpr.utils.config_parts import build_pipeline, find_pipeline
+
+from .config_facts import as_config, collate_of, evaluator_tokens
+
+
+@dataclass
+class LoadedRetriever:
+    """A model in evaluation mode, and what makes batches for it.
+
+    Attributes:
+        cfg (Config): Its config.
+        model (nn.Module): The model.
+        transforms (list[dict]): Configs of the transforms of its test data.
+        pipeline (Callable): These transforms.
+        collate (Callable): From packed samples to a batch.
+    """
+
+    cfg: Config
+    model: nn.Module
+    transforms: list[dict]
+    pipeline: Callable
+    collate: Callable
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        """Whose vectors the model gives."""
+        return ModelIdentity.of(self.model, self.cfg.model, self.transforms)
+
+    @property
+    def composed(self) -> bool:
+        """Tell whether a query is an image with a sentence.
+
+        Returns:
+            bool: False where it is a sentence alone.
+        """
+        return hasattr(self.model, 'extract_query_feat')
+
+    @property
+    def topk_tokens(self) -> int:
+        """Tell how many of an image's cosines the evaluator averages.
+
+        Returns:
+            int: 1 where the config says nothing.
+        """
+        return evaluator_tokens(self.cfg)
+
+
+def load_retriever(
+    config: str | Config,
+    checkpoint: str | None,
+    device: str = 'cpu',
+    allow_partial: bool = False,
+) -> LoadedRetriever:
+    """Load a retriever that is to be used, not trained.
+
+    Args:
+        config (str | Config): Config or its path, with a ``test_dataloader``
+            whose pipeline is used.
+        checkpoint (str | None): The weights; None for what the model loads by
+            itself.
+        device (str): Defaults to ``'cpu'``.
+        allow_partial (bool): Whether a checkpoint that lacks trained weights
+            will do. Defaults to False.
+
+    Returns:
+        LoadedRetriever: The model with its data's transforms.
+
+    Raises:
+        LaunchError: If the checkpoint is of another model, or the config has
+            no test data.
+    """
+    cfg: Any = config if isinstance(config, Config) else None
+    cfg = as_config(cfg or Config.fromfile(config))
+    follow_encoder(cfg)
+    model = build_model(cfg, checkpoint, device, allow_partial)
+    transforms = find_pipeline(cfg)
+    return LoadedRetriever(
+        cfg,
+        model,
+        transforms,
+        build_pipeline(transforms),
+        collate_of(cfg, model),
+    )

@@ -1,0 +1,195 @@
+#!/usr/bin/env python
+"""Search a gallery store by a sentence, by a photo with one, or by many.
+
+    search.py CONFIG CHECKPOINT STORE 'a woman in a red coat'
+    search.py CONFIG CHECKPOINT STORE 'now in blue' --image her.jpg
+    search.py CONFIG CHECKPOINT STORE --queries queries.csv --out found.html
+    search.py ... --where "camera == 3 and time > '2024-05-01'"
+
+STORE is made by tools/gallery.py with the same config and checkpoint. What is
+found is printed; --out writes it too, as the ending says: .json, .csv, .png,
+or .html, one page with its images inside. Needs the extra [search].
+"""
+
+import argparse
+from pathlib import Path
+
+from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.options import (
+    add_allow_partial,
+    add_config_options,
+    add_overwrite,
+    at_least,
+    check_output,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='config of the model')
+    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument('store', help='folder of the store')
+    parser.add_argument('sentence', nargs='?', help='what to look for')
+    parser.add_argument(
+        '--image', help='photo that the sentence changes, of composed models'
+    )
+    parser.add_argument(
+        '--queries',
+        metavar='FILE',
+        help='.txt (a sentence a line), .csv or .jsonl (caption, img_path)',
+    )
+    _add_search_options(parser)
+    _add_paraphrase_options(parser)
+    parser.add_argument(
+        '--out', help='file to write: .json, .csv, .png or .html'
+    )
+    add_overwrite(parser)
+    add_allow_partial(parser)
+    add_config_options(parser)
+    args = parser.parse_args()
+    if (args.sentence is None) == (args.queries is None):
+        parser.error('give a sentence, or --queries FILE')
+    if args.image is not None and args.sentence is None:
+        parser.error('--image goes with a sentence')
+    if args.paraphrase and args.paraphrases:
+        parser.error('give --paraphrase or --paraphrases')
+    return args
+
+
+def _add_search_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '-k',
+        type=at_least(1),
+        default=10,
+        help='images to find; default 10',
+    )
+    parser.add_argument(
+        '--where',
+        help='filter on columns, e.g. "camera == 3 and time > \'2024-05-01\'"',
+    )
+    parser.add_argument(
+        '--exact',
+        action='store_true',
+        help='compare with all images, not with candidates',
+    )
+    parser.add_argument(
+        '--certify',
+        action='store_true',
+        help='find out how many places --exact would not change',
+    )
+    parser.add_argument(
+        '--candidates',
+        type=at_least(1),
+        default=1000,
+        help='images that are compared without --exact; default 1000',
+    )
+    parser.add_argument(
+        '--exclude-reference',
+        action='store_true',
+        help='leave the photo of a query out of what is found for it',
+    )
+
+
+def _add_paraphrase_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--paraphrase',
+        action='append',
+        metavar='SENTENCE',
+        help='other words for the sentence; may be repeated',
+    )
+    parser.add_argument(
+        '--paraphrases',
+        metavar='FILE',
+        help='.txt for one sentence, .csv or .jsonl (caption, paraphrase)',
+    )
+    parser.add_argument(
+        '--paraphrase-weight',
+        type=float,
+        default=1.0,
+        help="of the paraphrases' mean beside the query; default 1",
+    )
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes end here, before seconds of imports
+
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+
+from mmtpr.apis import GallerySearcher, load_retriever
+from mmtpr.apis.query_files import read_paraphrases, read_queries
+from mmtpr.apis.search_output import (
+    check_ending,
+    format_table,
+    write_results,
+)
+from mmtpr.engine import launch
+from mmtpr.gallery import FaissStore, parse_where
+
+
+def run(args: argparse.Namespace) -> None:
+    """Search.
+
+    Args:
+        args (Namespace): The command line.
+
+    Raises:
+        LaunchError: If nothing can be written.
+    """
+    if args.out is not None:
+        check_ending(args.out)
+        sources = (args.queries, args.image, args.paraphrases)
+        check_output(args.out, args.overwrite, sources)
+    if args.where is not None:
+        parse_where(args.where)
+    queries = args.sentence
+    if args.queries is not None:
+        queries = read_queries(args.queries)
+    elif args.image is not None:
+        queries = dict(img_path=args.image, caption=args.sentence)
+    said = args.paraphrase
+    if args.paraphrases is not None:
+        said = read_paraphrases(args.paraphrases)
+    store = FaissStore(args.store)
+    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
+    init_default_scope(cfg.get('default_scope') or 'mmtpr')
+    loaded = load_retriever(
+        cfg, args.checkpoint, get_device(), args.allow_partial
+    )
+    found = GallerySearcher(loaded, store)(
+        queries,
+        k=args.k,
+        where=args.where,
+        exact=args.exact,
+        certify=args.certify,
+        candidates=args.candidates,
+        exclude_reference=args.exclude_reference,
+        paraphrases=said,
+        paraphrase_weight=args.paraphrase_weight,
+    )
+    print(format_table(found))
+    if args.out is not None:
+        about = f'The best of {len(store):,} images of {store.name}.'
+        if args.where is not None:
+            about += f' Only those with {args.where}.'
+        write_results(found, args.out, about)
+        print(f'Wrote {args.out}')
+
+
+def main() -> None:
+    """Run."""
+    args = parse_args()
+    with launch.short_errors():
+        if not Path(args.checkpoint).is_file():
+            raise LaunchError(f'No checkpoint "{args.checkpoint}".')
+        run(args)
+
+
+if __name__ == '__main__':
+    main()
