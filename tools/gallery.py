@@ -8,7 +8,8 @@
     gallery.py compact STORE                           give room back
 
 An update embeds only images that are new or changed, told by path, size and
-time. One that is killed goes on where it was. Needs the extra [search].
+time, or with --hash by their content. One that is killed goes on where it
+was. --columns brings a table of further columns. Needs the extra [search].
 """
 
 import argparse
@@ -54,6 +55,24 @@ def _add_embedding_options(command: argparse.ArgumentParser) -> None:
         default=2,
         help='processes that read images; default 2',
     )
+    command.add_argument(
+        '--hash',
+        action='store_true',
+        help='read all images and tell changed ones by their content',
+    )
+    command.add_argument(
+        '--columns',
+        metavar='FILE',
+        help='.csv or .parquet with a column "path" (in FOLDER, or absolute) '
+        'and any others, such as camera or time',
+    )
+    command.add_argument(
+        '--missing-rows',
+        choices=('error', 'null'),
+        default='error',
+        help='images without a row in --columns: stop (error, the default), '
+        'or let them keep the values that they have, if any (null)',
+    )
     add_config_options(command)
 
 
@@ -63,7 +82,7 @@ if __name__ == '__main__':
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
-from mmtpr.apis import load_embedder, update_gallery
+from mmtpr.apis import ColumnTable, load_embedder, update_gallery
 from mmtpr.engine import launch
 from mmtpr.gallery import FaissStore
 from mmtpr.gallery.manifest import NAME
@@ -80,18 +99,27 @@ def follow(args: argparse.Namespace) -> None:
         raise LaunchError(
             f'There is no store "{args.store}" to update: build it.'
         )
+    table = ColumnTable.read(args.columns) if args.columns else None
     cfg = launch.load_config(args.config, args.cfg_options, ROOT)
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
     embedder, identity = load_embedder(
         cfg, args.checkpoint, get_device(), args.batch_size, args.num_workers
     )
     with FaissStore(args.store, identity, write=True) as store:
-        found = update_gallery(store, args.folder, embedder)
+        found = update_gallery(
+            store,
+            args.folder,
+            embedder,
+            by_content=args.hash,
+            columns=table,
+            missing_rows=args.missing_rows,
+        )
         number = len(store)
     print(
         f'{args.store}: {number:,} images; {found.new:,} new, '
         f'{found.changed:,} changed, {found.vanished:,} vanished, '
-        f'{found.same:,} as they were, {len(found.broken):,} broken'
+        f'{found.same:,} as they were ({found.rewritten:,} with other '
+        f'columns), {len(found.broken):,} broken'
     )
 
 

@@ -1,5 +1,6 @@
 """Programming interfaces for using a trained retriever."""
 
+from .column_table import ColumnTable
 from .gallery_files import list_images
 from .gallery_index import GalleryIndex
 from .gallery_searcher import GallerySearcher, SearchResult
@@ -9,6 +10,7 @@ from .paraphrases import paraphrases_of
 from .person_retrieval_inferencer import PersonRetrievalInferencer
 
 __all__ = [
+    'ColumnTable',
     'GalleryIndex',
     'GallerySearcher',
     'GalleryUpdate',

@@ -159,7 +159,7 @@ class GallerySearcher:
                     queries, paraphrases, self.embed, paraphrase_weight
                 ),
             )
-        options = dict(
+        options: dict[str, Any] = dict(
             where=where,
             topk_tokens=self.topk_tokens,
             candidates=candidates,

@@ -13,12 +13,20 @@ from mmtpr.models.embedder import Embedder
 from mmtpr.utils.progress import progress
 from mmtpr.utils.warn import warn
 
+from .column_table import ColumnTable
 from .embedding import image_embedder, image_entries
-from .gallery_files import list_images
+from .image_facts import (
+    FACTS,
+    ImageFacts,
+    broken_facts,
+    broken_note,
+    known_facts,
+    look_at_images,
+)
 from .loaded_retriever import load_retriever
 
-#: Columns by which a changed image is told, and the note of broken ones.
-SIZE, TIME, BROKEN = 'file_bytes', 'file_time', 'broken_images'
+#: Note of a store that remembers broken images.
+BROKEN = 'broken_images'
 
 
 @dataclass
@@ -30,6 +38,7 @@ class GalleryUpdate:
         changed (int): Images that are embedded again.
         vanished (int): Images that are gone, and so are their items.
         same (int): Images that are as they were.
+        rewritten (int): How many of these got other columns.
         broken (dict[str, str]): Path in the folder -> reason, of images that
             cannot be read; they have no item.
     """
@@ -38,6 +47,7 @@ class GalleryUpdate:
     changed: int = 0
     vanished: int = 0
     same: int = 0
+    rewritten: int = 0
     broken: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,6 +89,9 @@ def update_gallery(
     folder: str | os.PathLike,
     embedder: Embedder,
     flush_every: int = 20_000,
+    by_content: bool = False,
+    columns: ColumnTable | None = None,
+    missing_rows: str = 'error',
 ) -> GalleryUpdate:
     """Make a store follow a folder; only new and changed images are embedded.
 
@@ -93,6 +106,16 @@ def update_gallery(
         embedder (Embedder): Of :func:`load_embedder`.
         flush_every (int): Images after which the state is written. Defaults
             to 20,000.
+        by_content (bool): Whether all images are read and told by their
+            content, which is slower and sees what size and time do not show.
+            Items whose content was never read are told by size and time once
+            more. Defaults to False.
+        columns (ColumnTable, optional): Columns of the user. Defaults to
+            None: images keep what they have, new ones have none.
+        missing_rows (str): What an image without a row in ``columns`` means:
+            ``'error'`` stops before anything is done, ``'null'`` lets it keep
+            what it has, which for a new one is nothing. Defaults to
+            ``'error'``.
 
     Returns:
         GalleryUpdate: What was found.
@@ -100,45 +123,17 @@ def update_gallery(
     Raises:
         FileNotFoundError: If there is no such folder.
         LaunchError: If the disk is full.
-        ValueError: If the folder holds no images.
+        ValueError: If the folder holds no images, or columns do not fit.
     """
     root = Path(folder).absolute()
-    facts = {
-        os.path.relpath(path, root).replace(os.sep, '/'): _facts(path)
-        for path in list_images(root)
-    }
-    known = _known_facts(store)
-    remembered = {
-        name: told
-        for name, told in store.notes.get(BROKEN, {}).items()
-        if name in facts
-    }
-    found = GalleryUpdate()
-    found.vanished = _delete(store, [x for x in known if x not in facts])
-    wanted = []
-    for name, fact in facts.items():
-        if not is_storable(name):
-            found.broken[name] = 'its name is no Unicode text'
-            continue
-        told = remembered.get(name)
-        if told is not None and told[:2] == fact:
-            found.broken[name] = told[2]
-        elif known.get(name) == fact:
-            found.same += 1
-        else:
-            wanted.append(name)
-            remembered.pop(name, None)
-    _embed(
-        store,
-        root,
-        wanted,
-        facts,
-        known,
-        remembered,
-        embedder,
-        found,
-        flush_every,
-    )
+    facts = look_at_images(root, by_content)
+    follower = _Follower(store, root, facts)
+    if columns is not None:
+        follower.take_columns(columns, missing_rows)
+    found = follower.plan()
+    follower.delete_vanished()
+    follower.rewrite_columns(flush_every)
+    follower.embed(embedder, flush_every)
     if found.broken:
         name, reason = next(iter(found.broken.items()))
         warn(
@@ -149,82 +144,145 @@ def update_gallery(
     return found
 
 
-def _embed(
-    store: GalleryStore,
-    root: Path,
-    wanted: list[str],
-    facts: dict[str, list[int]],
-    known: dict[str, list[int]],
-    remembered: dict[str, list],
-    embedder: Embedder,
-    found: GalleryUpdate,
-    flush_every: int,
-) -> None:
-    """Embed images and put them in place, some flushes on the way."""
-    entries = image_entries([str(root / name) for name in wanted])
-    waiting = 0
+class _Follower:
+    """One update: what is in the folder, in the store, and to be done.
 
-    def flush() -> None:
-        store.set_notes({**store.notes, BROKEN: remembered})
-        store.flush()
+    Args:
+        store (GalleryStore): The store.
+        root (Path): The folder.
+        facts (dict[str, ImageFacts]): Its images, by path in it.
+    """
 
-    with progress(len(wanted), 'Embedding images of the gallery') as advance:
-        for batch in embedder(entries):
-            names = [wanted[index] for index in batch.indices]
-            if batch.feats is not None:
-                _upsert(store, root, names, facts, batch.feats)
-            again = sum(name in known for name in names)
-            found.changed += again
-            found.new += len(names) - again
-            for index, reason in batch.broken.items():
-                name = wanted[index]
-                warn(f'The image "{name}" is left out: {reason}.')
-                found.broken[name] = reason
-                remembered[name] = [*facts[name], reason]
-                if name in known:  # the image it was is gone
-                    store.delete([name])
-            advance(len(batch))
-            waiting += len(batch)
-            if waiting >= flush_every:
-                flush()
-                waiting = 0
-    flush()
+    def __init__(
+        self, store: GalleryStore, root: Path, facts: dict[str, ImageFacts]
+    ) -> None:
+        self.store, self.root, self.facts = store, root, facts
+        ids = store.ids()
+        self.former = store.columns(ids)
+        self.known = known_facts(ids, self.former)
+        self.rows = {name: row for row, name in enumerate(ids)}
+        self.remembered = {
+            name: told
+            for name, told in store.notes.get(BROKEN, {}).items()
+            if name in facts
+        }
+        self.users = [x for x in store.column_kinds if x not in FACTS]
+        self.table: dict[str, list] = {}
+        self.table_rows: dict[str, int] = {}
+        self.wanted: list[str] = []
+        self.stale: list[str] = []
+        self.found = GalleryUpdate()
 
+    def take_columns(self, columns: ColumnTable, missing_rows: str) -> None:
+        """Let columns of the user be those of a table, or stop."""
+        self.table = columns.values(self.store.column_kinds)
+        self.table_rows = columns.match(self.root, self.facts, missing_rows)
+        self.users = list(dict.fromkeys([*self.users, *self.table]))
 
-def _upsert(
-    store: GalleryStore,
-    root: Path,
-    names: list[str],
-    facts: dict[str, list[int]],
-    feats: Any,
-) -> None:
-    columns = {
-        SIZE: [facts[name][0] for name in names],
-        TIME: [facts[name][1] for name in names],
-    }
-    store.upsert(names, feats, [str(root / n) for n in names], columns)
+    def plan(self) -> GalleryUpdate:
+        """Find out what is to be done."""
+        found = self.found
+        for name, fact in self.facts.items():
+            if not is_storable(name):
+                found.broken[name] = 'its name is no Unicode text'
+                continue
+            told = self.remembered.get(name)
+            if told is not None and fact.same(broken_facts(told)):
+                found.broken[name] = told[2]
+            elif name in self.known and fact.same(self.known[name]):
+                found.same += 1
+                if fact.content is None:  # not read this time
+                    fact.content = self.known[name].content
+                if self._is_stale(name):
+                    self.stale.append(name)
+            else:
+                self.wanted.append(name)
+                self.remembered.pop(name, None)
+        self._warn_of_new()
+        return found
 
+    def _is_stale(self, name: str) -> bool:
+        now = {k: v[0] for k, v in self._columns([name]).items()}
+        row = self.rows[name]
+        return any(
+            value != self.former[column][row]
+            if column in self.former
+            else value is not None
+            for column, value in now.items()
+        )
 
-def _known_facts(store: GalleryStore) -> dict[str, list[int]]:
-    """Size and time of the items that came by an update."""
-    ids = store.ids()
-    columns = store.columns(ids)
-    if SIZE not in columns:
-        return {}
-    rows = zip(ids, columns[SIZE], columns[TIME], strict=True)
-    return {name: [size, at] for name, size, at in rows if size is not None}
+    def _warn_of_new(self) -> None:
+        new = [x for x in self.wanted if x not in self.known]
+        if self.users and new and not self.table:
+            warn(
+                f'{len(new)} new images, first {new[0]!r}, have no values in '
+                f'the columns {", ".join(self.users)}, and no filter on them '
+                'finds these images. Give a table of columns.'
+            )
 
+    def delete_vanished(self) -> None:
+        """Delete the items of images that are gone."""
+        names = [name for name in self.known if name not in self.facts]
+        if names:
+            self.store.delete(names)
+        self.found.vanished = len(names)
 
-def _delete(store: GalleryStore, names: list[str]) -> int:
-    if names:
-        store.delete(names)
-    return len(names)
+    def rewrite_columns(self, flush_every: int) -> None:
+        """Give images other columns without embedding them again."""
+        for start in range(0, len(self.stale), flush_every):
+            names = self.stale[start : start + flush_every]
+            self._upsert(names, self.store.fetch(names))
+        self.found.rewritten = len(self.stale)
 
+    def embed(self, embedder: Embedder, flush_every: int) -> None:
+        """Embed images and put them in place, some flushes on the way."""
+        wanted, waiting = self.wanted, 0
+        entries = image_entries([str(self.root / name) for name in wanted])
+        what = 'Embedding images of the gallery'
+        with progress(len(wanted), what) as advance:
+            for batch in embedder(entries):
+                names = [wanted[index] for index in batch.indices]
+                if batch.feats is not None:
+                    self._upsert(names, batch.feats)
+                again = sum(name in self.known for name in names)
+                self.found.changed += again
+                self.found.new += len(names) - again
+                for index, reason in batch.broken.items():
+                    self._break(wanted[index], reason)
+                advance(len(batch))
+                waiting += len(batch)
+                if waiting >= flush_every:
+                    self._flush()
+                    waiting = 0
+        self._flush()
 
-def _facts(path: str) -> list[int]:
-    """Size in bytes and time of change in ns; zeros of what is absent."""
-    try:
-        facts = os.stat(path)
-    except OSError:
-        return [0, 0]
-    return [facts.st_size, facts.st_mtime_ns]
+    def _break(self, name: str, reason: str) -> None:
+        warn(f'The image "{name}" is left out: {reason}.')
+        self.found.broken[name] = reason
+        self.remembered[name] = broken_note(self.facts[name], reason)
+        if name in self.known:  # the image it was is gone
+            self.store.delete([name])
+
+    def _flush(self) -> None:
+        self.store.set_notes({**self.store.notes, BROKEN: self.remembered})
+        self.store.flush()
+
+    def _upsert(self, names: list[str], feats: Any) -> None:
+        paths = [str(self.root / name) for name in names]
+        self.store.upsert(names, feats, paths, self._columns(names))
+
+    def _columns(self, names: list[str]) -> dict[str, list]:
+        """Values of images: of files, of the table, else what they had."""
+        out: dict[str, list] = {name: [] for name in (*FACTS, *self.users)}
+        for name in names:
+            for column, value in self.facts[name].columns().items():
+                out[column].append(value)
+            row, former = self.table_rows.get(name), self.rows.get(name)
+            for column in self.users:
+                if row is not None and column in self.table:
+                    out[column].append(self.table[column][row])
+                elif former is not None and column in self.former:
+                    out[column].append(self.former[column][former])
+                else:
+                    out[column].append(None)
+        return out

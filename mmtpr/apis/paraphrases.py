@@ -115,11 +115,8 @@ def paraphrase_means(
     owner = torch.tensor([q for q, x in enumerate(lists) for _ in x])  # (n, )
     sums = vectors.new_zeros(len(queries), vectors.shape[1])
     sums.index_add_(0, owner, vectors)  # (Q, D)
-    return (
-        weight
-        * sums
-        / owner.bincount(minlength=len(queries)).clamp(1)[:, None]
-    )
+    number = owner.bincount(minlength=len(queries)).clamp(1)  # (Q, )
+    return weight * sums / number[:, None]
 
 
 def add_paraphrases(query: Tensor, means: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def report_odd(queries: Sequence[Query], pipeline: Any) -> None:
             is that of its tokenizer.
     """
     warn_of_paths(queries)
-    tokenizer = next(
+    tokenizer: Any = next(
         (
             part.tokenizer
             for part in getattr(pipeline, 'transforms', ())

@@ -43,7 +43,7 @@ def _tokens(tokenizer: Any, text: str) -> list[int]:
 
 
 def _unknown_id(tokenizer: Any) -> int | None:
-    inner = getattr(tokenizer, 'tokenizer', None)
+    inner: Any = getattr(tokenizer, 'tokenizer', None)
     if hasattr(inner, 'token_to_id'):  # of BERT
         return inner.token_to_id('[UNK]')
     # Byte-pair tokenizers of the hub name their last token so.

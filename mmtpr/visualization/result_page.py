@@ -96,7 +96,7 @@ def _section(number: int, query: dict) -> str:
 def _item(rank: int, item: dict) -> str:
     alt = f'Result {rank}: {item["name"]}'
     pairs = ''.join(
-        f'<dt>{escape(name)}</dt><dd>{"–" if x is None else _name(x)}</dd>'
+        f'<dt>{escape(name)}</dt><dd>{"none" if x is None else _name(x)}</dd>'
         for name, x in item.get('columns', {}).items()
     )
     columns = f'<dl>{pairs}</dl>' if pairs else ''

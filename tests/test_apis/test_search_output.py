@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 from html.parser import HTMLParser
 from io import BytesIO
+from itertools import pairwise
 
 import pytest
 from gallery_model import write_image
@@ -140,7 +141,7 @@ def test_the_page_is_one_for_keyboards_and_readers(results, tmp_path):
     assert len(page.of('section')) == len(results)
     headings = [tag for tag, _ in page.tags if re.fullmatch(r'h\d', tag)]
     levels = [int(tag[1]) for tag in headings]
-    assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b - a <= 1 for a, b in pairwise(levels))
     # Each image says what it is, in a list; an unreadable one as well.
     alts = [attrs['alt'] for attrs in page.of('img')]
     assert 'Result 1: a/größe 人.png' in alts

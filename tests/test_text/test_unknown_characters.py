@@ -10,7 +10,7 @@ from mmtpr.text.unknown_characters import unknown_characters
 @pytest.mark.parametrize(
     ('text', 'wanted'),
     [
-        ('a man in a red top, 3 bags & – “jeans”', []),
+        ('a man in a red top, 3 bags & “jeans”', []),
         ('a café in Zürich', []),
         ('红色 top 红', ['红', '色']),
         ('Straße', ['ß']),

@@ -121,33 +121,24 @@ def test_paraphrases(tool, words, tmp_path):
 
 def test_mistakes_end_in_one_sentence(tool, words, tmp_path, capsys):
     config, checkpoint, store = words()
+    other = words('write_composed_model')
+    weight = ('--paraphrase', 'b', '--paraphrase-weight', 'nan')
+    queries = ('--queries', tmp_path / 'a.txt')
     for match, line in (
-        ('give a sentence, or --queries', (config, checkpoint, store)),
-        ('give a sentence', (*words(), 'a', '--queries', 'b.txt')),
-        (
-            '--image goes with',
-            (*words(), '--queries', 'a.txt', '--image', 'b'),
-        ),
+        ('give a sentence, or --queries', words()),
+        ('give a sentence', (*words(), 'a', *queries)),
+        ('--image goes with', (*words(), *queries, '--image', 'b')),
         ('holds no gallery store', (config, checkpoint, tmp_path, 'a man')),
         ('No checkpoint', (config, tmp_path / 'no.pth', store, 'a man')),
         ('ending says what is written', (*words(), 'a', '--out', 'a.pdf')),
         ('expected a comparison', (*words(), 'a', '--where', 'camera')),
         ('There is no column "x"', (*words(), 'a', '--where', 'x == 1')),
         ('a sentence with words', (*words(), ' ')),
-        ('There is no file', (*words(), '--queries', tmp_path / 'a.txt')),
+        ('There is no file', (*words(), *queries)),
         ('takes sentences alone', (*words(), 'a', '--image', 'b.jpg')),
-        (
-            'must be a positive',
-            (*words(), 'a', '--paraphrase', 'b', '--paraphrase-weight', 'nan'),
-        ),
-        (
-            'model takes a reference image',
-            (*words('write_composed_model'), 'a'),
-        ),
-        (
-            'of another model',
-            (config, checkpoint, words('write_composed_model')[2], 'a man'),
-        ),
+        ('must be a positive', (*words(), 'a', *weight)),
+        ('model takes a reference image', (*other, 'a')),
+        ('of another model', (config, checkpoint, other[2], 'a man')),
     ):
         assert match in failing(tool, capsys, *line)
 
