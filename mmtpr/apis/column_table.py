@@ -183,4 +183,5 @@ def _inside(root: Path, path: str) -> str:
 
 def _some(names: Sequence[str]) -> str:
     told = ', '.join(f'"{name}"' for name in names[:_NAMED])
-    return f'{told}, ...' if len(names) > _NAMED else told
+    more = len(names) - _NAMED
+    return f'{told} and {more} more' if more > 0 else told
