@@ -1,5 +1,6 @@
 # Every target makes or reuses its own virtual environment.
 #   make demo | demo-composed | demo-aptm
+#   make search                     find images of the demo by sentences
 #   make test | test-gpu | lint | docs | test-next | test-onedl
 #   PYTHON=python3.11 make test     another interpreter
 #   make test ARGS='tests/test_filtering -x'
@@ -13,8 +14,8 @@ export PYTHON
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-next venv-onedl demo demo-composed demo-aptm test \
-	test-gpu lint docs test-next test-onedl clean
+.PHONY: help venv venv-next venv-onedl demo demo-composed demo-aptm search \
+	test test-gpu lint docs test-next test-onedl clean
 
 help:
 	@grep -E '^#  ' Makefile
@@ -24,6 +25,10 @@ venv:
 
 demo: venv
 	$(VENV)/bin/python tools/demo.py $(ARGS)
+
+# After `make demo`.
+search: venv
+	$(VENV)/bin/python tools/demo_search.py $(ARGS)
 
 demo-composed: venv
 	$(VENV)/bin/python tools/demo_composed.py $(ARGS)

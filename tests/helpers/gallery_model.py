@@ -15,7 +15,7 @@ def write_image(path, colour):
     Image.new('RGB', (32, 64), colour).save(path)
 
 
-def write_model(folder):
+def write_model(folder, seed=0):
     """Paths of a config and of a checkpoint."""
     load = [
         dict(type='LoadImageFromFile'),
@@ -33,7 +33,7 @@ def write_model(folder):
             test_dataloader=dict(dataset=dataset),
         )
     )
-    return _write(folder, cfg)
+    return _write(folder, cfg, seed)
 
 
 def write_composed_model(folder):
@@ -71,10 +71,10 @@ def write_composed_model(folder):
     return _write(folder, cfg)
 
 
-def _write(folder, cfg):
+def _write(folder, cfg, seed=0):
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(folder / 'config.py')
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = MODELS.build(cfg.model)
     state = dict(state_dict=model.state_dict())
     torch.save(state, folder / 'model.pth')
