@@ -6,6 +6,7 @@ from .composed import itcpr_layout, syncpr_layout
 from .composed_writer import ComposedSettings, write_composed_toy_data
 from .identities import LABEL_NAMES, VOCABULARY, Identity, sample_identities
 from .layouts import PAIR_KINDS, cuhk_layout, mals_layout
+from .reword import reword
 from .vocabulary import write_bert_vocabulary, write_vocabulary
 from .world import ProceduralWorld
 from .writer import ToySettings, draw_all, write_toy_data
@@ -24,6 +25,7 @@ __all__ = [
     'draw_all',
     'itcpr_layout',
     'mals_layout',
+    'reword',
     'sample_identities',
     'syncpr_layout',
     'write_bert_vocabulary',

@@ -20,7 +20,8 @@ MENTION = {
     'bag': 0.97,
     'bag_colour': 0.96,
 }
-_WORDS = {
+#: Words for the same, by what they mean.
+WORDS = {
     'man': ['man', 'man', 'guy'],
     'woman': ['woman', 'woman', 'lady'],
     'person': ['person', 'pedestrian'],
@@ -219,7 +220,7 @@ class CaptionWriter:
         return f'{"an" if text[0] in "aeiou" else "a"} {text}'
 
     def _word(self, name: str) -> str:
-        return self._of(*_WORDS.get(name, [name]))
+        return self._of(*WORDS.get(name, [name]))
 
     def _of(self, *options: str) -> str:
         if self.rng.random() >= self.variety:

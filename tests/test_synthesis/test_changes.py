@@ -5,7 +5,7 @@ import pytest
 from open_clip.tokenizer import SimpleTokenizer
 
 from mmtpr.synthesis import SAMPLE_SENTENCES, sample_identities
-from mmtpr.synthesis.captions import _WORDS
+from mmtpr.synthesis.captions import WORDS
 from mmtpr.synthesis.changes import ITEMS, Change, ChangeWriter, change_outfit
 from mmtpr.synthesis.vocabulary import write_vocabulary
 
@@ -23,7 +23,7 @@ def words_of(name, value):
     if value in ('', 'none'):
         return []
     key = f'{value} hair' if name == 'hair_colour' else value
-    options = [*_WORDS.get(key, []), value]
+    options = [*WORDS.get(key, []), value]
     return [*options, 'jeans'] if value in ('trousers', 'blue') else options
 
 
@@ -102,7 +102,7 @@ def test_the_way_back():
 
 def test_sample_sentences_hold_all_words(tmp_path):
     """A vocabulary of these and of captions splits no sentence."""
-    captions = [word for words in _WORDS.values() for word in words]
+    captions = [word for words in WORDS.values() for word in words]
     captions += [v for p in PEOPLE for v in p.attributes] + ['jeans', 'pair']
     write_vocabulary([*captions, *SAMPLE_SENTENCES], tmp_path / 'v.txt.gz')
     small = SimpleTokenizer(bpe_path=str(tmp_path / 'v.txt.gz'))
