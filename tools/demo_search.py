@@ -25,8 +25,8 @@ CONFIG = 'configs/wora_toy.py'
 IMAGES = Path('data/toy/target/imgs/test')
 OUT = Path('work_dirs/demo')
 SENTENCES = (
-    'A woman in a red coat and blue trousers.',
-    'A man with short black hair and a backpack.',
+    'A woman with long hair wearing a red top, a blue skirt and white shoes.',
+    'A man with short black hair in a green jacket, black trousers and a hat.',
 )
 
 

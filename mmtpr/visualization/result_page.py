@@ -19,7 +19,8 @@ ol.results { display: grid; gap: 1rem; list-style: none; padding: 0;
 ol.results > li, .reference { border: 1px solid #767676; padding: .5rem;
   border-radius: .25rem; }
 .reference { max-width: 11rem; margin: 0; }
-img { max-width: 100%; height: auto; max-height: 16rem; display: block; }
+img { display: block; width: auto; height: auto; max-width: 100%;
+  max-height: 16rem; }
 h3 { font-size: 1rem; margin: .5rem 0 0; }
 .name, dd, figcaption { overflow-wrap: anywhere; font-size: .875rem; }
 .name { margin: 0; }

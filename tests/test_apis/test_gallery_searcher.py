@@ -175,6 +175,10 @@ def test_what_is_refused(searcher, composed, place):
         composed('red')
     with pytest.raises(FileNotFoundError, match=r'gone\.png'):
         composed(dict(img_path=str(place / 'gone.png'), caption='red'))
+    broken = place / 'broken.jpg'
+    broken.write_bytes(b'no image')
+    with pytest.raises(ValueError, match=r'broken\.jpg.*does not decode'):
+        composed(dict(img_path=str(broken), caption='red'))
     with pytest.raises(FileNotFoundError, match='no gallery store'):
         GallerySearcher(searcher.retriever, place / 'none')
     with pytest.raises(ValueError, match='topk_tokens must be at least 1'):

@@ -1,5 +1,6 @@
 """A store that follows a folder of images."""
 
+import errno
 import os
 import shutil
 
@@ -9,6 +10,7 @@ from gallery_model import write_image, write_model
 
 from mmtpr.apis import load_embedder, update_gallery
 from mmtpr.gallery import FaissStore
+from mmtpr.utils.errors import LaunchError
 
 pytest.importorskip('faiss', reason='the extra [search] is not installed')
 pytest.importorskip('pyarrow', reason='the extra [search] is not installed')
@@ -151,3 +153,44 @@ def test_a_name_that_is_no_text(tmp_path, images, loaded, counted):
         found = update_gallery(store, images, counted[0])
         assert len(store) == 8
     assert found.broken[name] == 'its name is no Unicode text'
+
+
+@pytest.mark.parametrize('failing', range(0, 13, 2))
+def test_a_disk_that_fills_during_an_update(
+    tmp_path, images, loaded, counted, monkeypatch, failing
+):
+    """Wherever it does: the store is as it was last flushed, and goes on."""
+    embed, given = counted
+    path = tmp_path / 'store'
+    with FaissStore(path, loaded[1], write=True) as store:
+        update_gallery(store, images, embed)
+    shutil.rmtree(images / 'a')
+    for number in range(7):
+        write_image(images / f'b/{number}.png', (0, 30 * number, 0))
+    left, sync = [failing], os.fsync
+
+    def full(handle):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        sync(handle)
+
+    with monkeypatch.context() as patched:
+        store = FaissStore(path, loaded[1], write=True)
+        patched.setattr(os, 'fsync', full)
+        with pytest.raises(LaunchError, match='The disk is full'), store:
+            update_gallery(store, images, embed, flush_every=3)
+    before = FaissStore(path, loaded[1])
+    assert before.verify() == []
+    ids = {*before.ids()}
+    old = {f'a/{n}.png' for n in range(7)}
+    # What vanished went with the first that came, or not at all.
+    assert old <= ids or not old & ids
+    done = len([name for name in ids if name.startswith('b/')])
+    given.clear()
+    with FaissStore(path, loaded[1], write=True) as store:
+        update_gallery(store, images, embed)
+        assert len(store) == 8
+    assert len([name for name in given if name != 'broken.jpg']) == 7 - done
+    assert before.refresh()
+    assert before.verify() == []

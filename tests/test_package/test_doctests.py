@@ -12,6 +12,7 @@ import mmtpr
 #: Examples with files of the user; test_docs.py runs the like on small ones.
 OF_THE_USER = (
     'mmtpr.apis.person_retrieval_inferencer.PersonRetrievalInferencer',
+    'mmtpr.apis.gallery_searcher.GallerySearcher',
 )
 # Examples are Python a user may paste; shown in parts, they need no output.
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
