@@ -12,6 +12,8 @@ or .html, one page with its images inside. Needs the extra [search].
 """
 
 import argparse
+import io
+import sys
 from pathlib import Path
 
 from mmtpr.utils.errors import LaunchError
@@ -185,6 +187,9 @@ def run(args: argparse.Namespace) -> None:
 def main() -> None:
     """Run."""
     args = parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A console that lacks a character shows its number.
+        sys.stdout.reconfigure(errors='backslashreplace')
     with launch.short_errors():
         if not Path(args.checkpoint).is_file():
             raise LaunchError(f'No checkpoint "{args.checkpoint}".')

@@ -27,6 +27,8 @@ from .loaded_retriever import load_retriever
 
 #: Note of a store that remembers broken images.
 BROKEN = 'broken_images'
+#: Numbers of vectors that are read at a time.
+_NUMBERS = 1 << 24
 
 
 @dataclass
@@ -191,9 +193,10 @@ class _Follower:
                 found.broken[name] = told[2]
             elif name in self.known and fact.same(self.known[name]):
                 found.same += 1
+                maybe = name in self.table_rows or fact.content is not None
                 if fact.content is None:  # not read this time
                     fact.content = self.known[name].content
-                if self._is_stale(name):
+                if maybe and self._is_stale(name):
                     self.stale.append(name)
             else:
                 self.wanted.append(name)
@@ -229,8 +232,10 @@ class _Follower:
 
     def rewrite_columns(self, flush_every: int) -> None:
         """Give images other columns without embedding them again."""
-        for start in range(0, len(self.stale), flush_every):
-            names = self.stale[start : start + flush_every]
+        vectors, dim = self.store.shape
+        step = min(flush_every, max(1, _NUMBERS // max(1, vectors * dim)))
+        for start in range(0, len(self.stale), step):
+            names = self.stale[start : start + step]
             self._upsert(names, self.store.fetch(names))
         self.found.rewritten = len(self.stale)
 

@@ -143,7 +143,11 @@ def _write_csv(results: Sequence[SearchResult], path: Any, _: str) -> None:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(names + own)
         for result in results:
-            head = [result.query, result.reference or '']
+            # A path may have half a character, which is no text.
+            path_bytes = (result.reference or '').encode(
+                'utf-8', 'backslashreplace'
+            )
+            head = [result.query, path_bytes.decode()]
             for row in result.rows():
                 values = [row['columns'].get(name) for name in own]
                 writer.writerow(

@@ -67,7 +67,7 @@ def render_page(queries: Sequence[dict], title: str, about: str = '') -> str:
         '<meta name="viewport" content="width=device-width">\n'
         f'<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n'
         '<body>\n<a class="skip" href="#results">Skip to the results</a>\n'
-        f'<header><h1>{escape(title)}</h1><p>{escape(about)}</p></header>\n'
+        f'<header><h1>{escape(title)}</h1><p>{_name(about)}</p></header>\n'
         f'{contents}\n<main id="results" tabindex="-1">\n'
         f'{"".join(sections)}</main>\n</body>\n</html>\n'
     )

@@ -1,6 +1,7 @@
 """Wheel, plain and editable installs, all without the network."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -194,6 +195,31 @@ def test_plain_install_runs_from_its_own_mim(sources, tmp_path):
     assert (mim / 'configs/wora_cuhk.py').read_bytes() == (
         sources / 'configs/wora_cuhk.py'
     ).read_bytes()
+
+
+def test_plain_install_has_the_commands(sources, tmp_path):
+    run_pip('install', '.', '--target', str(tmp_path / 'site'), cwd=sources)
+    for words in (('search', '--help'), ('gallery', 'update', '--help')):
+        done = subprocess.run(
+            [sys.executable, '-m', 'mmtpr', *words],
+            cwd=tmp_path,
+            env=os.environ | dict(PYTHONPATH=str(tmp_path / 'site')),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f'usage: {words[0]}.py')
+    code = 'import mmtpr.__main__ as m; print(m.find_tool("search"))'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        env=os.environ | dict(PYTHONPATH=str(tmp_path / 'site')),
+        capture_output=True,
+        text=True,
+    )
+    assert Path(done.stdout.strip()) == (
+        tmp_path / 'site' / MIM / 'tools/search.py'
+    )
 
 
 def test_editable_install_links_mim(sources, tmp_path):

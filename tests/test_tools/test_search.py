@@ -146,11 +146,12 @@ def test_mistakes_end_in_one_sentence(tool, words, tmp_path, capsys):
 def test_commands_of_the_package(words, tmp_path, repo_root):
     """Whatever the working directory is."""
 
-    def run(*arguments):
+    def run(*arguments, **env):
+        env = dict(PYTHONPATH=str(repo_root), PYTHONUTF8='1') | env
         return subprocess.run(
             [sys.executable, '-m', 'mmtpr', *map(str, arguments)],
             cwd=tmp_path,
-            env=dict(os.environ, PYTHONPATH=str(repo_root), PYTHONUTF8='1'),
+            env=os.environ | env,
             capture_output=True,
             text=True,
             encoding='utf-8',
@@ -159,6 +160,9 @@ def test_commands_of_the_package(words, tmp_path, repo_root):
     done = run('search', *words(), 'a man in red')
     assert done.returncode == 0, done.stderr
     assert 'rank' in done.stdout
+    assert ' 人.png' in done.stdout
+    done = run('search', *words(), 'red', PYTHONIOENCODING='ascii')
+    assert ' \\u4eba.png' in done.stdout, done.stderr
     done = run('gallery', 'info', words()[2])
     assert 'images      4' in done.stdout, done.stderr
     done = run('search', '--help')
