@@ -91,7 +91,7 @@ from mmtpr.gallery.manifest import NAME
 def follow(args: argparse.Namespace) -> None:
     """Build or update."""
     there = Path(args.store, NAME).exists()
-    if there and args.command == 'build':
+    if there and args.command == 'build' and len(FaissStore(args.store)):
         raise LaunchError(
             f'The store "{args.store}" exists: update it, or name another.'
         )

@@ -61,6 +61,11 @@ def parse_args() -> argparse.Namespace:
         parser.error('--image goes with a sentence')
     if args.paraphrase and args.paraphrases:
         parser.error('give --paraphrase or --paraphrases')
+    said = args.paraphrase or args.paraphrases
+    if args.paraphrase_weight is not None and not said:
+        parser.error('--paraphrase-weight goes with paraphrases')
+    if args.image is None and args.queries is None and args.exclude_reference:
+        parser.error('--exclude-reference goes with --image or --queries')
     return args
 
 
@@ -113,7 +118,6 @@ def _add_paraphrase_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--paraphrase-weight',
         type=float,
-        default=1.0,
         help="of the paraphrases' mean beside the query; default 1",
     )
 
@@ -155,7 +159,7 @@ def run(args: argparse.Namespace) -> None:
         queries = read_queries(args.queries)
     elif args.image is not None:
         queries = dict(img_path=args.image, caption=args.sentence)
-    said = args.paraphrase
+    said, weight = args.paraphrase, args.paraphrase_weight
     if args.paraphrases is not None:
         said = read_paraphrases(args.paraphrases)
     store = FaissStore(args.store)
@@ -173,7 +177,7 @@ def run(args: argparse.Namespace) -> None:
         candidates=args.candidates,
         exclude_reference=args.exclude_reference,
         paraphrases=said,
-        paraphrase_weight=args.paraphrase_weight,
+        paraphrase_weight=1.0 if weight is None else weight,
     )
     print(format_table(found))
     if args.out is not None:

@@ -4,53 +4,19 @@ import os
 
 import pytest
 import torch
-from mmengine.config import Config
+from gallery_model import write_composed_model
 from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmtpr.apis import PersonRetrievalInferencer, list_images
-from mmtpr.registry import MODELS
-from mmtpr.testing import tiny_encoder_cfg, write_tiny_cuhk
+from mmtpr.testing import write_tiny_cuhk
 
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp('composed_inferencer')
     write_tiny_cuhk(folder / 'data')
-    pipeline = [
-        dict(
-            type='mmtpr.ImageTransforms',
-            transforms=[dict(type='LoadImageFromFile')],
-        ),
-        dict(type='mmtpr.TokenizeCaption', context_length=16),
-        dict(type='mmtpr.PackRetrievalInputs'),
-    ]
-    model = dict(
-        type='mmtpr.ComposedPersonRetriever',
-        encoder=tiny_encoder_cfg(context_length=16),
-        query=dict(
-            type='mmtpr.PseudoWordQuery',
-            tinets=dict(type='mmtpr.TINet', hidden_dim=16),
-        ),
-        target=dict(type='mmtpr.PatchTokens'),
-    )
-    cfg = Config(
-        dict(
-            model=model,
-            test_dataloader=dict(
-                dataset=dict(type='mmtpr.ITCPR', pipeline=pipeline)
-            ),
-            test_evaluator=dict(
-                type='mmtpr.ComposedRetrievalMetric', topk_tokens=3
-            ),
-        )
-    )
-    cfg.dump(folder / 'config.py')
-    torch.manual_seed(0)
-    torch.save(
-        dict(state_dict=MODELS.build(cfg.model).state_dict()),
-        folder / 'model.pth',
-    )
+    write_composed_model(folder)
     return folder
 
 

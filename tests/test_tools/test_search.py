@@ -1,12 +1,12 @@
 """The tool that searches, and the commands of an installed package."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+from called_tool import CalledTool
 from gallery_model import (
     write_composed_model,
     write_image,
@@ -44,27 +44,7 @@ def words(place):
 
 @pytest.fixture
 def tool(repo_root, monkeypatch, capsys):
-    path = repo_root / 'tools/search.py'
-    spec = importlib.util.spec_from_file_location('search_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, 'get_device', lambda: 'cpu')
-
-    def run(*arguments):
-        told = [str(word) for word in arguments]
-        monkeypatch.setattr(sys, 'argv', ['search.py', *told])
-        module.main()
-        return capsys.readouterr().out
-
-    return run
-
-
-def failing(tool, capsys, *arguments):
-    with pytest.raises(SystemExit) as caught:
-        tool(*arguments)
-    told = str(caught.value) + capsys.readouterr().err
-    assert 'Traceback' not in told
-    return told
+    return CalledTool(repo_root / 'tools/search.py', monkeypatch, capsys)
 
 
 def test_one_sentence(tool, words):
@@ -84,7 +64,7 @@ def test_what_is_written(tool, words, tmp_path, capsys, ending):
     assert f'Wrote {out}' in tool(*line)
     content = out.read_bytes()
     assert content
-    assert 'exists already' in failing(tool, capsys, *line)
+    assert 'exists already' in tool.failing(*line)
     assert out.read_bytes() == content
     tool(*line, '--overwrite')
     if ending == 'json':
@@ -119,7 +99,7 @@ def test_paraphrases(tool, words, tmp_path):
     assert tool(*words(), 'a man', *one, *other, *weight) == some
 
 
-def test_mistakes_end_in_one_sentence(tool, words, tmp_path, capsys):
+def test_mistakes_end_in_one_sentence(tool, words, tmp_path):
     config, checkpoint, store = words()
     other = words('write_composed_model')
     weight = ('--paraphrase', 'b', '--paraphrase-weight', 'nan')
@@ -128,6 +108,8 @@ def test_mistakes_end_in_one_sentence(tool, words, tmp_path, capsys):
         ('give a sentence, or --queries', words()),
         ('give a sentence', (*words(), 'a', *queries)),
         ('--image goes with', (*words(), *queries, '--image', 'b')),
+        ('goes with paraphrases', (*words(), 'a', *weight[2:])),
+        ('goes with --image or', (*words(), 'a', '--exclude-reference')),
         ('holds no gallery store', (config, checkpoint, tmp_path, 'a man')),
         ('No checkpoint', (config, tmp_path / 'no.pth', store, 'a man')),
         ('ending says what is written', (*words(), 'a', '--out', 'a.pdf')),
@@ -140,7 +122,7 @@ def test_mistakes_end_in_one_sentence(tool, words, tmp_path, capsys):
         ('model takes a reference image', (*other, 'a')),
         ('of another model', (config, checkpoint, other[2], 'a man')),
     ):
-        assert match in failing(tool, capsys, *line)
+        assert match in tool.failing(*line)
 
 
 def test_commands_of_the_package(words, tmp_path, repo_root):
