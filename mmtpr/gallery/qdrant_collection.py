@@ -1,10 +1,6 @@
 """A collection of Qdrant as a gallery uses it."""
 
-import json
-import math
-import uuid
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -13,82 +9,17 @@ from torch import Tensor
 
 from mmtpr.utils.errors import LaunchError
 
-from .qdrant_filter import qdrant, read_time, write_time
+from .qdrant_facts import CollectionFacts
+from .qdrant_filter import qdrant
+from .qdrant_payload import POOLED, TOKENS, point_id
 
-#: Names of the vectors of a point.
-POOLED, TOKENS = 'pooled', 'tokens'
-#: Format that this mmtpr writes, and the key of the metadata that holds it.
-FORMAT, KEY = 1, 'mmtpr'
 #: Numbers that a request or an answer carries: some 10 MB as JSON, of 32 MB
 #: that a server takes.
 _NUMBERS = 500_000
 _MOST_POINTS = 1_000
-_SPACE = uuid.UUID('6f0a4b52-8d0f-4b1b-9d4a-3c8a5b6f9c11')
 _INDEXES = dict(
     bool='BOOL', int='INTEGER', float='FLOAT', text='KEYWORD', time='DATETIME'
 )
-
-
-@dataclass(frozen=True)
-class CollectionFacts:
-    """What a collection says of itself.
-
-    Attributes:
-        identity (dict[str, str]): Of the model.
-        vectors (int): Vectors T of an item.
-        dim (int): Numbers D of one.
-        columns (dict[str, str]): Kinds of the columns by name.
-        notes (dict[str, Any]): Notes that are kept with the items.
-        format (int): How it is written.
-    """
-
-    identity: dict[str, str]
-    vectors: int = 0
-    dim: int = 0
-    columns: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
-
-    def to_metadata(self) -> dict[str, str]:
-        """Write the facts.
-
-        Returns:
-            dict[str, str]: Metadata of the collection.
-        """
-        # As one text: metadata that is an object would be merged.
-        return {KEY: json.dumps(asdict(self))}
-
-    @classmethod
-    def from_metadata(
-        cls, metadata: Mapping[str, Any] | None, name: str
-    ) -> 'CollectionFacts':
-        """Read the facts.
-
-        Args:
-            metadata (Mapping, optional): Of a collection.
-            name (str): Of the store, for messages.
-
-        Returns:
-            CollectionFacts: The facts.
-
-        Raises:
-            ValueError: If it is not a gallery, or of a newer mmtpr.
-        """
-        try:
-            values = json.loads((metadata or {})[KEY])
-            number = int(values['format'])
-        except (KeyError, TypeError, ValueError):
-            raise ValueError(
-                f'The collection of {name} is no gallery of mmtpr. Name '
-                'another; a server must be Qdrant 1.16 or newer.'
-            ) from None
-        if number > FORMAT:
-            raise ValueError(
-                f'{name} was written by a newer mmtpr (format {number}, this '
-                f'one reads up to {FORMAT}). Update mmtpr.'
-            )
-        known = {one.name for one in fields(cls)}
-        return cls(**{k: v for k, v in values.items() if k in known})
 
 
 class QdrantCollection:
@@ -348,53 +279,6 @@ class QdrantCollection:
             yield from points
             if start is None:
                 return
-
-
-def point_id(name: str) -> str:
-    """Make the id of a point, which Qdrant wants as a UUID.
-
-    Args:
-        name (str): Id of an item.
-
-    Returns:
-        str: A UUID, always the same.
-    """
-    return str(uuid.uuid5(_SPACE, name))
-
-
-def to_payload(value: Any, kind: str) -> Any:
-    """Write a value of a column.
-
-    Args:
-        value (Any): As Arrow gives it.
-        kind (str): Kind of the column.
-
-    Returns:
-        Any: As JSON holds it.
-
-    Raises:
-        ValueError: If it is an infinite number, which JSON does not hold.
-    """
-    if kind == 'float' and math.isinf(value):
-        raise ValueError('Qdrant holds no infinite numbers: leave them out.')
-    return write_time(value) if kind == 'time' else value
-
-
-def from_payload(value: Any, kind: str) -> Any:
-    """Read a value of a column.
-
-    Args:
-        value (Any): Of a payload, None where there is none.
-        kind (str): Kind of the column.
-
-    Returns:
-        Any: As a store in a folder gives it.
-    """
-    if value is None:
-        return None
-    if kind == 'float':
-        return float(value)
-    return read_time(value) if kind == 'time' else value
 
 
 def _portion(numbers: int) -> int:

@@ -7,8 +7,9 @@ import numpy as np
 
 from mmtpr.evaluation.equal_items import equal_items
 
-from .qdrant_collection import POOLED, QdrantCollection
+from .qdrant_collection import QdrantCollection
 from .qdrant_filter import qdrant
+from .qdrant_payload import POOLED
 from .stored_items import StoredItems
 
 #: Fewest neighbours that the search in the graph keeps.

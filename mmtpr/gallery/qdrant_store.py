@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from mmtpr.utils.warn import warn
@@ -16,16 +15,17 @@ from .column_filter import bind_where
 from .columns import arrow, make_columns
 from .identity import ModelIdentity
 from .new_items import check_items
-from .qdrant_collection import (
+from .qdrant_collection import QdrantCollection
+from .qdrant_connection import connect
+from .qdrant_facts import CollectionFacts
+from .qdrant_filter import to_filter
+from .qdrant_payload import (
     POOLED,
     TOKENS,
-    CollectionFacts,
-    QdrantCollection,
     from_payload,
-    point_id,
+    point_damage,
     to_payload,
 )
-from .qdrant_filter import qdrant, to_filter
 from .qdrant_source import QdrantSource
 from .segment import as_stored
 from .store import GalleryStore
@@ -92,7 +92,7 @@ class QdrantStore(GalleryStore):
         where = str(url if path is None else path)
         self.name = f'the store "{collection}" of Qdrant at {where}'
         is_local = path is not None or url == ':memory:'
-        client = _connect(where, is_local, path, api_key, timeout, kwargs)
+        client = connect(where, is_local, path, api_key, timeout, kwargs)
         self._collection = QdrantCollection(
             client, collection, self.name, is_local
         )
@@ -100,9 +100,8 @@ class QdrantStore(GalleryStore):
         try:
             facts = self._collection.facts()
             if facts is None and not write:
-                raise FileNotFoundError(
-                    f'There is no collection for {self.name}.'
-                )
+                told = f'There is no collection for {self.name}.'
+                raise FileNotFoundError(told)
             if facts is None and identity is None:
                 raise ValueError(
                     f'There is no collection yet for {self.name}: give the '
@@ -229,7 +228,7 @@ class QdrantStore(GalleryStore):
             payload=True, vectors=True, numbers=(vectors + 1) * dim
         )
         for point in points:
-            damage = _damage(point, wanted, self._facts.columns)
+            damage = point_damage(point, wanted, self._facts.columns)
             if damage:
                 found.append(f'the point {point.id}: {damage}')
         return found
@@ -356,39 +355,3 @@ class QdrantStore(GalleryStore):
 
     def _shape(self) -> tuple[int, int]:
         return self._facts.vectors, self._facts.dim
-
-
-def _connect(
-    where: str,
-    is_local: bool,
-    path: Any,
-    api_key: str | None,
-    timeout: int,
-    kwargs: dict,
-) -> Any:
-    client = qdrant().QdrantClient
-    if path is not None:
-        return client(path=str(path), **kwargs)
-    if is_local:
-        return client(location=where, **kwargs)
-    key = api_key or os.environ.get('QDRANT_API_KEY')
-    return client(url=where, api_key=key, timeout=timeout, **kwargs)
-
-
-def _damage(point: Any, wanted: dict, kinds: Mapping[str, str]) -> str:
-    """Say what is wrong with a point, '' if nothing is."""
-    payload, vectors = point.payload or {}, point.vector or {}
-    name = payload.get('id')
-    if not isinstance(name, str) or point_id(name) != str(point.id):
-        return f'its item is {name!r}, which has another point'
-    for kind, shape in wanted.items():
-        found = np.array(vectors.get(kind, ()), np.float32)
-        if found.shape != shape:
-            return f'"{kind}" has the shape {found.shape}, not {shape}'
-        if not np.isfinite(found).all():
-            return f'"{kind}" is not finite'
-    unknown = sorted(payload.keys() - {'id', 'path', *kinds})
-    if unknown or 'path' not in payload:
-        told = ', '.join(unknown) or 'no path'
-        return f'its payload has {told}'
-    return ''

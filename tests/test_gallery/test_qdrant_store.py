@@ -263,7 +263,7 @@ def test_verify_names_what_is_damaged(make, vectors, names):
     store = make()
     store.add(names(3), vectors(3, 2))
     store.flush()
-    from mmtpr.gallery.qdrant_collection import point_id
+    from mmtpr.gallery.qdrant_payload import point_id
 
     point = [point_id('i1')]
     store._collection.ask('set_payload', payload=dict(id='i2'), points=point)
