@@ -92,7 +92,8 @@ class BriefRunner(Runner):
         """
         spread_out = is_spread(self.model)
         if spread_out and fn_name == 'before_run':
-            check_parts(self._hooks, (self._val_loop, self._test_loop))
+            loops = self._val_loop, self._test_loop
+            check_parts(self.model, self._hooks, loops)
         if spread_out and fn_name == 'before_save_checkpoint':
             kwargs['checkpoint'].update(self._collected)
         super().call_hook(fn_name, **kwargs)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import (
     CPUOffloadPolicy,
+    FSDPModule,
     MixedPrecisionPolicy,
     OffloadPolicy,
     fully_shard,
@@ -20,8 +21,13 @@ from mmtpr.models.name_patterns import compile_patterns
 from mmtpr.registry import MODEL_WRAPPERS
 from mmtpr.utils.errors import LaunchError
 
-#: Blocks of open_clip, and of Swin and the ViT of BLIP-2.
-_UNITS = (r'.*\.resblocks\.\d+', r'.*\.blocks\.\d+')
+#: Blocks of open_clip, of Swin, and of both parts of BLIP-2. Those of BERT in a
+#: SwinBertEncoder are not called as modules.
+_UNITS = (
+    *(r'.*\.resblocks\.\d+', r'.*\.blocks\.\d+'),
+    *(r'.*\.vision_model\.encoder\.layers\.\d+',),
+    *(r'.*\.qformer\.encoder\.layer\.\d+',),
+)
 
 
 @MODEL_WRAPPERS.register_module()
@@ -33,6 +39,10 @@ class FullyShardedDataParallel(nn.Module):
     one, and float32 adapters may stand on a bfloat16 base. Parameters without
     a dimension (temperatures) stay whole, and their gradients are averaged.
 
+    In evaluation mode every process holds the whole model, without gradients
+    and moments: processes may have different numbers of batches then, and
+    loops may call parts of the model by themselves.
+
     Args:
         module (nn.Module): The model, on its device. The runner gives it.
         units (Sequence[str], optional): Regular expressions of whole names of
@@ -41,8 +51,9 @@ class FullyShardedDataParallel(nn.Module):
         reshard_after_forward (bool, optional): Whether units are spread again
             before the backward pass, which saves memory and costs a second
             collection. Defaults to None: torch decides, yes for blocks.
-        param_dtype (str, optional): Type to compute in, such as
-            ``'bfloat16'``. Defaults to None: that of the parameters.
+        param_dtype (str, optional): Type in which parameters are collected,
+            such as ``'bfloat16'``; the model computes under autocast then.
+            Defaults to None: that of the parameters.
         reduce_dtype (str, optional): Type in which gradients are averaged.
             Defaults to None: that of the gradients.
         cpu_offload (bool): Whether parts wait on the CPU. Defaults to False.
@@ -69,6 +80,7 @@ class FullyShardedDataParallel(nn.Module):
         for tensor in (*module.parameters(), *module.buffers()):
             broadcast(tensor.data)
         scalars = {p for p in module.parameters() if not p.dim()}
+        on_gpu = _device(module) != 'cpu'  # memory is pinned for one
         options: dict[str, Any] = dict(
             mesh=init_device_mesh(_device(module), (get_world_size(),)),
             reshard_after_forward=reshard_after_forward,
@@ -77,7 +89,7 @@ class FullyShardedDataParallel(nn.Module):
                 reduce_dtype=_dtype(reduce_dtype),
                 cast_forward_inputs=False,
             ),
-            offload_policy=CPUOffloadPolicy()
+            offload_policy=CPUOffloadPolicy(pin_memory=on_gpu)
             if cpu_offload
             else OffloadPolicy(),
             **_ignored(scalars),
@@ -86,6 +98,14 @@ class FullyShardedDataParallel(nn.Module):
         for part in reversed(found):  # what is inside comes first
             fully_shard(part, **options)
         self.module: Any = fully_shard(module, **options)
+        self.param_dtype = _dtype(param_dtype)
+        if self.param_dtype is not None:
+            # Images are float32, and losses and norms are to stay so.
+            computing = torch.autocast(_device(module), self.param_dtype)
+            self.module.forward = computing(module.forward)
+        # As torch understands None: the outermost unit is needed right again.
+        self._reshards = reshard_after_forward is not False
+        self._root_reshards = bool(reshard_after_forward)
         # What a runner of mmengine does next would fail in torch.
         module.init_weights = _refuse
         for scalar in scalars:
@@ -97,6 +117,54 @@ class FullyShardedDataParallel(nn.Module):
             'without a dimension stay whole.',
             logger='current',
         )
+
+    def train(self, mode: bool = True) -> 'FullyShardedDataParallel':
+        """Set the mode. All processes must call this at once.
+
+        Args:
+            mode (bool): Whether to train; otherwise the model is collected.
+                Defaults to True.
+
+        Returns:
+            FullyShardedDataParallel: Itself.
+        """
+        ends = mode and not self.training
+        super().train(mode)
+        if ends:
+            self._end_evaluation()
+        if not mode:
+            for part in self._parts():
+                part.set_reshard_after_forward(False, recurse=False)
+            self.collect_parts()
+        return self
+
+    def _end_evaluation(self) -> None:
+        for part in self._parts():
+            is_root = part is self.module
+            again = self._root_reshards if is_root else self._reshards
+            part.set_reshard_after_forward(again, recurse=False)
+        self.spread_parts()
+        # Torch collects in the reverse of this order in the next backward
+        # pass, and processes have evaluated different numbers of batches.
+        self._state()._comm_ctx.post_forward_order.clear()
+
+    def collect_parts(self) -> None:
+        """Collect all units. All processes must call this at once."""
+        # Torch takes for the root what is collected first.
+        self._state()._lazy_init()
+        for part in self._parts():
+            part.unshard()
+
+    def spread_parts(self) -> None:
+        """Spread what is collected; the parameters are the optimizer's."""
+        for part in self._parts():
+            part.reshard()
+
+    def _state(self) -> Any:
+        return self.module._get_fsdp_state()
+
+    def _parts(self) -> list[FSDPModule]:
+        return [m for m in self.modules() if isinstance(m, FSDPModule)]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model."""

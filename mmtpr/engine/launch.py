@@ -23,7 +23,11 @@ from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.engine.brief_runner import BriefRunner
 from mmtpr.engine.config_values import check_config_values, check_whole_groups
 from mmtpr.engine.leftover_options import tidy
-from mmtpr.engine.processes import end_processes, start_processes
+from mmtpr.engine.processes import (
+    end_processes,
+    refuse_fsdp1,
+    start_processes,
+)
 from mmtpr.engine.required_hooks import require_fit, require_training_checks
 from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.utils.atomic import check_writable
@@ -256,7 +260,11 @@ def build_runner(cfg: Config) -> Runner:
     Returns:
         Runner: The runner; without ``runner_type``, one whose console is
         short.
+
+    Raises:
+        LaunchError: If the config asks for FSDP1.
     """
+    refuse_fsdp1(cfg)
     check_whole_groups(cfg)
     read_checkpoints_safely()
     if 'runner_type' in cfg:

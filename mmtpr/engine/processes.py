@@ -57,6 +57,30 @@ def wrap_on_cpus(cfg: Config) -> None:
     cfg.model_wrapper_cfg = wrapper
 
 
+def refuse_fsdp1(cfg: Config) -> None:
+    """Stop where a config asks for FSDP1, which no model of mmtpr can have.
+
+    mmengine 0.10 could leave parameters out by ``ignored_parameters``, but
+    hands them on by a name that torch has no more.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        LaunchError: If it has mmengine's strategy or wrapper of FSDP1.
+    """
+    for key in ('strategy', 'model_wrapper_cfg'):
+        kind = str((cfg.get(key) or {}).get('type')).rpartition('.')[2]
+        if kind in ('FSDPStrategy', 'MMFullyShardedDataParallel'):
+            raise LaunchError(
+                f'{key} has "{kind}", which is FSDP1 of torch and refuses '
+                'parameters without a dimension, such as the temperature of '
+                'every encoder of mmtpr: take runner_type and strategy out '
+                'and set model_wrapper_cfg=dict('
+                "type='mmtpr.FullyShardedDataParallel'), which is FSDP2."
+            )
+
+
 def join_processes(
     cfg: Config, launcher: str, patience: int | None = None
 ) -> None:

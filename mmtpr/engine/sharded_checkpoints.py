@@ -27,24 +27,31 @@ def is_spread(model: nn.Module) -> bool:
     return isinstance(model, FullyShardedDataParallel)
 
 
-def check_parts(hooks: Iterable[Hook], loops: Iterable[Any]) -> None:
+def check_parts(
+    model: FullyShardedDataParallel, hooks: Iterable[Hook], loops: Iterable
+) -> None:
     """Refuse what cannot work with a spread model.
 
     Args:
-        hooks (Iterable[Hook]): Those of the runner.
+        model (FullyShardedDataParallel): The model of a runner.
+        hooks (Iterable[Hook]): The runner's.
         loops (Iterable[BaseLoop | dict | None]): Of validation and test.
 
     Raises:
         LaunchError: If there is an ``EMAHook``, or a loop that calls parts of
-            the model by itself.
+            the model in another type than that of their parameters.
     """
     for loop in loops:
-        if isinstance(loop, StagedLoop):
+        if (
+            model.param_dtype is not None
+            and isinstance(loop, StagedLoop)
+            and not loop.fp16
+        ):
             raise LaunchError(
-                f'FullyShardedDataParallel does not go with '
-                f'{type(loop).__name__}, which calls parts of the model that '
-                'are not collected then: train with --no-validate and test '
-                'with model_wrapper_cfg=None.'
+                f'{type(loop).__name__} calls parts of a model whose '
+                'parameters FullyShardedDataParallel collects in '
+                f'{model.param_dtype}: add --amp, or fp16=True to '
+                f'{loop.stage}_cfg, or take param_dtype out.'
             )
     if any(isinstance(hook, EMAHook) for hook in hooks):
         raise LaunchError(
@@ -54,30 +61,38 @@ def check_parts(hooks: Iterable[Hook], loops: Iterable[Any]) -> None:
         )
 
 
-def collect(model: nn.Module, optim_wrapper: Any) -> dict[str, Any]:
+def collect(
+    model: FullyShardedDataParallel, optim_wrapper: Any
+) -> dict[str, Any]:
     """Collect a model and its optimizer. All processes must call this at once.
 
     Args:
-        model (nn.Module): The model of a runner.
+        model (FullyShardedDataParallel): The model of a runner.
         optim_wrapper (OptimWrapper, optional): Its optimizer.
 
     Returns:
         dict: ``state_dict`` and, if asked for, ``optimizer``, as mmengine
         would save those of a model that is not spread.
     """
+    # What is collected to compute with may be of a smaller type.
+    model.spread_parts()
     found = dict(state_dict=whole(get_state_dict(model)))
+    if not model.training:
+        model.collect_parts()
     if optim_wrapper is not None:
         found['optimizer'] = whole(optim_wrapper.state_dict())
     return found
 
 
-def spread(checkpoint: dict, model: nn.Module) -> None:
+def spread(checkpoint: dict, model: FullyShardedDataParallel) -> None:
     """Keep of a checkpoint's weights what this process holds.
 
     Args:
         checkpoint (dict): Changed in place.
-        model (nn.Module): The model of a runner.
+        model (FullyShardedDataParallel): The model of a runner, which is
+            spread for the loading.
     """
+    model.spread_parts()
     own = get_state_dict(model)
     weights = checkpoint.get('state_dict', checkpoint)
     for name, value in weights.items():

@@ -47,9 +47,13 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
     Attributes:
         vocab_size (int | None): Words of the encoder, set by a retriever
             that wants token ids checked before they leave the CPU.
+        leaves_bytes (bool): Whether images of a training batch stay bytes,
+            set by a retriever that calls :meth:`normalise` for a part of the
+            batch at a time.
     """
 
     vocab_size: int | None = None
+    leaves_bytes: bool = False
 
     def __init__(
         self,
@@ -129,7 +133,8 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
 
         Returns:
             dict: ``data_samples`` as given and ``inputs``, a dict with
-            ``image`` (M, 3, H, W) float32, the text fields (K, L) long, and
+            ``image`` (M, 3, H, W) float32 (uint8 in training with
+            ``leaves_bytes``), the text fields (K, L) long, and
             ``image_index`` (M, ), ``tokens_index`` (K, ), on the CPU, with
             the positions in ``data_samples``; ``tokens_length``, how many
             columns of ``tokens`` are more than padding; for any other image
@@ -168,7 +173,9 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             if name in FEATURE_FIELDS:
                 moved = moved.float()
             is_image = name not in (*fields, *FEATURE_FIELDS, *FACT_FIELDS)
-            inputs[name] = self._normalise(moved) if is_image else moved
+            if is_image and not (training and self.leaves_bytes):
+                moved = self.normalise(moved)
+            inputs[name] = moved
             if name == 'mlm_labels' and training:
                 rows = hidden_rows(value)
                 owners = rows // value.shape[1]  # (H,)
@@ -183,7 +190,15 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
         _check_same_captions(inputs, fields)
         return {'inputs': inputs, 'data_samples': samples}
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    def normalise(self, images: Tensor) -> Tensor:
+        """Normalise images, each by itself.
+
+        Args:
+            images (Tensor): Of shape (M, 3, H, W), uint8, on the device.
+
+        Returns:
+            Tensor: Of the same shape, float32.
+        """
         if self.to_rgb:
             images = images.flip(1)
         return (images - self.mean) / self.std  # (M, 3, H, W)

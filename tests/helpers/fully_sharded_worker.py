@@ -150,7 +150,8 @@ def mixed(folder: Path) -> None:
             torch.save(found, folder / f'mixed_{name}.pt')
 
 
-def main(rank: str, world: str, folder: str) -> None:
+def join(rank: str, world: str, folder: str) -> Path:
+    """Become one of several processes on the CPU; give the folder."""
     torch.set_num_threads(1)
     os.environ.update(
         RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world, CUDA_VISIBLE_DEVICES=''
@@ -161,7 +162,21 @@ def main(rank: str, world: str, folder: str) -> None:
         rank=int(rank),
         world_size=int(world),
     )
-    root = Path(folder)
+    return Path(folder)
+
+
+def leave() -> None:
+    """End this process when all have come so far."""
+    dist.barrier()
+    dist.destroy_process_group()
+    # What FSDP keeps of the group outlives it, with gloo's threads, which at
+    # the end of the interpreter abort the process at times.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def main(rank: str, world: str, folder: str) -> None:
+    root = join(rank, world, folder)
     run(root / 'ddp', None)
     run(root / 'sharded', SHARDED)
     run(root / 'long', SHARDED, iters=6)
@@ -170,12 +185,7 @@ def main(rank: str, world: str, folder: str) -> None:
     last = str(root / 'ddp' / 'iter_3.pth')
     run(root / 'from_ddp', SHARDED, iters=6, resume=True, load_from=last)
     mixed(root)
-    dist.barrier()
-    dist.destroy_process_group()
-    # What FSDP keeps of the group outlives it, with gloo's threads, which at
-    # the end of the interpreter abort the process at times.
-    sys.stdout.flush()
-    os._exit(0)
+    leave()
 
 
 if __name__ == '__main__':

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import EMAHook
+from mmengine.model import MMFullyShardedDataParallel
 
-from mmtpr.engine import RerankValLoop
+from mmtpr.engine import FullyShardedDataParallel, RerankValLoop
 from mmtpr.engine.fully_sharded import _units
+from mmtpr.engine.launch import build_runner
 from mmtpr.engine.sharded_checkpoints import check_parts
+from mmtpr.registry import MODELS
+from mmtpr.testing import tiny_encoder_cfg
 from mmtpr.utils.errors import LaunchError
 
 WORKER = Path(__file__).parents[1] / 'helpers/fully_sharded_worker.py'
@@ -90,12 +95,20 @@ def test_float32_adapters_on_a_bfloat16_base(runs):
 
 
 def test_what_cannot_work_is_refused():
+    model = FullyShardedDataParallel.__new__(FullyShardedDataParallel)
+    torch.nn.Module.__init__(model)
+    model.param_dtype = None
     with pytest.raises(LaunchError, match='EMAHook'):
-        check_parts([EMAHook()], [])
+        check_parts(model, [EMAHook()], [])
     loop = RerankValLoop.__new__(RerankValLoop)
-    with pytest.raises(LaunchError, match='RerankValLoop'):
-        check_parts([], [loop, None])
-    check_parts([], [None, dict(type='TestLoop')])
+    loop.fp16 = False
+    loops = [loop, None, dict(type='TestLoop')]
+    check_parts(model, [], loops)
+    model.param_dtype = torch.bfloat16
+    with pytest.raises(LaunchError, match='RerankValLoop .* fp16=True to val'):
+        check_parts(model, [], loops)
+    loop.fp16 = True
+    check_parts(model, [], loops)
 
 
 def test_units_that_match_nothing_are_named():
@@ -104,3 +117,36 @@ def test_units_that_match_nothing_are_named():
     assert _units(model, None) == []
     with pytest.raises(LaunchError, match='blocks'):
         _units(model, ['0', r'blocks\.\d'])
+
+
+@pytest.mark.parametrize(
+    'asked',
+    [
+        dict(
+            runner_type='FlexibleRunner',
+            strategy=dict(type='FSDPStrategy', state_dict_cfg='full'),
+        ),
+        dict(model_wrapper_cfg=dict(type='mmengine.MMFullyShardedDataParallel')),
+    ],
+)
+def test_fsdp1_is_refused(asked):
+    with pytest.raises(LaunchError, match=r'mmtpr\.FullyShardedDataParallel'):
+        build_runner(Config(asked))
+
+
+def test_fsdp1_still_refuses_temperatures(tmp_path):
+    """Why: if this fails, torch or mmengine can do it now."""
+    model = MODELS.build(tiny_encoder_cfg())
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1
+    )
+    try:
+        options = dict(module=model, device_id=torch.device('cpu'))
+        with pytest.raises(ValueError, match='scalar'):
+            MMFullyShardedDataParallel(**options)
+        with pytest.raises(TypeError, match='ignored_parameters'):
+            MMFullyShardedDataParallel(
+                **options, ignored_parameters=['clip.logit_scale']
+            )
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,6 +1,7 @@
 """Training through ``torch.compile``."""
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from functools import wraps
 from typing import Any
 
@@ -20,7 +21,8 @@ class CompileHook(Hook):
 
     Of mmtpr's retrievers this is ``compute_losses``, one graph without
     breaks for any batch of two or more; checks of values and what the host
-    draws come before it. Of any other model it is ``forward`` in the mode
+    draws come before it. With ``accumulate`` above 1 a part is encoded by a
+    graph, and losses are computed by another or two. Of any other model it is ``forward`` in the mode
     ``'loss'``. The optimizer, validation and checkpoints are as without.
 
     mmengine's ``compile`` key compiles the whole ``train_step`` in its place,
@@ -45,7 +47,7 @@ class CompileHook(Hook):
     def __init__(self, dynamic: bool | None = True, **options: Any) -> None:
         self._options, self._dynamic = options, dynamic
         torch.compile(len, disable=True, **self._options)  # minds mistakes
-        self._compiled: tuple[nn.Module, str] | None = None
+        self._compiled: tuple[nn.Module, tuple[str, ...]] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Put the compiled function in the place of the model's.
@@ -53,16 +55,17 @@ class CompileHook(Hook):
         Args:
             runner (Runner): The runner.
         """
-        model, name = find_losses(unwrap(runner.model))
-        function = getattr(model, name)
-        compiled = self._compile(function)
-        if name == 'forward':
-            compiled = _only_losses(function, compiled)
-        setattr(model, name, compiled)
-        self._compiled = model, name
+        model, names = find_losses(unwrap(runner.model))
+        for name in names:
+            function = getattr(model, name)
+            compiled = self._compile(function)
+            if name == 'forward':
+                compiled = _only_losses(function, compiled)
+            setattr(model, name, compiled)
+        self._compiled = model, names
         runner.logger.info(
-            f'{type(model).__name__}.{name} is compiled in the first '
-            'iterations, which take seconds to minutes.'
+            f'{" and ".join(names)} of {type(model).__name__} are compiled '
+            'in the first iterations, which take seconds to minutes.'
         )
 
     def _compile(self, function: Callable) -> Callable:
@@ -78,25 +81,32 @@ class CompileHook(Hook):
             runner (Runner): Not used.
         """
         if self._compiled is not None:
-            model, name = self._compiled
-            delattr(model, name)  # of the instance; the class has its own
+            model, names = self._compiled
+            for name in names:
+                delattr(model, name)  # of the instance; the class has its own
             self._compiled = None
 
 
-def find_losses(model: nn.Module) -> tuple[nn.Module, str]:
+def find_losses(model: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """Find what computes the losses of a model on the device alone.
 
     Args:
         model (nn.Module): Without what wraps it.
 
     Returns:
-        tuple[nn.Module, str]: A retriever, maybe inside a model with
-        adapters, and ``'compute_losses'``; or the model and ``'forward'``.
+        tuple[nn.Module, tuple[str, ...]]: A retriever, maybe inside a model
+        with adapters, and ``'compute_losses'``, or what encodes a part of a
+        batch and what compares features where it accumulates; else the model
+        and ``'forward'``.
     """
     for part in model.modules():
         if callable(getattr(type(part), 'compute_losses', None)):
-            return part, 'compute_losses'
-    return model, 'forward'
+            # Random states of Python and NumPy are put back between parts,
+            # which is nothing for a graph.
+            in_parts = getattr(part, 'accumulate', 1) > 1
+            names = ('_views', '_losses') if in_parts else ('compute_losses',)
+            return part, names
+    return model, ('forward',)
 
 
 def compile_batches(function: Callable, options: dict) -> Callable:
@@ -106,7 +116,7 @@ def compile_batches(function: Callable, options: dict) -> Callable:
     then thinks for minutes about the windows of a Swin transformer.
 
     Args:
-        function (Callable): Takes tensors, or dicts of them.
+        function (Callable): Takes tensors, or dicts and dataclasses of them.
         options (dict): Arguments of :func:`torch.compile`.
 
     Returns:
@@ -116,7 +126,8 @@ def compile_batches(function: Callable, options: dict) -> Callable:
 
     @wraps(function)
     def marked(*args: Any, **kwargs: Any) -> Any:
-        for value in tree_leaves((args, kwargs)):
+        given = [vars(x) if is_dataclass(x) else x for x in args]
+        for value in tree_leaves((given, kwargs)):
             if isinstance(value, Tensor) and value.dim():
                 torch._dynamo.maybe_mark_dynamic(value, 0)
         return compiled(*args, **kwargs)

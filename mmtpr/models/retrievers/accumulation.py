@@ -121,6 +121,7 @@ def accumulated_losses(
     inputs: Mapping[str, Any],
     facts: RetrievalFeatures,
     parts: int,
+    preprocessor: Any = None,
 ) -> dict[str, Tensor]:
     """Compute the losses of a batch that is encoded in parts.
 
@@ -136,6 +137,8 @@ def accumulated_losses(
         facts (RetrievalFeatures): Ids and scale of the batch.
         parts (int): Number of parts, of B / parts rows each; 1 encodes the
             batch once, as ever.
+        preprocessor (nn.Module, optional): Has left images as bytes, and
+            normalises those of a part. Defaults to None.
 
     Returns:
         dict[str, Tensor]: As of :func:`all_losses`.
@@ -149,6 +152,7 @@ def accumulated_losses(
     counts = inputs.get('mlm_counts')
 
     def encode(inputs: dict[str, Any], rows: slice) -> tuple[list, dict]:
+        inputs = _normalised(inputs, preprocessor)
         views = views_of(inputs, _rows_of_facts(facts, rows, counts))
         share = (rows.stop - rows.start) / number
         alone = [v.of(False, share * v.weight) for v in views]
@@ -215,6 +219,17 @@ def _rows_of_inputs(
                 f'but of {number} only {len(value)} have it.'
             )
     return {name: value[rows] for name, value in found.items()}
+
+
+def _normalised(inputs: dict[str, Any], preprocessor: Any) -> dict[str, Any]:
+    """Normalise what has come as bytes: a float is four times as large."""
+    normalise = getattr(preprocessor, 'normalise', None)
+    if normalise is None:
+        return inputs
+    return {
+        name: normalise(value) if value.dtype == torch.uint8 else value
+        for name, value in inputs.items()
+    }
 
 
 def _recomputed(encode: Callable, inputs: dict[str, Any], rows: slice) -> Any:

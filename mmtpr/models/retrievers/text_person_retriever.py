@@ -40,8 +40,7 @@ class TextPersonRetriever(BaseModel):
             to know of the encoder (widths, vocabulary) is filled in.
         temperature (float, optional): Divisor of the cosines. None takes the
             encoder's own ``logit_scale``. Defaults to 0.02.
-        learn_temperature (bool): Whether the temperature trains. Defaults to
-            False.
+        learn_temperature (bool): Whether that trains. Defaults to False.
         gather (bool): Whether losses over pairs see the features of all
             processes, with gradient. Batches must then be of equal size
             everywhere. Defaults to False.
@@ -72,8 +71,7 @@ class TextPersonRetriever(BaseModel):
 
     # An encoder by contract, or an adapter model around one.
     encoder: Any
-    # nn.ModuleDict of RetrievalLoss, by name.
-    losses: Any
+    losses: Any  # nn.ModuleDict of RetrievalLoss, by name
 
     def __init__(
         self,
@@ -105,6 +103,7 @@ class TextPersonRetriever(BaseModel):
         )
         self.gather = gather
         self.accumulate = check_accumulate(accumulate, self.encoder)
+        self.data_preprocessor.leaves_bytes = accumulate > 1
         self._set_temperature(temperature, learn_temperature)
 
     def _check_encoder(self) -> None:
@@ -259,7 +258,8 @@ class TextPersonRetriever(BaseModel):
             dict[str, Tensor]: ``loss_<name>`` -> scalar.
         """
         ways, facts = (self._views, self._losses), self._pair_facts(inputs)
-        return accumulated_losses(*ways, inputs, facts, self.accumulate)
+        parts = self.accumulate, self.data_preprocessor
+        return accumulated_losses(*ways, inputs, facts, *parts)
 
     def _losses(
         self,

@@ -4,6 +4,7 @@ The backends here make no machine code, so that no C++ compiler is needed.
 """
 
 import logging
+from types import SimpleNamespace
 
 import loss_steps
 import pytest
@@ -81,6 +82,41 @@ def test_losses_and_gradients_are_those_without(kind, tmp_path):
         found[-1].update({k: v.detach() for k, v in losses.items()})
         model.zero_grad(set_to_none=True)
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_in_parts(tmp_path):
+    """Compiled and not, in parts of several sizes: one graph for each use."""
+    losses = dict(
+        sdm=loss_steps.SDM, id=dict(type='mmtpr.IDLoss', num_classes=60)
+    )
+    options = dict(accumulate=2, losses=losses)
+    model = loss_steps.build('text', tmp_path, **options)
+    plain = model._views, model._losses
+    ready = [prepared(model, 'text', number) for number in (6, 8, 7)]
+
+    def steps():
+        found = []
+        for data in ready:
+            computed = model.compute_losses(data)
+            sum(computed.values()).backward()
+            found.append({k: v.detach() for k, v in computed.items()})
+            named = model.named_parameters()
+            found[-1].update({n: p.grad for n, p in named if p.grad is not None})
+            model.zero_grad(set_to_none=True)
+        return found
+
+    wanted = steps()
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    hook = CompileHook(backend='aot_eager', fullgraph=True)
+    hook.before_train(SimpleNamespace(model=model, logger=logging.getLogger()))
+    assert model._views != plain[0]
+    torch.testing.assert_close(steps(), wanted, rtol=1e-4, atol=1e-5)
+    # A part encoded, its identities, the pairs of the whole batch.
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 3
+    hook.after_train(None)
+    assert (model._views, model._losses) == plain
+    torch._dynamo.reset()
 
 
 class Points(Dataset):
@@ -165,9 +201,9 @@ def test_losses_inside_adapters_are_found(tmp_path):
         adapter=dict(type='LoRA', rank=2),
         targets=[dict(type=r'.*\.mlp\.c_fc')],
     )
-    assert find_losses(model) == (inner, 'compute_losses')
+    assert find_losses(model) == (inner, ('compute_losses',))
     plain = Plain()
-    assert find_losses(plain) == (plain, 'forward')
+    assert find_losses(plain) == (plain, ('forward',))
 
 
 @pytest.mark.parametrize('value', [None, False])

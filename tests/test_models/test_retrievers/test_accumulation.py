@@ -6,9 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmengine.model import BaseDataPreprocessor
 from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from mmtpr.models import RetrievalDataPreprocessor
 from mmtpr.models.retrievers import accumulation
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
@@ -185,6 +189,52 @@ def test_nothing_of_a_part_is_held_but_its_features():
         return sum(size for key, size in held.items() if key not in own)
 
     assert saved(dual(accumulate=4)) < saved(dual()) / 20
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the number of images in the largest float copy of a batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.images = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for value in tree_leaves(out):
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                if value.shape[1:] == (3, 64, 32):
+                    self.images = max(self.images, len(value))
+        return out
+
+
+@pytest.mark.parametrize('build', [dual, cross])
+def test_images_are_normalised_part_by_part(build):
+    """Of 4 parts, 2 images are floats at a time; all bits are the same."""
+    found = []
+    for leaves_bytes, most in ((True, 2), (False, SIZE)):
+        model = build(accumulate=4)
+        assert model.data_preprocessor.leaves_bytes
+        model.data_preprocessor.leaves_bytes = leaves_bytes
+        with Largest() as largest:
+            found.append(gradients(model))
+        assert largest.images == most
+    for name, value in found[1].items():
+        assert torch.equal(found[0][name], value), name
+    assert not build().data_preprocessor.leaves_bytes
+
+
+def test_other_preprocessors_normalise_as_they_do():
+    """One of somebody else, who knows nothing of parts."""
+
+    class Halves(BaseDataPreprocessor):
+        def forward(self, data, training=False):
+            found = RetrievalDataPreprocessor()(data, training)
+            found['inputs']['image'] = found['inputs']['image'] / 2
+            return found
+
+    wanted = gradients(dual(data_preprocessor=Halves()))
+    parts = dual(accumulate=4, data_preprocessor=Halves())
+    check_equal(gradients(parts), wanted)
 
 
 def test_what_is_drawn_is_drawn_again(tmp_path, monkeypatch):
