@@ -117,6 +117,8 @@ class BriefRunner(Runner):
         kwargs['save_optimizer'] = save_optimizer
         super().save_checkpoint(*args, **kwargs)
         self._collected = {}
+        if is_spread(self.model) and not self.model.training:
+            self.model.collect_parts()
 
 
 def warn_of_idle_keys(

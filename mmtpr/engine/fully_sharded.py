@@ -21,8 +21,8 @@ from mmtpr.models.name_patterns import compile_patterns
 from mmtpr.registry import MODEL_WRAPPERS
 from mmtpr.utils.errors import LaunchError
 
-#: Blocks of open_clip, of Swin, and of both parts of BLIP-2. Those of BERT in a
-#: SwinBertEncoder are not called as modules.
+#: Blocks of open_clip, of Swin, and of both parts of BLIP-2. Those of BERT in
+#: a SwinBertEncoder are not called as modules.
 _UNITS = (
     *(r'.*\.resblocks\.\d+', r'.*\.blocks\.\d+'),
     *(r'.*\.vision_model\.encoder\.layers\.\d+',),
@@ -149,7 +149,12 @@ class FullyShardedDataParallel(nn.Module):
         self._state()._comm_ctx.post_forward_order.clear()
 
     def collect_parts(self) -> None:
-        """Collect all units. All processes must call this at once."""
+        """Collect all units. All processes must call this at once.
+
+        What is collected already is collected again: a ``state_dict`` that
+        one process asks for spreads the units of this process alone.
+        """
+        self.spread_parts()
         # Torch takes for the root what is collected first.
         self._state()._lazy_init()
         for part in self._parts():

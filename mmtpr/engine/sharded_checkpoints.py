@@ -12,6 +12,7 @@ from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.sharded import spread_like, whole
 
 from .fully_sharded import FullyShardedDataParallel
+from .hooks.compile import CompileHook
 from .loops.staged import StagedLoop
 
 
@@ -38,8 +39,9 @@ def check_parts(
         loops (Iterable[BaseLoop | dict | None]): Of validation and test.
 
     Raises:
-        LaunchError: If there is an ``EMAHook``, or a loop that calls parts of
-            the model in another type than that of their parameters.
+        LaunchError: If there is an ``EMAHook`` or a ``CompileHook``, or a loop
+            that calls parts of the model in another type than that of their
+            parameters.
     """
     for loop in loops:
         if (
@@ -53,6 +55,13 @@ def check_parts(
                 f'{model.param_dtype}: add --amp, or fp16=True to '
                 f'{loop.stage}_cfg, or take param_dtype out.'
             )
+    if any(isinstance(hook, CompileHook) for hook in hooks):
+        raise LaunchError(
+            'FullyShardedDataParallel does not go with compile: what collects '
+            'units and spreads gradients would be compiled away, and the '
+            'gradients be others. Take compile (or the CompileHook) out of '
+            'the config, or model_wrapper_cfg.'
+        )
     if any(isinstance(hook, EMAHook) for hook in hooks):
         raise LaunchError(
             'FullyShardedDataParallel does not go with an EMAHook, which '
@@ -74,11 +83,10 @@ def collect(
         dict: ``state_dict`` and, if asked for, ``optimizer``, as mmengine
         would save those of a model that is not spread.
     """
-    # What is collected to compute with may be of a smaller type.
+    # What is collected to compute with may be of a smaller type. The runner
+    # collects it again after the saving.
     model.spread_parts()
     found = dict(state_dict=whole(get_state_dict(model)))
-    if not model.training:
-        model.collect_parts()
     if optim_wrapper is not None:
         found['optimizer'] = whole(optim_wrapper.state_dict())
     return found

@@ -70,10 +70,10 @@ def main(rank: str, world: str, folder: str, *only: str) -> None:
         ddp=(aptm, {}),
         sharded=(aptm, sharded()),
         resumed=(aptm, sharded() | dict(resume=True, load_from=last)),
-        offloaded=(aptm, sharded(cpu_offload=True) | SHORT),
         bfloat16=(aptm, sharded(param_dtype='bfloat16') | SHORT | FP16),
         blip2_ddp=(blip2, SHORT),
         blip2_sharded=(blip2, sharded() | SHORT),
+        blip2_offloaded=(blip2, sharded(cpu_offload=True) | SHORT),
     )
     for name in only or runs:
         config, changes = runs[name]

@@ -8,7 +8,11 @@ from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.model import MMFullyShardedDataParallel
 
-from mmtpr.engine import FullyShardedDataParallel, RerankValLoop
+from mmtpr.engine import (
+    CompileHook,
+    FullyShardedDataParallel,
+    RerankValLoop,
+)
 from mmtpr.engine.fully_sharded import _units
 from mmtpr.engine.launch import build_runner
 from mmtpr.engine.sharded_checkpoints import check_parts
@@ -100,12 +104,16 @@ def test_what_cannot_work_is_refused():
     model.param_dtype = None
     with pytest.raises(LaunchError, match='EMAHook'):
         check_parts(model, [EMAHook()], [])
+    with pytest.raises(LaunchError, match='Take compile'):
+        check_parts(model, [CompileHook()], [])
     loop = RerankValLoop.__new__(RerankValLoop)
     loop.fp16 = False
     loops = [loop, None, dict(type='TestLoop')]
     check_parts(model, [], loops)
     model.param_dtype = torch.bfloat16
-    with pytest.raises(LaunchError, match='RerankValLoop .* fp16=True to val'):
+    with pytest.raises(
+        LaunchError, match=r'RerankValLoop .* fp16=True to val'
+    ):
         check_parts(model, [], loops)
     loop.fp16 = True
     check_parts(model, [], loops)
@@ -126,7 +134,9 @@ def test_units_that_match_nothing_are_named():
             runner_type='FlexibleRunner',
             strategy=dict(type='FSDPStrategy', state_dict_cfg='full'),
         ),
-        dict(model_wrapper_cfg=dict(type='mmengine.MMFullyShardedDataParallel')),
+        dict(
+            model_wrapper_cfg=dict(type='mmengine.MMFullyShardedDataParallel')
+        ),
     ],
 )
 def test_fsdp1_is_refused(asked):

@@ -49,8 +49,8 @@ def same(one, other, **tolerance):
     ('plain', 'spread', 'epoch'),
     [
         ('ddp', 'sharded', 2),
-        ('ddp', 'offloaded', 1),
         ('blip2_ddp', 'blip2_sharded', 1),
+        ('blip2_ddp', 'blip2_offloaded', 1),
     ],
 )
 def test_weights_and_metrics_are_those_of_ddp(runs, plain, spread, epoch):
@@ -58,11 +58,9 @@ def test_weights_and_metrics_are_those_of_ddp(runs, plain, spread, epoch):
     found = weights(runs / spread / f'epoch_{epoch}.pth')
     same(wanted, found, atol=1e-5, rtol=1e-5)
     wanted, found = numbers(runs / plain), numbers(runs / spread)
-    assert found['val'] == wanted['val'][:epoch]
-    steps = len(found['losses'])
-    assert found['losses'] == pytest.approx(wanted['losses'][:steps], 1e-4)
-    if epoch == 2 or 'blip2' in plain:
-        assert found['test'] == wanted['test']
+    assert found['losses'] == pytest.approx(wanted['losses'], 1e-4)
+    for name in ('val', 'test'):
+        assert found[name] == wanted[name]
 
 
 def test_they_do_train(runs):
@@ -99,7 +97,8 @@ def test_the_best_checkpoint_keeps_all_digits(runs):
 
 
 def test_bfloat16_computes_nearly_the_same(runs):
-    losses = numbers(runs / 'bfloat16')['losses']
-    wanted = numbers(runs / 'ddp')['losses'][: len(losses)]
-    assert losses == pytest.approx(wanted, rel=0.05)
-    assert losses != wanted
+    """In the first step, where the weights are still equal."""
+    first = numbers(runs / 'bfloat16')['losses'][0]
+    wanted = numbers(runs / 'ddp')['losses'][0]
+    assert first == pytest.approx(wanted, rel=0.02)
+    assert first != wanted

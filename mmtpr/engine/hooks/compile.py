@@ -22,8 +22,9 @@ class CompileHook(Hook):
     Of mmtpr's retrievers this is ``compute_losses``, one graph without
     breaks for any batch of two or more; checks of values and what the host
     draws come before it. With ``accumulate`` above 1 a part is encoded by a
-    graph, and losses are computed by another or two. Of any other model it is ``forward`` in the mode
-    ``'loss'``. The optimizer, validation and checkpoints are as without.
+    graph, and losses are computed by another or two. Of any other model it is
+    ``forward`` in the mode ``'loss'``. The optimizer, validation and
+    checkpoints are as without.
 
     mmengine's ``compile`` key compiles the whole ``train_step`` in its place,
     which fails in the optimizer as soon as ``paramwise_cfg`` makes groups of

@@ -101,7 +101,9 @@ def test_a_batch_in_parts(tmp_path):
             sum(computed.values()).backward()
             found.append({k: v.detach() for k, v in computed.items()})
             named = model.named_parameters()
-            found[-1].update({n: p.grad for n, p in named if p.grad is not None})
+            found[-1].update(
+                {n: p.grad for n, p in named if p.grad is not None}
+            )
             model.zero_grad(set_to_none=True)
         return found
 

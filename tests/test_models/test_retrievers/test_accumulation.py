@@ -201,9 +201,10 @@ class Largest(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for value in tree_leaves(out):
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                if value.shape[1:] == (3, 64, 32):
-                    self.images = max(self.images, len(value))
+            if not isinstance(value, torch.Tensor):
+                continue
+            if value.is_floating_point() and value.shape[1:] == (3, 64, 32):
+                self.images = max(self.images, len(value))
         return out
 
 
