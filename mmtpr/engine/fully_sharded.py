@@ -24,9 +24,10 @@ from mmtpr.utils.errors import LaunchError
 #: Blocks of open_clip, of Swin, and of both parts of BLIP-2. Those of BERT in
 #: a SwinBertEncoder are not called as modules.
 _UNITS = (
-    *(r'.*\.resblocks\.\d+', r'.*\.blocks\.\d+'),
-    *(r'.*\.vision_model\.encoder\.layers\.\d+',),
-    *(r'.*\.qformer\.encoder\.layer\.\d+',),
+    r'.*\.resblocks\.\d+',
+    r'.*\.blocks\.\d+',
+    r'.*\.vision_model\.encoder\.layers\.\d+',
+    r'.*\.qformer\.encoder\.layer\.\d+',
 )
 
 
