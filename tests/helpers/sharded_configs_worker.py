@@ -19,6 +19,12 @@ from mmtpr.testing import shrink_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 FAFA = 'fafa_blip2_syncpr_itcpr.py'
+BFLOAT16 = 'bfloat16'
+# Every part is encoded twice, and its layers once more.
+PARTS = {
+    'model.accumulate': 2,
+    'model.encoder.module.grad_checkpointing': True,
+}
 SHORT = {'train_cfg.max_epochs': 1}
 FP16 = {'val_cfg.fp16': True, 'test_cfg.fp16': True}
 
@@ -66,11 +72,12 @@ def main(rank: str, world: str, folder: str, *only: str) -> None:
     root = join(rank, world, folder)
     aptm, blip2 = CONFIGS / 'wora_aptm_cuhk.py', CONFIGS / FAFA
     last = str(root / 'sharded/epoch_1.pth')
+    again, low = dict(resume=True, load_from=last), dict(param_dtype=BFLOAT16)
     runs: dict[str, tuple] = dict(
-        ddp=(aptm, {}),
-        sharded=(aptm, sharded()),
-        resumed=(aptm, sharded() | dict(resume=True, load_from=last)),
-        bfloat16=(aptm, sharded(param_dtype='bfloat16') | SHORT | FP16),
+        ddp=(aptm, PARTS),
+        sharded=(aptm, sharded() | PARTS),
+        resumed=(aptm, sharded() | PARTS | again),
+        bfloat16=(aptm, sharded(**low) | PARTS | SHORT | FP16),
         blip2_ddp=(blip2, SHORT),
         blip2_sharded=(blip2, sharded() | SHORT),
         blip2_offloaded=(blip2, sharded(cpu_offload=True) | SHORT),

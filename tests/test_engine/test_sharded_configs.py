@@ -22,7 +22,7 @@ WORKER = Path(__file__).parents[1] / 'helpers/sharded_configs_worker.py'
 @pytest.fixture(scope='module')
 def runs(run_together, tmp_path_factory):
     folder = tmp_path_factory.mktemp('runs')
-    write_tiny_data(folder / 'data')
+    write_tiny_data(folder / 'data', num_ids=(8, 3, 3), captions_per_image=1)
     run_together(*([WORKER, rank, 2, folder] for rank in range(2)))
     return folder
 
