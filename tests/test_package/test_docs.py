@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from called_tool import CalledTool
 from mmengine.config import Config
 from mmengine.registry import OPTIM_WRAPPERS, DefaultScope
 
@@ -195,14 +196,38 @@ def test_first_python_finds_persons(page, first_steps, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize('page', ['README.md', 'docs/get_started.md'])
+def test_first_search_finds_persons(page, first_steps, monkeypatch, capsys):
+    """The commands run as they are written."""
+    pytest.importorskip('faiss', reason='the extra [search]')
+    pytest.importorskip('pyarrow', reason='the extra [search]')
+    monkeypatch.chdir(first_steps)
+    shutil.rmtree('my_gallery', ignore_errors=True)
+    Path('found.html').unlink(missing_ok=True)
+    blocks = BLOCK.findall((ROOT / page).read_text(encoding='utf-8'))
+    text = next(code for _, code in blocks if 'tools/search.py' in code)
+    commands = [
+        shlex.split(line)
+        for line in text.replace('\\\n', ' ').strip().splitlines()
+    ]
+    assert [words[0] for words in commands] == ['python', 'python']
+    for _, tool, *words in commands:
+        out = CalledTool(ROOT / tool, monkeypatch, capsys)(*words)
+    photos = {path.name for path in Path('photos').iterdir()}
+    assert all(name in out for name in photos)
+    page = Path('found.html').read_text(encoding='utf-8')
+    assert page.count('<img') == len(photos)
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/get_started.md'])
 def test_first_screen_is_the_task_of_a_user(page):
-    """Install, code, its image, the configs, and then the demo."""
+    """Install, code, a search, its image, the configs, and then the demo."""
     text = (ROOT / page).read_text(encoding='utf-8')
     parts = [
         'pip install -e',
         'PersonRetrievalInferencer(',
+        'tools/search.py',
         'ranking.png',
-        '\n## Which config is which paper',
+        'Which config is which paper',
         '\nmake demo ',
         '\nmake test ',
     ]
@@ -224,12 +249,12 @@ def test_readme_names_the_demo_and_responsible_use():
 def which_config(page: str) -> list[str]:
     """Rows of the table that says which config is which paper."""
     text = (ROOT / page).read_text(encoding='utf-8')
-    text = text.split('## Which config is which paper')[1].split('\n## ')[0]
+    text = text.split('# Which config is which paper')[1].split('\n## ')[0]
     return [line for line in text.splitlines() if line.startswith('| ')]
 
 
 def test_table_of_papers_is_the_same_on_both_pages():
-    assert which_config('README.md') == which_config('docs/get_started.md')
+    assert which_config('README.md') == which_config('docs/which_config.md')
 
 
 def test_table_of_papers_names_every_short_config():
