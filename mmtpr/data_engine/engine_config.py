@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -12,8 +12,9 @@ from mmtpr.utils.config_file import read_config
 from mmtpr.utils.config_variables import unread_names
 from mmtpr.utils.errors import LaunchError
 
-from .stage import Stage
 from .stage_folder import StageFolder
+
+T = TypeVar('T')
 
 #: What a config may hold: a part for each stage, and its licences.
 PARTS = ('write', 'render', 'judges', 'assemble', 'licences')
@@ -69,19 +70,19 @@ def part_of(cfg: Config, name: str) -> dict[str, Any]:
     return dict(cfg[name])
 
 
-def build_stage(
-    kind: Callable[..., Stage], part: Mapping[str, Any], name: str, **more: Any
-) -> Stage:
-    """Build a stage from its part.
+def build_part(
+    kind: Callable[..., T], part: Mapping[str, Any], name: str, **more: Any
+) -> T:
+    """Build what a part describes.
 
     Args:
-        kind (Callable[..., Stage]): Its class.
+        kind (Callable[..., T]): Its class.
         part (Mapping[str, Any]): Its arguments.
         name (str): Name of the part.
         **more: Further arguments, such as the stage before.
 
     Returns:
-        Stage: The stage.
+        T: The stage.
 
     Raises:
         LaunchError: If an argument is unknown or missing.

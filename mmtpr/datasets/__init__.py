@@ -12,6 +12,7 @@ from .relevance_filter import RelevanceFilteredDataset
 from .rstp_reid import RSTPReid
 from .syn_cpr import SynCPR
 from .text_person_dataset import TextPersonDataset
+from .triplet_filter import TripletFilteredDataset
 
 __all__ = [
     'CUHKPEDES',
@@ -25,6 +26,7 @@ __all__ = [
     'RelevanceFilteredDataset',
     'SynCPR',
     'TextPersonDataset',
+    'TripletFilteredDataset',
     'samplers',
     'transforms',
 ]

@@ -1,12 +1,10 @@
 """Dataset wrapper that keeps the pairs a rule on relevance scores allows."""
 
-import copy
 import logging
 import os
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
-from mmengine.dataset import force_full_init
 from mmengine.logging import print_log
 
 from mmtpr.filtering.rules import check_rules, keep_mask
@@ -19,10 +17,12 @@ from mmtpr.structures.pairs import (
 )
 from mmtpr.utils.leftovers import refuse_leftovers
 
+from .filtered_dataset import FilteredDataset
+
 
 @DATASETS.register_module()
 @refuse_leftovers
-class RelevanceFilteredDataset:
+class RelevanceFilteredDataset(FilteredDataset):
     """Keep the image-caption pairs that a scorer found relevant.
 
     Wraps any dataset whose entries have an image and a caption, in any
@@ -80,106 +80,26 @@ class RelevanceFilteredDataset:
         self.rules: dict[str, Any] = dict(
             max_rank=max_rank, keep_ratio=keep_ratio, min_score=min_score
         )
-        self.dataset = _build(dataset)
         self.scores = scores
         self.image_key = image_key
         self.caption_key = caption_key
-        self._metainfo = self.dataset.metainfo
-        self._fully_initialized = False
-        if not lazy_init:
-            self.full_init()
+        super().__init__(dataset, lazy_init)
 
-    @property
-    def metainfo(self) -> dict:
-        """Meta information of the wrapped dataset, a copy."""
-        return copy.deepcopy(self._metainfo)
+    def _load_scores(self) -> None:
+        """Read the scores, before the data, which takes longer."""
+        if isinstance(self.scores, RelevanceScores):
+            self._loaded = self.scores
+        else:
+            self._loaded = load_scores(self.scores)
 
-    def full_init(self) -> None:
-        """Load the wrapped dataset, check the scores and apply the rule.
-
-        Raises:
-            FileNotFoundError: If there is no score file.
-            ValueError: If the scores belong to other data, or the rule keeps
-                nothing.
-        """
-        if self._fully_initialized:
-            return
-        scores = self.scores
-        if not isinstance(scores, RelevanceScores):
-            scores = load_scores(scores)
-        self.dataset.full_init()
-        # Some wrappers know their metainfo only now.
-        self._metainfo = self.dataset.metainfo
+    def _keep(self) -> np.ndarray:
+        """See :class:`FilteredDataset`."""
+        scores = self._loaded
+        del self._loaded  # not in memory while training
         self._check_data(scores)
         keep = keep_mask(scores.rank, scores.score, **self.rules)
         self._log(keep, scores)
-        self._kept = np.flatnonzero(keep)
-        self._fully_initialized = True
-
-    @force_full_init
-    def get_data_info(self, idx: int) -> dict:
-        """Get an entry.
-
-        Args:
-            idx (int): Index among the pairs kept.
-
-        Returns:
-            dict: The entry of the wrapped dataset.
-        """
-        return self.dataset.get_data_info(int(self._kept[idx]))
-
-    @force_full_init
-    def get_cat_ids(self, idx: int) -> list[int]:
-        """Get the categories of an entry, where the wrapped dataset can.
-
-        Args:
-            idx (int): Index among the pairs kept.
-
-        Returns:
-            list[int]: Categories.
-        """
-        return self.dataset.get_cat_ids(int(self._kept[idx]))
-
-    @force_full_init
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def __getitem__(self, idx: int) -> Any:
-        if not self._fully_initialized:
-            print_log(
-                'Please call `full_init` method manually to accelerate the '
-                'speed.',
-                logger='current',
-                level=logging.WARNING,
-            )
-            self.full_init()
-        return self.dataset[int(self._kept[idx])]
-
-    def get_subset_(self, indices: list[int] | int) -> NoReturn:
-        """Refused: ambiguous for a wrapper.
-
-        Args:
-            indices (list[int] | int): Not used.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError(
-            'RelevanceFilteredDataset does not support get_subset_ and '
-            'get_subset: it would be unclear which data the scores belong '
-            'to. Use `indices` of the wrapped dataset and score that subset.'
-        )
-
-    def get_subset(self, indices: list[int] | int) -> NoReturn:
-        """Refused: ambiguous for a wrapper.
-
-        Args:
-            indices (list[int] | int): Not used.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        self.get_subset_(indices)
+        return keep
 
     def _check_data(self, scores: RelevanceScores) -> None:
         """Check that the scores were made from the wrapped data."""
@@ -235,17 +155,3 @@ class RelevanceFilteredDataset:
         if isinstance(self.scores, RelevanceScores):
             return 'given'
         return f'"{os.fspath(self.scores)}"'
-
-
-def _build(dataset: Any) -> Any:
-    if isinstance(dataset, dict):
-        dataset = DATASETS.build(dataset)
-    needed = ('full_init', 'get_data_info', 'metainfo', '__len__')
-    missing = [name for name in needed if not hasattr(dataset, name)]
-    if missing:
-        raise TypeError(
-            'RelevanceFilteredDataset wraps the config or an instance of a '
-            f'dataset in the manner of mmengine, got {type(dataset)} '
-            f'without {", ".join(missing)}.'
-        )
-    return dataset

@@ -46,8 +46,9 @@ class SynCPR(ComposedDataset):
         data_prefix (dict, optional): Image folder, relative to
             ``data_root``. Defaults to the data root.
         split (str): ``'train'`` or ``'val'``. Defaults to ``'train'``.
-        val_ids (int): Group ids set aside as val, drawn by ``val_seed``.
-            Give the same numbers to both splits. Defaults to 0.
+        val_ids (int | str): Group ids set aside as val, drawn by
+            ``val_seed``. Give the same numbers to both splits; ``'all'``
+            where the file holds nothing but val. Defaults to 0.
         val_seed (int): Defaults to 0.
         broken_images (str): ``'skip'`` decodes every image while loading,
             and drops and counts triplets without one; ``'error'`` leaves it
@@ -73,7 +74,7 @@ class SynCPR(ComposedDataset):
         data_root: str = '',
         data_prefix: dict | None = None,
         split: str = 'train',
-        val_ids: int = 0,
+        val_ids: int | str = 0,
         val_seed: int = 0,
         broken_images: str = 'error',
         empty_captions: str = 'error',
@@ -82,6 +83,11 @@ class SynCPR(ComposedDataset):
     ) -> None:
         if split not in ('train', 'val'):
             raise ValueError(f"split={split!r} must be 'train' or 'val'.")
+        if isinstance(val_ids, str) and (val_ids, split) != ('all', 'val'):
+            raise ValueError(
+                f"val_ids={val_ids!r} must be a number, or 'all' of the split "
+                "'val'."
+            )
         self.split, self.val_ids, self.val_seed = split, val_ids, val_seed
         super().__init__(
             choices=dict(
@@ -151,6 +157,8 @@ class SynCPR(ComposedDataset):
     def _split_ids(self, all_ids: Iterable[int]) -> set[int]:
         """The group ids of the split."""
         ids = np.array(sorted(set(all_ids)))
+        if isinstance(self.val_ids, str):
+            return set(ids.tolist())
         if self.val_seed is None:
             raise ValueError(
                 'val_seed=None would draw other groups for val each time, '

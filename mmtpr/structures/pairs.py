@@ -224,6 +224,22 @@ def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:
     return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
 
 
+def triplet_fingerprint(
+    references: Sequence[str], targets: Sequence[str], captions: Iterable[str]
+) -> str:
+    """Fingerprint of triplets, order included; see :func:`pair_fingerprint`.
+
+    Args:
+        references (Sequence[str]): Paths of the reference images.
+        targets (Sequence[str]): Paths of the target images.
+        captions (Iterable[str]): The sentence of each.
+
+    Returns:
+        str: 32 hexadecimal digits.
+    """
+    return pair_fingerprint([*references, *targets], captions)
+
+
 def dataset_name(dataset: Any) -> str:
     """Name a dataset for messages, e.g. ``ConcatDataset(MALS, MALS)``.
 

@@ -29,7 +29,7 @@ from mmengine.config import Config
 
 from mmtpr.data_engine import Stage, StageFolder, WriteStage
 from mmtpr.data_engine.command_line import run_from_command_line
-from mmtpr.data_engine.engine_config import build_stage, part_of, stage_folder
+from mmtpr.data_engine.engine_config import build_part, part_of, stage_folder
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
     def build(cfg: Config) -> tuple[Stage, StageFolder]:
         part = part_of(cfg, 'write')
-        stage = build_stage(WriteStage, part, 'write')
+        stage = build_part(WriteStage, part, 'write')
         return stage, stage_folder(args.run, 'write')
 
     run_from_command_line(args, ROOT, build)
