@@ -26,7 +26,10 @@ from mmengine.registry import Registry
 
 #: Models, encoders, adapters, necks, heads, losses and data preprocessors.
 MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, scope='mmtpr', locations=['mmtpr.models']
+    'model',
+    parent=MMENGINE_MODELS,
+    scope='mmtpr',
+    locations=['mmtpr.models', 'mmtpr.models.registered'],
 )
 #: Datasets and dataset wrappers.
 DATASETS = Registry(

@@ -7,9 +7,11 @@
     gallery.py verify STORE                            read all of it
     gallery.py compact STORE                           give room back
 
-An update embeds only images that are new or changed, told by path, size and
-time, or with --hash by their content. One that is killed goes on where it
-was. --columns brings a table of further columns. Needs the extra [search].
+In place of CONFIG and CHECKPOINT goes the folder of an exported model
+(tools/model_converters/export_onnx.py). An update embeds only images
+that are new or changed, told by path, size and time, or with --hash by their
+content. One that is killed goes on where it was. --columns brings a table of
+further columns. Needs the extra [search].
 """
 
 import argparse
@@ -32,8 +34,12 @@ def parse_args() -> argparse.Namespace:
         command = commands.add_parser(name)
         command.add_argument('store', help='folder of the store')
         command.add_argument('folder', help='images, also in folders below')
-        command.add_argument('config', help='config of the model')
-        command.add_argument('checkpoint', help='weights of the model')
+        command.add_argument(
+            'config', help='config of the model, or a folder it was saved to'
+        )
+        command.add_argument(
+            'checkpoint', nargs='?', help='weights of a model by a config'
+        )
         _add_embedding_options(command)
     for name in ('info', 'verify', 'compact'):
         command = commands.add_parser(name)
@@ -82,7 +88,12 @@ if __name__ == '__main__':
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
-from mmtpr.apis import ColumnTable, load_embedder, update_gallery
+from mmtpr.apis import (
+    ColumnTable,
+    load_embedder,
+    read_source,
+    update_gallery,
+)
 from mmtpr.engine import launch
 from mmtpr.gallery import FaissStore
 from mmtpr.gallery.manifest import NAME
@@ -100,7 +111,10 @@ def follow(args: argparse.Namespace) -> None:
             f'There is no store "{args.store}" to update: build it.'
         )
     table = ColumnTable.read(args.columns) if args.columns else None
-    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
+    if Path(args.config).is_dir():
+        cfg = read_source(args.config, args.checkpoint, args.cfg_options)
+    else:
+        cfg = launch.load_config(args.config, args.cfg_options, ROOT)
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
     embedder, identity = load_embedder(
         cfg, args.checkpoint, get_device(), args.batch_size, args.num_workers

@@ -26,6 +26,8 @@ from mmtpr.utils.options import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Stands for the checkpoint where a folder holds the whole model.
+WHOLE = '-'
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,8 +36,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='config of the model')
-    parser.add_argument('checkpoint', help='weights of the model')
+    parser.add_argument(
+        'config', help='config of the model, or a folder it was saved to'
+    )
+    parser.add_argument(
+        'checkpoint', help='weights of the model; - with a folder'
+    )
     parser.add_argument('store', help='folder of the store')
     parser.add_argument('sentence', nargs='?', help='what to look for')
     parser.add_argument(
@@ -128,7 +134,7 @@ if __name__ == '__main__':
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 
-from mmtpr.apis import GallerySearcher, load_retriever
+from mmtpr.apis import GallerySearcher, load_retriever, read_source
 from mmtpr.apis.query_files import read_paraphrases, read_queries
 from mmtpr.apis.search_output import (
     check_ending,
@@ -163,11 +169,13 @@ def run(args: argparse.Namespace) -> None:
     if args.paraphrases is not None:
         said = read_paraphrases(args.paraphrases)
     store = FaissStore(args.store)
-    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
+    weights = None if args.checkpoint == WHOLE else args.checkpoint
+    if Path(args.config).is_dir():
+        cfg = read_source(args.config, weights, args.cfg_options)
+    else:
+        cfg = launch.load_config(args.config, args.cfg_options, ROOT)
     init_default_scope(cfg.get('default_scope') or 'mmtpr')
-    loaded = load_retriever(
-        cfg, args.checkpoint, get_device(), args.allow_partial
-    )
+    loaded = load_retriever(cfg, weights, get_device(), args.allow_partial)
     found = GallerySearcher(loaded, store)(
         queries,
         k=args.k,
@@ -195,7 +203,8 @@ def main() -> None:
         # A console that lacks a character shows its number.
         sys.stdout.reconfigure(errors='backslashreplace')
     with launch.short_errors():
-        if not Path(args.checkpoint).is_file():
+        whole = args.checkpoint == WHOLE and Path(args.config).is_dir()
+        if not whole and not Path(args.checkpoint).is_file():
             raise LaunchError(f'No checkpoint "{args.checkpoint}".')
         run(args)
 

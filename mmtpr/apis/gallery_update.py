@@ -55,7 +55,7 @@ class GalleryUpdate:
 
 def load_embedder(
     config: str | Config,
-    checkpoint: str | None,
+    checkpoint: str | None = None,
     device: str = 'cpu',
     batch_size: int = 64,
     num_workers: int = 0,
@@ -64,9 +64,10 @@ def load_embedder(
 
     Args:
         config (str | Config): Config or its path, with a ``test_dataloader``
-            whose pipeline is used.
-        checkpoint (str | None): The weights; None for what the model loads by
-            itself.
+            whose pipeline is used; or a folder that a model was exported or
+            saved to.
+        checkpoint (str, optional): The weights; None for what the model loads
+            by itself, and with a folder. Defaults to None.
         device (str): Defaults to ``'cpu'``.
         batch_size (int): Images embedded at a time. Defaults to 64.
         num_workers (int): Processes that read images. Defaults to 0.

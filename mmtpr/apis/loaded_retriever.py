@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from mmengine.config import Config
 from torch import nn
 
 from mmtpr.gallery import ModelIdentity
-from mmtpr.models.build import build_model
-from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 
 from .config_facts import as_config, collate_of, evaluator_tokens
+from .model_source import build_source, identity_of, read_source
 
 
 @dataclass
@@ -37,7 +35,7 @@ class LoadedRetriever:
     @cached_property
     def identity(self) -> ModelIdentity:
         """Whose vectors the model gives."""
-        return ModelIdentity.of(self.model, self.cfg.model, self.transforms)
+        return identity_of(self.model, self.cfg)
 
     @property
     def composed(self) -> bool:
@@ -60,7 +58,7 @@ class LoadedRetriever:
 
 def load_retriever(
     config: str | Config,
-    checkpoint: str | None,
+    checkpoint: str | None = None,
     device: str = 'cpu',
     allow_partial: bool = False,
 ) -> LoadedRetriever:
@@ -68,9 +66,10 @@ def load_retriever(
 
     Args:
         config (str | Config): Config or its path, with a ``test_dataloader``
-            whose pipeline is used.
-        checkpoint (str | None): The weights; None for what the model loads by
-            itself.
+            whose pipeline is used; or a folder that a model was exported or
+            saved to.
+        checkpoint (str, optional): The weights; None for what the model loads
+            by itself, and with a folder. Defaults to None.
         device (str): Defaults to ``'cpu'``.
         allow_partial (bool): Whether a checkpoint that lacks trained weights
             will do. Defaults to False.
@@ -82,10 +81,8 @@ def load_retriever(
         LaunchError: If the checkpoint is of another model, or the config has
             no test data.
     """
-    cfg: Any = config if isinstance(config, Config) else None
-    cfg = as_config(cfg or Config.fromfile(config))
-    follow_encoder(cfg)
-    model = build_model(cfg, checkpoint, device, allow_partial)
+    cfg = as_config(read_source(config, checkpoint))
+    model = build_source(cfg, checkpoint, device, allow_partial)
     transforms = find_pipeline(cfg)
     return LoadedRetriever(
         cfg,

@@ -11,8 +11,6 @@ from mmengine.infer import BaseInferencer
 from torch import Tensor, nn
 
 from mmtpr.evaluation.search import search
-from mmtpr.models.build import build_model
-from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.registry import INFERENCERS
 from mmtpr.utils.config_parts import build_pipeline, find_pipeline
 from mmtpr.utils.deprecation import renamed_argument
@@ -32,6 +30,7 @@ from .gallery_index import (
     cached_index,
     files_fingerprint,
 )
+from .model_source import build_source, read_source
 from .paraphrases import Paraphrases, add_paraphrases, paraphrase_means
 from .queries import (
     Query,
@@ -58,8 +57,9 @@ class PersonRetrievalInferencer(BaseInferencer):
 
     Args:
         model (str | Config, optional): Config or its path, with a
-            ``test_dataloader`` whose pipeline is used. Defaults to None: the
-            config inside the checkpoint.
+            ``test_dataloader`` whose pipeline is used; or a folder that a
+            model was exported or saved to, without ``weights``. Defaults to
+            None: the config inside the checkpoint.
         weights (str, optional): Checkpoint: full, or of the adapters or the
             trainable weights only. Defaults to None, what the model loads by
             itself.
@@ -113,6 +113,8 @@ class PersonRetrievalInferencer(BaseInferencer):
             )
         paths = list_images(gallery)
         self._allow_partial = allow_partial
+        if isinstance(model, str | os.PathLike) and os.path.isdir(model):
+            model = read_source(model, weights)
         super().__init__(model, weights, device, scope, show_progress)
         self.topk_tokens = topk_tokens or evaluator_tokens(self.cfg)
         self.index = self._index(paths, cache, batch_size, num_workers)
@@ -289,8 +291,7 @@ class PersonRetrievalInferencer(BaseInferencer):
         if not cfg:
             path: Any = weights  # given where there is no config
             cfg.update(config_in_checkpoint(path)._cfg_dict)
-        follow_encoder(cfg)
-        model = build_model(cfg, weights, device, self._allow_partial)
+        model = build_source(cfg, weights, device, self._allow_partial)
         model.cfg = cfg
         return model
 

@@ -85,13 +85,14 @@ def own_indices(captions: Sequence[str], bank: Sequence[str]) -> torch.Tensor:
     )
 
 
-def read_captions(path: str | os.PathLike) -> list[str]:
+def read_captions(path: str | os.PathLike, what: str = 'bank') -> list[str]:
     """Read captions from a file.
 
     Args:
         path (str | PathLike): ``.txt`` with one caption a line, or ``.json``
             with a list of captions or of records with a ``caption`` or
             ``captions``, as the annotation files of person retrieval are.
+        what (str): What the file is, for messages. Defaults to 'bank'.
 
     Returns:
         list[str]: The captions.
@@ -103,36 +104,36 @@ def read_captions(path: str | os.PathLike) -> list[str]:
     path = Path(path)
     if path.suffix == '.txt':
         if not path.is_file():
-            raise FileNotFoundError(f'The bank "{path}" does not exist.')
+            raise FileNotFoundError(f'The {what} "{path}" does not exist.')
         try:
             lines = path.read_text(encoding='utf-8-sig').splitlines()
         except UnicodeDecodeError as error:
             raise ValueError(
-                f'The bank "{path}" is no UTF-8 text (byte {error.start}). '
+                f'The {what} "{path}" is no UTF-8 text (byte {error.start}). '
                 'Save it as UTF-8.'
             ) from error
         return [line.strip() for line in lines if not is_blank(line)]
     if path.suffix != '.json':
         raise ValueError(
-            f'The bank "{path}" must be a .json or .txt file of captions, or '
-            'a .py config whose training captions are taken.'
+            f'The {what} "{path}" must be a .json or .txt file of captions, '
+            'or a .py config whose training captions are taken.'
         )
-    records = read_json(path, 'bank')
+    records = read_json(path, what)
     if not isinstance(records, list):
-        raise ValueError(f'The bank "{path}" must hold a json list.')
+        raise ValueError(f'The {what} "{path}" must hold a json list.')
     captions: list[str] = []
     for index, record in enumerate(records):
-        captions.extend(_captions(record, index, path))
+        captions.extend(_captions(record, index, path, what))
     return captions
 
 
-def _captions(record: Any, index: int, path: Path) -> list[str]:
+def _captions(record: Any, index: int, path: Path, what: str) -> list[str]:
     if isinstance(record, dict):
         record = record.get('captions', record.get('caption'))
     texts = record if isinstance(record, list) else [record]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(
-            f'Entry {index} of the bank "{path}" holds no caption.'
+            f'Entry {index} of the {what} "{path}" holds no caption.'
         )
     return texts
 

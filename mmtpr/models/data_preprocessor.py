@@ -8,7 +8,6 @@ from mmengine.dataset import pseudo_collate
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from mmtpr.models.losses.functional import hidden_rows
 from mmtpr.registry import MODELS
 from mmtpr.structures import (
     FACT_FIELDS,
@@ -177,6 +176,9 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
                 moved = self.normalise(moved)
             inputs[name] = moved
             if name == 'mlm_labels' and training:
+                # Losses bring encoders along, which an export does without.
+                from mmtpr.models.losses.functional import hidden_rows
+
                 rows = hidden_rows(value)
                 owners = rows // value.shape[1]  # (H,)
                 counts = owners.bincount(minlength=len(value))  # (B,)

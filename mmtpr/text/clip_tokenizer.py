@@ -6,11 +6,10 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
-import open_clip
-
 from mmtpr.utils.lazy import require
 
 from .bert_tokenizer import BertTokenizer
+from .file_tokenizer import FileTokenizer
 
 
 def build_tokenizer(
@@ -41,6 +40,10 @@ def _build(key: str, context_length: int | None) -> Callable:
         return BertTokenizer(**request)
     length = request.pop('context_length', 77)
     context_length = context_length or length
+    if 'json' in request:
+        return FileTokenizer(context_length=context_length, **request)
+    import open_clip  # takes seconds, and others do without
+
     if 'hf' in request:
         require('transformers', 'blip2', 'A Hugging Face tokenizer')
         return open_clip.tokenizer.HFTokenizer(
@@ -53,6 +56,8 @@ def _build(key: str, context_length: int | None) -> Callable:
 
 
 def _by_name(name: str, context_length: int | None) -> Callable:
+    import open_clip
+
     known = open_clip.list_models()
     if ':' not in name and name not in known:
         close = get_close_matches(name, known, 3)

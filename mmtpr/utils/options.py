@@ -257,3 +257,21 @@ def check_output(
             )
     if not overwrite:
         raise LaunchError(f'"{path}" exists already; --overwrite replaces it.')
+
+
+def check_output_folder(path: str | os.PathLike) -> None:
+    """Check that a folder may be made, before the work is done.
+
+    Args:
+        path (str | PathLike): The folder.
+
+    Raises:
+        LaunchError: If there is something, but for an empty folder.
+    """
+    path = Path(path)
+    empty = path.is_dir() and not any(path.iterdir())
+    if os.path.lexists(path) and not empty:
+        raise LaunchError(
+            f'"{path}" exists and is not empty. It is left as it is; name '
+            'another folder.'
+        )

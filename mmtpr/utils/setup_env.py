@@ -7,7 +7,7 @@ _LOCATIONS = (
     'mmtpr.datasets',
     'mmtpr.engine',
     'mmtpr.evaluation',
-    'mmtpr.models',
+    'mmtpr.models.registered',
     'mmtpr.structures',
     'mmtpr.visualization',
 )

@@ -14,6 +14,7 @@ OF_THE_USER = (
     'mmtpr.apis.person_retrieval_inferencer.PersonRetrievalInferencer',
     'mmtpr.apis.gallery_searcher.GallerySearcher',
     'mmtpr.gallery.qdrant_store.QdrantStore',  # wants a server
+    'mmtpr.export.pretrained.PretrainedRetriever',
 )
 # Examples are Python a user may paste; shown in parts, they need no output.
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -35,6 +35,7 @@ MIM = 'mmtpr/.mim'
 BLIP2 = {'transformers'}
 SEARCH = {'faiss-cpu', 'pyarrow'}
 QDRANT = {'qdrant-client', 'pyarrow'}
+ONNX = {'onnx', 'onnxruntime', 'onnxscript', 'tokenizers'}
 TESTS = {'lmdb', 'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
 TESTS |= {'openai', 'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
@@ -140,6 +141,7 @@ def test_metadata_head(metadata):
         'lmdb',
         'turbojpeg',
         'search',
+        'onnx',
         'tests',
         'docs',
         'lint',
@@ -175,7 +177,8 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
             'synthesis',
             {'accelerate', 'diffusers', 'openai', 'peft', 'transformers'},
         ),
-        ('tests', {*TESTS, *BLIP2, *SEARCH, *QDRANT}),
+        ('onnx', ONNX),
+        ('tests', {*TESTS, *BLIP2, *SEARCH, *QDRANT, *ONNX}),
     ],
 )
 def test_extras(metadata, extra, wanted):
@@ -254,8 +257,8 @@ def test_requirements_declare_what_is_imported(repo_root):
     declared = {
         # cv2: of mmengine and mmcv; naming one of its distributions here would
         # put it beside the other.
-        'PIL', 'cv2', 'matplotlib', 'numpy', 'open_clip', 'packaging',
-        'safetensors', 'torch', 'torchvision',
+        'PIL', 'cv2', 'ftfy', 'huggingface_hub', 'matplotlib', 'numpy',
+        'open_clip', 'packaging', 'safetensors', 'torch', 'torchvision',
         'mmengine', 'mmcv', 'mmpretrain', 'mmtpr',
     }  # fmt: skip
     found = set()

@@ -19,6 +19,7 @@ LAYERS = (
     'filtering',
     'datasets',
     'gallery',
+    'export',
     'apis',
     'engine',
     'data_engine',

@@ -54,6 +54,7 @@ from mmtpr.converters.adapted_models import (
     greatest_gap,
     load_named,
     probe,
+    refuse_not_finite,
     without_heads,
 )
 from mmtpr.engine import launch
@@ -90,18 +91,6 @@ def merge_layers(model: nn.Module) -> dict[str, float]:
     if not gaps:
         raise ValueError('There are no adapters to merge in this model.')
     return gaps
-
-
-def refuse_not_finite(model: nn.Module, checkpoint: str) -> None:
-    """Stop at weights that are NaN or infinite, which compare with nothing."""
-    named = model.named_parameters()
-    bad = [name for name, p in named if not p.isfinite().all()]
-    if bad:
-        raise ValueError(
-            f'{len(bad)} weights hold NaN or infinite numbers, first '
-            f'{bad[0]}: "{checkpoint}" or the file below it is damaged, or '
-            'its training diverged. Nothing was written.'
-        )
 
 
 def check(gaps: dict[str, float], tolerance: float) -> float:

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from typing import Any
 
-from open_clip.transformer import QuickGELU, Transformer
 from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
@@ -52,6 +51,9 @@ class MLMLoss(RetrievalLoss):
         heads: int | None = None,
         weight: float = 1.0,
     ) -> None:
+        # Takes a second, and other losses do without.
+        from open_clip.transformer import QuickGELU, Transformer
+
         super().__init__(weight)
         heads = heads or max(1, text_width // 64)
         self.ln_pre_t = nn.LayerNorm(text_width)

@@ -12,6 +12,12 @@ from mmtpr.models.losses import RetrievalFeatures, RetrievalLoss
 from mmtpr.models.necks import fuse_features
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.structures.composed_rows import (
+    gallery_rows,
+    query_rows,
+    rows_of_queries,
+)
+from mmtpr.structures.predictions import put_rows
 
 from .composed_batch import (
     build_head,
@@ -20,15 +26,11 @@ from .composed_batch import (
     check_several_ids,
     check_trains,
     count_cut,
-    gallery_rows,
     gather_triplets,
     needed_inputs,
-    query_rows,
-    rows_of_queries,
     used_tokens,
 )
 from .gather import gather_rows
-from .predictions import put_rows
 from .sample_fields import batch_pids, device_inputs
 from .text_person_retriever import TextPersonRetriever
 

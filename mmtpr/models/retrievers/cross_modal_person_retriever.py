@@ -22,13 +22,13 @@ from mmtpr.models.losses.matching import pick
 from mmtpr.models.temperature import CROSS_BOUNDS, bounded
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.structures.predictions import put_by_kind
 
 from .accumulation import View
 from .cross_modal_parts import (
     score_table,
     uses_of,
 )
-from .predictions import put_by_kind
 from .sample_fields import batch_attributes
 from .text_person_retriever import TextPersonRetriever
 

@@ -15,11 +15,11 @@ from mmtpr.models.losses import RetrievalFeatures, RetrievalLoss
 from mmtpr.models.temperature import bounded_scale
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.structures.predictions import put_by_kind
 
 from .accumulation import View, accumulated_losses, check_accumulate
 from .build_loss import build_loss
 from .gather import gather_features
-from .predictions import put_by_kind
 from .sample_fields import (
     batch_image_ids,
     batch_pids,

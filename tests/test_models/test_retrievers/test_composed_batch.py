@@ -9,9 +9,9 @@ from mmtpr.models.retrievers.composed_batch import (
     check_several_ids,
     count_cut,
     gather_triplets,
-    rows_of_queries,
 )
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.structures.composed_rows import rows_of_queries
 
 
 def triplets(number=3):

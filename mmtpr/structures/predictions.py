@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from mmtpr.structures import RetrievalDataSample
+from .retrieval_data_sample import RetrievalDataSample
 
 #: Kind of embedding -> where its rows belong, in the preprocessor's output.
 _INDEX = {'image': 'image_index', 'text': 'tokens_index'}
