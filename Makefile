@@ -1,5 +1,5 @@
 # Every target makes or reuses its own virtual environment.
-#   make demo | demo-composed | demo-aptm
+#   make demo | demo-composed | demo-synthesis | demo-aptm
 #   make search                     find images of the demo by sentences
 #   make test | test-gpu | lint | docs | test-next | test-onedl
 #   PYTHON=python3.11 make test     another interpreter
@@ -14,8 +14,8 @@ export PYTHON
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-next venv-onedl demo demo-composed demo-aptm search \
-	test test-gpu lint docs test-next test-onedl clean
+.PHONY: help venv venv-next venv-onedl demo demo-composed demo-synthesis \
+	demo-aptm search test test-gpu lint docs test-next test-onedl clean
 
 help:
 	@grep -E '^#  ' Makefile
@@ -29,6 +29,9 @@ demo: venv
 # After `make demo`.
 search: venv
 	$(VENV)/bin/python tools/demo_search.py $(ARGS)
+
+demo-synthesis: venv
+	$(VENV)/bin/python tools/demo_synthesis.py $(ARGS)
 
 demo-composed: venv
 	$(VENV)/bin/python tools/demo_composed.py $(ARGS)

@@ -91,7 +91,10 @@ class Demo:
             file.write(text + '\n')
         with atomic_write(self.out / 'seconds.json', 'w') as file:
             json.dump(self.seconds, file, indent=2)
-        print(f'\n{text}\n\nRanked lists: {self.out / "ranking.png"}')
+        print(f'\n{text}')
+        picture = self.out / 'ranking.png'
+        if picture.exists():
+            print(f'\nRanked lists: {picture}')
 
 
 def shorten(line: str) -> str:
