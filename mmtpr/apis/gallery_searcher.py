@@ -14,7 +14,7 @@ from .image_facts import FACTS
 from .loaded_retriever import LoadedRetriever
 from .paraphrases import Paraphrases, add_paraphrases, paraphrase_means
 from .queries import Query, list_queries, sentence_of
-from .query_embedding import embed_queries
+from .query_embedding import embed_queries, embed_sentences
 from .results import check_count
 
 
@@ -77,6 +77,9 @@ class GallerySearcher:
             averaged. Defaults to None: what the config's evaluator says, else
             1.
         batch_size (int): Queries embedded at a time. Defaults to 64.
+        sentences_alone (bool): Whether a composed model takes sentences
+            without an image too, which its text tower embeds: for the first
+            look, before there is a photo. Defaults to False.
 
     Raises:
         FileNotFoundError: If there is no store.
@@ -95,6 +98,7 @@ class GallerySearcher:
         store: str | os.PathLike | GalleryStore,
         topk_tokens: int | None = None,
         batch_size: int = 64,
+        sentences_alone: bool = False,
     ) -> None:
         if topk_tokens is not None:
             check_count('topk_tokens', topk_tokens)
@@ -104,6 +108,17 @@ class GallerySearcher:
         self.retriever, self.store = retriever, store
         self.topk_tokens = topk_tokens or retriever.topk_tokens
         self.batch_size = batch_size
+        self.sentences_alone = sentences_alone and retriever.embeds_sentences
+
+    @property
+    def column_kinds(self) -> dict[str, str]:
+        """Kinds of the user's columns by name.
+
+        Returns:
+            dict[str, str]: See :attr:`GalleryStore.column_kinds`.
+        """
+        kinds = self.store.column_kinds
+        return {name: kinds[name] for name in kinds if name not in FACTS}
 
     def __call__(
         self,
@@ -148,7 +163,7 @@ class GallerySearcher:
             WhereError: If the filter cannot be read or has a wrong column.
         """
         check_count('k', k)
-        queries = list_queries(queries, self.retriever.composed)
+        queries = self._listed(queries)
         if not queries:
             return []
         vectors = self.embed(queries)
@@ -188,13 +203,23 @@ class GallerySearcher:
             Tensor: Of shape (Q, D), float32.
         """
         loaded = self.retriever
-        return embed_queries(
+        alone = loaded.composed and all(isinstance(q, str) for q in queries)
+        embed: Any = embed_sentences if alone else embed_queries
+        return embed(
             queries,
             loaded.pipeline,
             loaded.collate,
             loaded.model,
             self.batch_size,
         )
+
+    def _listed(self, queries: Query | Sequence[Query]) -> list[Query]:
+        """Checked queries, all with an image or all without."""
+        queries = [queries] if isinstance(queries, str | dict) else queries
+        composed = self.retriever.composed
+        if composed and self.sentences_alone:
+            composed = not all(isinstance(query, str) for query in queries)
+        return list_queries(queries, composed)
 
     def _without_own(
         self, query: Query, vector: Tensor, k: int, options: dict[str, Any]

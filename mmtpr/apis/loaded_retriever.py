@@ -47,6 +47,21 @@ class LoadedRetriever:
         return hasattr(self.model, 'extract_query_feat')
 
     @property
+    def embeds_sentences(self) -> bool:
+        """Tell whether it embeds a sentence alone.
+
+        Returns:
+            bool: False for composed models that fuse image and sentence in
+            one encoder, which has no vector of a sentence.
+        """
+        if not self.composed:
+            return True
+        encoder: Any = self.model.encoder
+        return hasattr(encoder, 'encode_text') and not hasattr(
+            encoder, 'encode_query'
+        )
+
+    @property
     def topk_tokens(self) -> int:
         """Tell how many of an image's cosines the evaluator averages.
 

@@ -80,6 +80,8 @@ def warn_of_paths(queries: Sequence[Query]) -> None:
     sentences = [sentence_of(query) for query in queries]
     paths = [s for s in sentences if _FILE.search(s) or os.path.isfile(s)]
     if paths:
+        # Not by `warn`, which a page shows to those who must not learn from
+        # it which files the machine has.
         print_log(
             f'{len(paths)} of {len(queries)} sentences look like names of '
             f'files, first "{paths[0]}". They are searched for as they stand; '

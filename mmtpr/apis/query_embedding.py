@@ -49,6 +49,45 @@ def embed_queries(
     return stacked_vectors(samples)
 
 
+@torch.no_grad()
+def embed_sentences(
+    sentences: Sequence[str],
+    pipeline: Callable,
+    collate: Callable,
+    model: Any,
+    batch_size: int = 64,
+) -> Tensor:
+    """Embed sentences alone with a model whose queries have an image too.
+
+    Its text tower puts them into the space of its queries.
+
+    Args:
+        sentences (Sequence[str]): Q checked sentences.
+        pipeline (Callable): From an entry to a packed sample.
+        collate (Callable): Makes a batch of a list of samples.
+        model (nn.Module): With ``data_preprocessor`` and
+            ``extract_text_feat``.
+        batch_size (int): Sentences in a batch. Defaults to 64.
+
+    Returns:
+        Tensor: Of shape (Q, D), float32.
+
+    Raises:
+        ValueError: If an embedding is not finite.
+    """
+    report_odd(sentences, pipeline)
+    samples: list[RetrievalDataSample] = []
+    packed = (pipeline(sample_of(sentence)) for sentence in sentences)
+    while some := list(islice(packed, batch_size)):
+        batch = model.data_preprocessor(collate(some), False)
+        vectors = model.extract_text_feat(batch['inputs']['tokens'])
+        for sample, vector in zip(batch['data_samples'], vectors, strict=True):
+            sample.features = vector
+            samples.append(sample)
+    report_cut(samples)
+    return stacked_vectors(samples)
+
+
 def stacked_vectors(samples: Sequence[RetrievalDataSample]) -> Tensor:
     """Stack the vectors of queries.
 

@@ -1,6 +1,5 @@
 """From scores to what is handed out, drawn and logged."""
 
-import logging
 import os
 import re
 from collections.abc import Sequence
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 from torch import Tensor
 
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.utils.warn import warn
 from mmtpr.visualization import RetrievalVisualizer
 
 
@@ -127,12 +126,10 @@ def report_cut(samples: Sequence[RetrievalDataSample]) -> None:
     for sample in samples:
         if sample.get('caption_cut'):
             length = len(sample.caption)
-            print_log(
+            warn(
                 f'The sentence "{shortened(sample.caption)}" of '
                 f'{length:,} characters is too long for the text tower; its '
-                'end is left out.',
-                logger='current',
-                level=logging.WARNING,
+                'end is left out.'
             )
 
 

@@ -20,7 +20,13 @@ from .folder_reading import FolderReading
 from .generation import Generation, newest_generation, rows_of
 from .identity import ModelIdentity
 from .leftover_files import remove_leftover_files
-from .manifest import NAME, Manifest, SegmentFacts, file_facts
+from .manifest import (
+    NAME,
+    Manifest,
+    SegmentFacts,
+    file_facts,
+    read_manifest,
+)
 from .new_items import check_items
 from .pooled_index import FLAT_ITEMS, faiss
 from .segment_writer import SegmentWriter
@@ -136,6 +142,8 @@ class FaissStore(FolderReading):
         if self._writes:
             return False  # nobody else writes
         former = self._manifest.generation
+        if read_manifest(self.folder).generation == former:
+            return False
         self._generation = newest_generation(self.folder)
         self._forget()
         return self._manifest.generation != former
