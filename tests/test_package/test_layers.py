@@ -21,6 +21,7 @@ LAYERS = (
     'gallery',
     'export',
     'apis',
+    'page',
     'engine',
     'data_engine',
     'testing',
