@@ -7,6 +7,7 @@ from pathlib import Path
 COMMANDS = dict(
     gallery='keep the embeddings of a folder of images in a store',
     search='search such a store by a sentence, or by a photo with one',
+    serve='serve a page on which people search it',
 )
 _HERE = Path(__file__).resolve().parent
 

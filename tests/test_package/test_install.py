@@ -137,6 +137,7 @@ def test_metadata_head(metadata):
         'blip2',
         'pa100k',
         'qdrant',
+        'demo',
         'synthesis',
         'lmdb',
         'turbojpeg',
@@ -173,6 +174,7 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('turbojpeg', {'PyTurboJPEG'}),
         ('search', SEARCH),
         ('qdrant', QDRANT),
+        ('demo', {'gradio'}),
         (
             'synthesis',
             {'accelerate', 'diffusers', 'openai', 'peft', 'transformers'},
@@ -202,7 +204,11 @@ def test_plain_install_runs_from_its_own_mim(sources, tmp_path):
 
 def test_plain_install_has_the_commands(sources, tmp_path):
     run_pip('install', '.', '--target', str(tmp_path / 'site'), cwd=sources)
-    for words in (('search', '--help'), ('gallery', 'update', '--help')):
+    for words in (
+        ('search', '--help'),
+        ('gallery', 'update', '--help'),
+        ('serve', '--help'),
+    ):
         done = subprocess.run(
             [sys.executable, '-m', 'mmtpr', *words],
             cwd=tmp_path,
