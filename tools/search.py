@@ -16,18 +16,16 @@ import io
 import sys
 from pathlib import Path
 
-from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
     add_allow_partial,
     add_config_options,
     add_overwrite,
+    add_retriever,
     at_least,
     check_output,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Stands for the checkpoint where a folder holds the whole model.
-WHOLE = '-'
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,12 +34,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        'config', help='config of the model, or a folder it was saved to'
-    )
-    parser.add_argument(
-        'checkpoint', help='weights of the model; - with a folder'
-    )
+    add_retriever(parser)
     parser.add_argument('store', help='folder of the store')
     parser.add_argument('sentence', nargs='?', help='what to look for')
     parser.add_argument(
@@ -132,9 +125,8 @@ if __name__ == '__main__':
     parse_args()  # --help and mistakes end here, before seconds of imports
 
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
 
-from mmtpr.apis import GallerySearcher, load_retriever, read_source
+from mmtpr.apis import GallerySearcher
 from mmtpr.apis.query_files import read_paraphrases, read_queries
 from mmtpr.apis.search_output import (
     check_ending,
@@ -142,6 +134,7 @@ from mmtpr.apis.search_output import (
     write_results,
 )
 from mmtpr.engine import launch
+from mmtpr.engine.tool_retriever import check_retriever, load_tool_retriever
 from mmtpr.gallery import FaissStore, parse_where
 
 
@@ -169,13 +162,7 @@ def run(args: argparse.Namespace) -> None:
     if args.paraphrases is not None:
         said = read_paraphrases(args.paraphrases)
     store = FaissStore(args.store)
-    weights = None if args.checkpoint == WHOLE else args.checkpoint
-    if Path(args.config).is_dir():
-        cfg = read_source(args.config, weights, args.cfg_options)
-    else:
-        cfg = launch.load_config(args.config, args.cfg_options, ROOT)
-    init_default_scope(cfg.get('default_scope') or 'mmtpr')
-    loaded = load_retriever(cfg, weights, get_device(), args.allow_partial)
+    loaded = load_tool_retriever(args, get_device(), ROOT)
     found = GallerySearcher(loaded, store)(
         queries,
         k=args.k,
@@ -203,9 +190,7 @@ def main() -> None:
         # A console that lacks a character shows its number.
         sys.stdout.reconfigure(errors='backslashreplace')
     with launch.short_errors():
-        whole = args.checkpoint == WHOLE and Path(args.config).is_dir()
-        if not whole and not Path(args.checkpoint).is_file():
-            raise LaunchError(f'No checkpoint "{args.checkpoint}".')
+        check_retriever(args)
         run(args)
 
 

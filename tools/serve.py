@@ -13,12 +13,13 @@ checkpoint. Needs the extras [search] and [demo].
 """
 
 import argparse
+import signal
 from pathlib import Path
 
-from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
     add_allow_partial,
     add_config_options,
+    add_retriever,
     at_least,
 )
 
@@ -31,8 +32,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='config of the model')
-    parser.add_argument('checkpoint', help='weights of the model')
+    add_retriever(parser)
     parser.add_argument('store', help='folder of the store')
     _add_server_options(parser)
     parser.add_argument(
@@ -94,10 +94,10 @@ if __name__ == '__main__':
     parse_args()  # --help and mistakes end here, before seconds of imports
 
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
 
-from mmtpr.apis import GallerySearcher, load_retriever
+from mmtpr.apis import GallerySearcher
 from mmtpr.engine import launch
+from mmtpr.engine.tool_retriever import check_retriever, load_tool_retriever
 from mmtpr.gallery import FaissStore
 from mmtpr.page import (
     GalleryImages,
@@ -125,11 +125,7 @@ def make_search(args: argparse.Namespace) -> PageSearch:
         folder = Path(args.store).absolute()
         beside = folder.with_name(f'{folder.name}_votes.jsonl')
         votes = VoteFile(args.votes or beside)
-    cfg = launch.load_config(args.config, args.cfg_options, ROOT)
-    init_default_scope(cfg.get('default_scope') or 'mmtpr')
-    loaded = load_retriever(
-        cfg, args.checkpoint, get_device(), args.allow_partial
-    )
+    loaded = load_tool_retriever(args, get_device(), ROOT)
     searcher = GallerySearcher(loaded, store, sentences_alone=True)
     return PageSearch(searcher, images, votes, args.page_size)
 
@@ -137,9 +133,10 @@ def make_search(args: argparse.Namespace) -> PageSearch:
 def main() -> None:
     """Run until the user stops it."""
     args = parse_args()
+    # Whatever ends the page, the photos that were uploaded go with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with launch.short_errors():
-        if not Path(args.checkpoint).is_file():
-            raise LaunchError(f'No checkpoint "{args.checkpoint}".')
+        check_retriever(args)
         gradio()
         login = read_login(args.auth) if args.auth is not None else None
         search = make_search(args)

@@ -217,7 +217,8 @@ class GallerySearcher:
         """Checked queries, all with an image or all without."""
         queries = [queries] if isinstance(queries, str | dict) else queries
         composed = self.retriever.composed
-        if composed and self.sentences_alone:
+        alone = self.sentences_alone and isinstance(queries, list | tuple)
+        if composed and alone:
             composed = not all(isinstance(query, str) for query in queries)
         return list_queries(queries, composed)
 

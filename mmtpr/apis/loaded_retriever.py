@@ -56,7 +56,7 @@ class LoadedRetriever:
         """
         if not self.composed:
             return True
-        encoder: Any = self.model.encoder
+        encoder = getattr(self.model, 'encoder', None)  # None if exported
         return hasattr(encoder, 'encode_text') and not hasattr(
             encoder, 'encode_query'
         )

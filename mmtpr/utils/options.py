@@ -13,6 +13,9 @@ from .atomic import check_writable
 from .config_options import ConfigOptions
 from .errors import LaunchError
 
+#: Stands for the checkpoint where a folder holds the whole model.
+WHOLE_MODEL = '-'
+
 
 def at_least(least: int) -> Callable[[str], int]:
     """Make a type of options: whole numbers from some on.
@@ -57,6 +60,20 @@ def add_config_options(
     )
     if name == '--cfg-options':
         add_debug(parser)
+
+
+def add_retriever(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a model which is used, not trained.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument(
+        'config', help='config of the model, or a folder it was saved to'
+    )
+    parser.add_argument(
+        'checkpoint', help=f'weights of the model; {WHOLE_MODEL} with a folder'
+    )
 
 
 def add_debug(parser: argparse.ArgumentParser) -> None:

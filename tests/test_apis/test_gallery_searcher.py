@@ -58,11 +58,8 @@ def composed(place):
 @pytest.fixture
 def told(monkeypatch):
     lines = []
-    for name in ('query_embedding', 'paraphrases'):
+    for name in ('query_embedding', 'paraphrases', 'results'):
         monkeypatch.setattr(f'mmtpr.apis.{name}.warn', lines.append)
-    monkeypatch.setattr(
-        'mmtpr.apis.results.print_log', lambda x, **_: lines.append(x)
-    )
     return lines
 
 
@@ -313,3 +310,43 @@ def test_a_photo_of_100_megapixels(composed, place, tmp_path):
         write_results([found], tmp_path / 'out.png')
     assert (tmp_path / 'out.html').read_text().count('<img ') == 3
     assert (tmp_path / 'out.html').stat().st_size < 1e5
+
+
+def test_sentences_alone_of_a_composed_model(composed, place):
+    """What the model itself predicts for the text of its queries."""
+    both = GallerySearcher(
+        composed.retriever, composed.store, sentences_alone=True
+    )
+    vectors = both.embed(QUERIES)
+    loaded = composed.retriever
+    photo = str(place / 'photos/3.png')
+    packed = [
+        loaded.pipeline(
+            dict(role='query', pid=-1, image_id=-1, img_path=photo, caption=c)
+        )
+        for c in QUERIES
+    ]
+    with torch.no_grad():
+        samples = loaded.model.test_step(loaded.collate(packed))
+    wanted = torch.stack([sample.features_text for sample in samples])
+    assert torch.allclose(vectors, wanted.cpu(), atol=1e-5)
+    found = both(QUERIES, k=3)
+    (first,) = both.store.search(vectors[0], 3, topk_tokens=both.topk_tokens)
+    assert found[0].ids == first.ids
+    pairs = [dict(img_path=photo, caption=text) for text in QUERIES]
+    assert both(pairs, k=3) == composed(pairs, k=3)
+    for searcher_, queries in (
+        (composed, QUERIES),
+        (both, [*QUERIES, *pairs]),
+    ):
+        with pytest.raises(ValueError, match='takes a reference image'):
+            searcher_(queries)
+
+
+def test_only_composed_models_take_photos(searcher):
+    both = GallerySearcher(
+        searcher.retriever, searcher.store, sentences_alone=True
+    )
+    assert both(QUERIES, k=2) == searcher(QUERIES, k=2)
+    with pytest.raises(ValueError, match='takes sentences alone'):
+        both(dict(img_path='a.png', caption='b'))

@@ -1,11 +1,18 @@
 """The tool that serves a page."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import types
 
 import pytest
 from called_tool import CalledTool
-from served_page import free_port, write_gallery
+from served_page import write_gallery
+
+from mmtpr.apis import LoadedRetriever
+from mmtpr.export import PretrainedRetriever
 
 for name in ('faiss', 'pyarrow'):
     pytest.importorskip(name, reason='the extra [search] is not installed')
@@ -55,7 +62,7 @@ def test_a_page_is_served(tool, words, place, tmp_path, monkeypatch):
     monkeypatch.setattr(gradio.Blocks, 'block_thread', ask)
     told = tool(
         *words,
-        *('--port', free_port(), '--page-size', 7),
+        *('--page-size', 7),
         *('--auth', f'anna:{tmp_path / "password"}'),
     )
     assert 'The page: http://127.0.0.1:' in told
@@ -106,3 +113,49 @@ def test_without_gradio(tool, words, monkeypatch):
     monkeypatch.setattr('mmtpr.utils.lazy.import_module', missing)
     told = tool.failing(*words)
     assert 'pip install "mmtpr[demo]"' in told
+
+
+def test_an_exported_model_has_no_vectors_of_sentences():
+    """Only of queries; a photo comes first."""
+    model = types.SimpleNamespace(extract_query_feat=None)
+    loaded = LoadedRetriever({}, model, [], None, None)
+    assert loaded.composed
+    assert not loaded.embeds_sentences
+
+
+def test_a_saved_model(tool, words, tmp_path):
+    config, checkpoint, store = map(str, words)
+    saved = tmp_path / 'saved'
+    PretrainedRetriever.of(config, checkpoint).save_pretrained(saved)
+    args = dict(config=str(saved), checkpoint='-', store=store, images=None)
+    args |= dict(votes=None, no_votes=True, page_size=10, cfg_options=None)
+    args |= dict(allow_partial=False)
+    search = tool.module.make_search(types.SimpleNamespace(**args))
+    assert len(search.search('a man in red').rows) == 10
+    assert 'No checkpoint "-"' in tool.failing(config, '-', store)
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
+@pytest.mark.parametrize('sign', ['SIGINT', 'SIGTERM'])
+def test_photos_go_with_the_page(repo_root, words, tmp_path, sign):
+    pytest.importorskip('gradio', reason='the extra [demo] is not installed')
+    line = [repo_root / 'tools/serve.py', *words]
+    path = os.pathsep.join([str(repo_root), *filter(None, sys.path)])
+    with subprocess.Popen(
+        [sys.executable, *map(str, line)],
+        env=dict(os.environ, PYTHONPATH=path, TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        told = []
+        for text in process.stdout:
+            told.append(text)
+            if text.startswith('Votes go to'):
+                break
+        assert list(tmp_path.glob('mmtpr_page_*')), ''.join(told)
+        process.send_signal(getattr(signal, sign))
+        told.append(process.stdout.read())
+        process.wait()
+    assert 'Traceback' not in ''.join(told)
+    assert not list(tmp_path.glob('mmtpr_page_*')), ''.join(told)
