@@ -15,6 +15,11 @@ from mmtpr.utils.atomic import (
 )
 from mmtpr.utils.errors import LaunchError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 class VoteFile:
     """A file of votes, one JSON object a line.
@@ -59,6 +64,8 @@ class VoteFile:
     def _append(self, content: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, 'ab+', buffering=0) as file:
+            if fcntl is not None:  # a write of others may be seen half done
+                fcntl.flock(file, fcntl.LOCK_EX)
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)
