@@ -11,3 +11,14 @@ write = dict(
     writer=dict(
         type='mmtpr.GrammarWriter',
         faults=dict(wrong_change=0.1, wrong_caption=0.05)))
+
+render = dict(
+    per_record=4,
+    seed=0,
+    renderer=dict(
+        type='mmtpr.ProceduralRenderer',
+        size=(64, 32),
+        quality=2.0,
+        world_seed=14,
+        # Of pairs whose record is right: 15 % of all are faulty already.
+        faults=dict(another_look=0.1, same_clothes=0.1, damaged=0.1)))

@@ -1,6 +1,8 @@
 """Triplets for composed retrieval, made from a theme: write, render, judge."""
 
 from .block_files import BlockSummary
+from .render_stage import RenderStage
+from .renderers import ProceduralRenderer
 from .run_stage import run_stage
 from .stage import Stage
 from .stage_folder import StageFolder
@@ -16,7 +18,9 @@ __all__ = [
     'BlockSummary',
     'GrammarWriter',
     'OpenAIWriter',
+    'ProceduralRenderer',
     'QuadrupleCheck',
+    'RenderStage',
     'Stage',
     'StageFolder',
     'TransformersWriter',

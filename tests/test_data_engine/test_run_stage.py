@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from engine_content import content
 from engine_stages import Numbers, Squares
 
 from mmtpr.data_engine import StageFolder, run_stage
@@ -20,15 +21,6 @@ SCRIPT = Path(__file__).resolve().parents[1] / 'helpers/engine_stages.py'
 @pytest.fixture
 def place(tmp_path):
     return StageFolder(tmp_path / 'run/write')
-
-
-def content(folder):
-    """All files but those that name the run."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(Path(folder).rglob('*'))
-        if path.is_file() and path.name not in ('stage.json', '.lock')
-    }
 
 
 def test_rows_and_summary(place):
