@@ -22,3 +22,6 @@ render = dict(
         world_seed=14,
         # Of pairs whose record is right: 15 % of all are faulty already.
         faults=dict(another_look=0.1, same_clothes=0.1, damaged=0.1)))
+
+# The weights that `make demo` leaves.
+judges = dict(image=dict(type='mmtpr.ImageJudge'))

@@ -1,8 +1,10 @@
 """Triplets for composed retrieval, made from a theme: write, render, judge."""
 
 from .block_files import BlockSummary
+from .judge_stage import JudgeStage
+from .judges import ImageJudge, OpenAIJudge, TransformersJudge
 from .render_stage import RenderStage
-from .renderers import ProceduralRenderer
+from .renderers import DiffusersRenderer, EditingRenderer, ProceduralRenderer
 from .run_stage import run_stage
 from .stage import Stage
 from .stage_folder import StageFolder
@@ -16,13 +18,19 @@ from .writers import (
 
 __all__ = [
     'BlockSummary',
+    'DiffusersRenderer',
+    'EditingRenderer',
     'GrammarWriter',
+    'ImageJudge',
+    'JudgeStage',
+    'OpenAIJudge',
     'OpenAIWriter',
     'ProceduralRenderer',
     'QuadrupleCheck',
     'RenderStage',
     'Stage',
     'StageFolder',
+    'TransformersJudge',
     'TransformersWriter',
     'WriteStage',
     'run_stage',

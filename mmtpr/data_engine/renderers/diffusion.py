@@ -192,8 +192,8 @@ class DiffusionModel:
         known = inspect.signature(pipeline.__call__).parameters
         if image is not None:
             wanted['image'] = image
-            if 'max_area' in known:  # or it renders about a megapixel
-                wanted['max_area'] = height * width
+        if 'max_area' in known:  # or it renders about a megapixel
+            wanted['max_area'] = height * width
         try:
             with torch.inference_mode():
                 found = pipeline(**(wanted | self.call))

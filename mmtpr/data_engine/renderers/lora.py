@@ -33,6 +33,8 @@ def load_lora(
             f'The pipeline "{name}" ({type(pipeline).__name__}) takes no LoRA.'
         )
     folder = source
+    if Path(source).is_absolute() and not Path(source).exists():
+        raise LaunchError(f'The LoRA "{source}" does not exist.')
     if Path(source).is_file():
         folder, file = str(Path(source).parent), Path(source).name
     try:
