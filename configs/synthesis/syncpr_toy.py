@@ -23,5 +23,15 @@ render = dict(
         # Of pairs whose record is right: 15 % of all are faulty already.
         faults=dict(another_look=0.1, same_clothes=0.1, damaged=0.1)))
 
-# The weights that `make demo` leaves.
-judges = dict(image=dict(type='mmtpr.ImageJudge'))
+# Weights that `make demo` and `make demo-composed` leave.
+retriever = dict(
+    config='configs/toy/pretrain_toy_filtered.py',
+    checkpoint='work_dirs/pretrain_toy_filtered/epoch_1.pth')
+judges = dict(
+    image=dict(type='mmtpr.ImageJudge'),
+    relevance=dict(type='mmtpr.RelevanceJudge', **retriever),
+    identity=dict(type='mmtpr.IdentityJudge', **retriever),
+    composed=dict(
+        type='mmtpr.ComposedJudge',
+        config='configs/toy/fafa_toy.py',
+        checkpoint='work_dirs/fafa_toy/epoch_6.pth'))

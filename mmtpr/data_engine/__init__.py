@@ -2,7 +2,14 @@
 
 from .block_files import BlockSummary
 from .judge_stage import JudgeStage
-from .judges import ImageJudge, OpenAIJudge, TransformersJudge
+from .judges import (
+    ComposedJudge,
+    IdentityJudge,
+    ImageJudge,
+    OpenAIJudge,
+    RelevanceJudge,
+    TransformersJudge,
+)
 from .render_stage import RenderStage
 from .renderers import DiffusersRenderer, EditingRenderer, ProceduralRenderer
 from .run_stage import run_stage
@@ -18,15 +25,18 @@ from .writers import (
 
 __all__ = [
     'BlockSummary',
+    'ComposedJudge',
     'DiffusersRenderer',
     'EditingRenderer',
     'GrammarWriter',
+    'IdentityJudge',
     'ImageJudge',
     'JudgeStage',
     'OpenAIJudge',
     'OpenAIWriter',
     'ProceduralRenderer',
     'QuadrupleCheck',
+    'RelevanceJudge',
     'RenderStage',
     'Stage',
     'StageFolder',

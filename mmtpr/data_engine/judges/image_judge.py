@@ -76,7 +76,7 @@ class ImageJudge(PairJudge):
             middle = float(np.median(values)) if len(values) else 0.0
             spread = _MAD * np.median(np.abs(values - middle) if found else 0)
             # Where most are alike, small differences mean nothing.
-            floor = 0.02 * max(1.0, abs(middle))
+            floor = 0.01 * max(1.0, abs(middle))
             self._middle[name] = middle, max(float(spread), floor)
 
     def judge(

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-_CELL = 4  # side of the areas that may be empty, in pixels
+_CELL = 5  # side of the smallest area that is empty, in pixels
+_GRAIN = 4  # levels that JPEG adds to one
 _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
@@ -60,11 +61,11 @@ def filled(image: np.ndarray) -> float:
     Returns:
         float: From 0 to 1.
     """
-    height, width = (side // _CELL * _CELL for side in image.shape[:2])
-    if not height or not width:
-        return 0.0
-    cells = image[:height, :width].reshape(
-        height // _CELL, _CELL, width // _CELL, _CELL, 3
-    )  # (h, 4, w, 4, 3)
-    spread = np.ptp(cells, axis=(1, 3)).max(-1)  # (h, w)
-    return float((spread > 4).mean())
+    pixels = image.astype(np.int16)
+    kernel = np.ones((_CELL, _CELL), np.uint8)
+    spread = [
+        cv2.dilate(channel, kernel) - cv2.erode(channel, kernel)
+        for channel in cv2.split(pixels)
+    ]  # 3 x (H, W)
+    plain = (np.max(spread, 0) <= _GRAIN).astype(np.uint8)  # (H, W)
+    return float(1 - cv2.dilate(plain, kernel).mean())
