@@ -4,8 +4,13 @@
 # lists below, resolution and thresholds are ours.
 #   vllm serve Qwen/Qwen2.5-72B-Instruct-AWQ
 #   python tools/synthesis/write_quadruples.py THIS runs/syncpr
+#   python tools/synthesis/render_pairs.py THIS runs/syncpr
+#   vllm serve Qwen/Qwen2.5-VL-7B-Instruct --limit-mm-per-prompt '{"image": 2}'
+#   python tools/synthesis/judge_pairs.py THIS runs/syncpr --judge vlm
 licences = dict(
-    writer='Qwen2.5-72B-Instruct: Qwen licence, free below 100 M users')
+    writer='Qwen2.5-72B-Instruct: Qwen licence, free below 100 M users',
+    renderer='FLUX.1-schnell: Apache-2.0',
+    judge='Qwen2.5-VL-7B-Instruct: Apache-2.0')
 
 write = dict(
     num=140500,
@@ -25,3 +30,19 @@ write = dict(
         type='mmtpr.OpenAIWriter',
         model='Qwen/Qwen2.5-72B-Instruct-AWQ',
         base_url='http://localhost:8000/v1'))
+
+# With lora='FOLDER' of a person LoRA: num_full and num_random pairs, and no
+# per_record.
+render = dict(
+    per_record=10,
+    renderer=dict(
+        type='mmtpr.DiffusersRenderer',
+        model='black-forest-labs/FLUX.1-schnell',
+        height=1024,
+        width=512,
+        steps=4,
+        guidance=0.0))
+
+judges = dict(
+    vlm=dict(type='mmtpr.OpenAIJudge', model='Qwen/Qwen2.5-VL-7B-Instruct'),
+    image=dict(type='mmtpr.ImageJudge'))

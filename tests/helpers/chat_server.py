@@ -29,6 +29,13 @@ def quadruple(number):
     )
 
 
+def _write(asked):
+    """Number that is asked for, what is written of it, no logprobs."""
+    text = asked['messages'][-1]['content']
+    number = int(re.search(r'number: (\d+)', text)[1])
+    return number, json.dumps(quadruple(number)), None
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
 
@@ -41,15 +48,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         size = int(self.headers['Content-Length'])
         asked = json.loads(self.rfile.read(size))
-        text = asked['messages'][-1]['content']
-        number = int(re.search(r'number: (\d+)', text)[1])
+        number, content, logprobs = self.server.answer(asked)
         with self.server.lock:
             turn = self.server.turns[number]
             self.server.turns[number] += 1
             self.server.asked.append(asked)
         faults = self.server.faults.get(number, ())
         fault = faults[turn] if turn < len(faults) else 'good'
-        content = json.dumps(quadruple(number))
         if fault == 'slow':
             time.sleep(0.3)
         elif fault == 'silent':
@@ -76,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
             content = json.dumps(quadruple(0))
         message = dict(role='assistant', content=content)
         choice = dict(index=0, message=message, finish_reason='stop')
+        if logprobs is not None:
+            choice['logprobs'] = logprobs
         return self.send(
             200,
             dict(
@@ -109,14 +116,18 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def chat_server(faults=None):
+def chat_server(faults=None, answer=_write):
     """Run the server.
+
+    ``answer`` gives, of a request, the number that it is about, the text of
+    the answer and its log-probabilities or None.
 
     ``faults`` holds, for a number that is asked for, what goes wrong with its
     first, second, ... request.
     """
     server = _Server(('127.0.0.1', 0), _Handler)
     server.faults, server.turns = faults or {}, Counter()
+    server.answer = answer
     server.asked, server.lock = [], Lock()
     server.url = f'http://127.0.0.1:{server.server_address[1]}/v1'
     Thread(target=server.serve_forever, daemon=True).start()

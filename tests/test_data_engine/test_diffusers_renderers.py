@@ -1,8 +1,6 @@
 """Pairs by pipelines of diffusers: tiny ones of random weights, offline."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ pytest.importorskip(
     'diffusers', reason='the extra [synthesis] is not installed'
 )
 
+from engine_tool import call_tool
 from tiny_flux import write_tiny_flux, write_tiny_lora
 
 from mmtpr.data_engine import (
@@ -110,7 +109,7 @@ def test_the_lora_is_weighted(models):
         assert np.array_equal(panels, whole) == as_before
 
 
-def test_the_tool_renders_and_goes_on(models, tmp_path, repo_root):
+def test_the_tool_renders_and_goes_on(models, tmp_path, monkeypatch):
     run = tmp_path / 'run'
     stage = WriteStage(3, dict(gender=['man']), GrammarWriter(), block_size=2)
     run_stage(stage, StageFolder(run / 'write'))
@@ -121,16 +120,7 @@ def test_the_tool_renders_and_goes_on(models, tmp_path, repo_root):
         f'render = dict(renderer=dict(type="mmtpr.DiffusersRenderer", '
         f'**{options!r}))'
     )
-    tool = repo_root / 'tools/synthesis/render_pairs.py'
-    command = [sys.executable, tool, config, run]
-
-    def start():
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False
-        )
-
-    done = start()
-    assert done.returncode == 0, done.stderr[-2000:]
+    call_tool(monkeypatch, 'render_pairs', config, run)
     folder = StageFolder(run / 'render')
     rows = list(folder.read_all())
     assert [row['pair'] for row in rows] == [0, 1] * 3
@@ -144,7 +134,7 @@ def test_the_tool_renders_and_goes_on(models, tmp_path, repo_root):
     folder.blocks.path(1).unlink()
     for path in list(before)[-2:]:
         os.unlink(path)
-    assert start().returncode == 0
+    call_tool(monkeypatch, 'render_pairs', config, run)
     assert {path: path.read_bytes() for path in before} == before
 
 
