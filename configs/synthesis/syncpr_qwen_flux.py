@@ -46,3 +46,12 @@ render = dict(
 judges = dict(
     vlm=dict(type='mmtpr.OpenAIJudge', model='Qwen/Qwen2.5-VL-7B-Instruct'),
     image=dict(type='mmtpr.ImageJudge'))
+
+# Published is what is judged, not where the line is.
+assemble = dict(
+    rule=[
+        dict(field='vlm.quality', min=3.5),
+        dict(field='vlm.same_person', min=3.5),
+        dict(field='vlm.reference_fits', min=3.5),
+        dict(field='vlm.target_fits', min=3.5),
+        dict(field='vlm.sentence_leads', min=3.5)])

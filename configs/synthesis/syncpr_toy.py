@@ -23,7 +23,7 @@ render = dict(
         # Of pairs whose record is right: 15 % of all are faulty already.
         faults=dict(another_look=0.1, same_clothes=0.1, damaged=0.1)))
 
-# Weights that `make demo` and `make demo-composed` leave.
+# Weights that `make demo` leaves, and a FAFA trained on all of these pairs.
 retriever = dict(
     config='configs/toy/pretrain_toy_filtered.py',
     checkpoint='work_dirs/pretrain_toy_filtered/epoch_1.pth')
@@ -33,5 +33,12 @@ judges = dict(
     identity=dict(type='mmtpr.IdentityJudge', **retriever),
     composed=dict(
         type='mmtpr.ComposedJudge',
-        config='configs/toy/fafa_toy.py',
-        checkpoint='work_dirs/fafa_toy/epoch_6.pth'))
+        config='configs/toy/fafa_synthesis_all_toy.py',
+        checkpoint='work_dirs/fafa_synthesis_all_toy/iter_600.pth'))
+
+assemble = dict(
+    rule=[
+        dict(field='image.typical', keep=0.9),
+        dict(field='relevance.target', keep=0.85),
+        dict(field='identity.head', keep=0.85),
+        dict(field='composed.gain', keep=0.85)])

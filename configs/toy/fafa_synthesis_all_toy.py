@@ -2,4 +2,4 @@
 _base_ = ['./fafa_synthesis_toy.py']
 
 train_dataloader = dict(
-    dataset=dict(ann_file=f'{_base_.made}/assembled/SynCPR_all.json'))
+    dataset=dict(ann_file=f'{_base_.made}/everything/SynCPR.json'))
