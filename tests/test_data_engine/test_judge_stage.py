@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from engine_content import content
+from engine_judged import judge_stage, judged, write_run
 from engine_tool import call_tool, failing_tool
 from gallery_model import write_composed_model, write_model
-from engine_judged import judge_stage, judged, write_run
 from PIL import Image
 
 from mmtpr.data_engine import (

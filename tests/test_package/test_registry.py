@@ -250,7 +250,8 @@ def test_default_types_are_prefixed(repo_root, registered):
         for key in registry.module_dict
     }
     roots |= {'WoRA', 'DoRA', 'LoRA'}  # kinds of adapters, not types
-    roots |= {'json_schema', 'object', 'string', 'text', 'image_url'}  # JSON
+    roots |= {'json_schema', 'object', 'string', 'text'}  # JSON
+    roots |= {'image', 'image_url'}  # parts of messages
     ours = {key for types in registered.values() for key in types}
     bare = []
     for path in python_files(repo_root):

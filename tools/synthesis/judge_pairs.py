@@ -33,7 +33,7 @@ from mmengine.config import Config
 
 from mmtpr.data_engine import JudgeStage, Stage, StageFolder
 from mmtpr.data_engine.command_line import run_from_command_line
-from mmtpr.data_engine.engine_config import build_stage, part_of, stage_folder
+from mmtpr.data_engine.engine_config import build_part, part_of, stage_folder
 from mmtpr.utils.errors import LaunchError
 
 
@@ -49,7 +49,7 @@ def main() -> None:
                 f'{", ".join(judges)}.'
             )
         pairs = stage_folder(args.run, 'render')
-        stage = build_stage(
+        stage = build_part(
             JudgeStage,
             dict(judge=judges[args.judge]),
             f'judges.{args.judge}',

@@ -30,7 +30,7 @@ from mmengine.config import Config
 
 from mmtpr.data_engine import RenderStage, Stage, StageFolder
 from mmtpr.data_engine.command_line import run_from_command_line
-from mmtpr.data_engine.engine_config import build_stage, part_of, stage_folder
+from mmtpr.data_engine.engine_config import build_part, part_of, stage_folder
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     def build(cfg: Config) -> tuple[Stage, StageFolder]:
         part = part_of(cfg, 'render')
         folder = stage_folder(args.run, 'render')
-        stage = build_stage(
+        stage = build_part(
             RenderStage,
             part,
             'render',
