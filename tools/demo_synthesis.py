@@ -29,7 +29,7 @@ STEPS = 600
 #: Judges that need nothing but what tools/demo.py left.
 JUDGES = ('image', 'relevance', 'identity')
 #: A rule that every pair satisfies.
-EVERYTHING = '[dict(field="image.typical",min=-1000000000.0)]'
+EVERYTHING = '[{"field": "image.typical", "min": -1e9}]'
 
 
 def judge_step(name: str) -> Step:

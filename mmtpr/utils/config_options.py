@@ -62,6 +62,11 @@ class ConfigOptions(DictAction):
             raise ValueError(
                 f'the brackets of "{text}" do not match'
             ) from None
+        except RecursionError:  # of mmengine, which meets a call
+            raise ValueError(
+                f'"{text}" is no list of values. Write dicts in it with '
+                'braces: [{"name": 1}]'
+            ) from None
 
 
 def check_option_paths(

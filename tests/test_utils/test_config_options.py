@@ -78,6 +78,7 @@ def test_texts_keep_their_spaces():
         ('model.encoder', '"model.encoder" is no KEY=VALUE'),
         ('=3', '"=3" is no KEY=VALUE'),
         ('a=[1,2', 'a: the brackets of "[1,2" do not match'),
+        ('a=[dict(b=1,c=2)]', '"[dict(b=1,c=2)]" is no list of values'),
         ('a=[{b:1}]', 'a: "[{b:1}]" is neither JSON nor a Python literal'),
     ],
 )
