@@ -1,8 +1,9 @@
 """The image-caption pairs of a dataset, whatever its keys."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -218,26 +219,33 @@ def pair_fingerprint(paths: Sequence[str], captions: Iterable[str]) -> str:
     Returns:
         str: 32 hexadecimal digits.
     """
-    root = _common_folder(paths)
-    names = (path[root:].replace('\\', '/') for path in paths)
-    both = text_fingerprint(names) + text_fingerprint(captions)
-    return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
+    return _fingerprint(lambda: paths, captions)
 
 
 def triplet_fingerprint(
-    references: Sequence[str], targets: Sequence[str], captions: Iterable[str]
+    references: Iterable[str], targets: Iterable[str], captions: Iterable[str]
 ) -> str:
     """Fingerprint of triplets, order included; see :func:`pair_fingerprint`.
 
     Args:
-        references (Sequence[str]): Paths of the reference images.
-        targets (Sequence[str]): Paths of the target images.
+        references (Iterable[str]): Paths of the reference images; what
+            begins anew each time it is iterated over, as a list does.
+        targets (Iterable[str]): Paths of the target images, likewise.
         captions (Iterable[str]): The sentence of each.
 
     Returns:
         str: 32 hexadecimal digits.
     """
-    return pair_fingerprint([*references, *targets], captions)
+    return _fingerprint(lambda: chain(references, targets), captions)
+
+
+def _fingerprint(
+    paths: Callable[[], Iterable[str]], captions: Iterable[str]
+) -> str:
+    root = _common_folder(paths())
+    names = (path[root:].replace('\\', '/') for path in paths())
+    both = text_fingerprint(names) + text_fingerprint(captions)
+    return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
 
 
 def dataset_name(dataset: Any) -> str:
@@ -282,11 +290,15 @@ def _text(info: dict, key: str | None, index: int, dataset: Any) -> str:
     )
 
 
-def _common_folder(paths: Sequence[str]) -> int:
+def _common_folder(paths: Iterable[str]) -> int:
     """Length of the folder, with its slash, that all paths begin with."""
-    if not paths:
-        return 0
-    low, high = min(paths), max(paths)
+    paths = iter(paths)
+    low = high = next(paths, '')
+    for path in paths:
+        if path < low:
+            low = path
+        elif path > high:
+            high = path
     length = min(len(low), len(high))
     same = next((i for i in range(length) if low[i] != high[i]), length)
     return max(low.rfind('/', 0, same), low.rfind('\\', 0, same)) + 1

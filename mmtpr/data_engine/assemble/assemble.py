@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,18 @@ from .report import (
     plot_fields,
 )
 from .score_table import ScoreTable, read_pairs_of, read_table
-from .triplet_files import triplet_file, triplets_of, val_records
+from .triplet_files import (
+    TextSpool,
+    triplet_file,
+    triplets_of,
+    val_records,
+)
 
 #: What is written.
 TRAIN, VAL, ALL = 'SynCPR.json', 'SynCPR_val.json', 'SynCPR_all.json'
 SCORES, REPORT = 'triplet_scores.npz', 'report.json'
+#: What tells a triplet from others.
+_TOLD = ('reference_image_path', 'target_image_path', 'edit_caption')
 _SHEETS = ('best', 'borderline', 'worst')
 
 
@@ -102,10 +110,12 @@ def assemble(
             f'The rule {", ".join(map(str, assembly.terms))} keeps none of '
             f'{len(table):,} pairs. {_nearest(assembly, table)}'
         )
-    val = val_records(
-        table.keys[keep, 0].tolist(), assembly.val_share, assembly.seed
-    )
+    kept = table.keys[keep, 0]
+    val = val_records(kept, assembly.val_share, assembly.seed)
     counts = _write_triplets(write, render, keep, val, out)
+    # Each direction of a record is a group.
+    counts['train_groups'] = 2 * (len(np.unique(kept)) - len(val))
+    counts['val_groups'] = 2 * len(val)
     if assembly.write_all:
         counts |= _write_all(write, render, table, val, out)
     folders = dict(write=write, render=render)
@@ -150,12 +160,7 @@ def _write_triplets(
             file = held if record['index'] in val else train
             for triplet in triplets_of(record, pair):
                 file.add(triplet)
-        return dict(
-            train=train.length,
-            val=held.length,
-            train_groups=len(train.ids),
-            val_groups=len(held.ids),
-        )
+        return dict(train=train.length, val=held.length)
 
 
 def _write_all(
@@ -166,22 +171,23 @@ def _write_all(
     out: Path,
 ) -> dict[str, int]:
     """All triplets of train with their scores, for a rule of another day."""
-    references, targets, captions = [], [], []
-    with triplet_file(out / ALL) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(triplet_file(out / ALL))
+        texts = [stack.enter_context(closing(TextSpool(out))) for _ in _TOLD]
         for record, pair in read_pairs_of(write, render):
             if record['index'] in val:
                 continue
             for triplet in triplets_of(record, pair):
                 file.add(triplet)
-                references.append(triplet['reference_image_path'])
-                targets.append(triplet['target_image_path'])
-                captions.append(triplet['edit_caption'])
+                for spool, key in zip(texts, _TOLD, strict=True):
+                    spool.add(triplet[key])
+        fingerprint = triplet_fingerprint(*texts)
     shown = ~np.isin(table.keys[:, 0], list(val))
     save_triplet_scores(
         out / SCORES,
         # Both directions of a pair have its scores.
         {k: v[shown].repeat(2) for k, v in table.columns.items()},
-        triplet_fingerprint(references, targets, captions),
+        fingerprint,
         dict(fields=sorted(table.columns)),
     )
     return dict(all=file.length)

@@ -1,9 +1,10 @@
 """Files of triplets, in both directions, written one by one."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 import numpy as np
@@ -41,18 +42,18 @@ def triplets_of(record: Row, pair: Row) -> Iterator[dict[str, Any]]:
         )
 
 
-def val_records(indices: Iterable[int], share: float, seed: int) -> set[int]:
+def val_records(indices: np.ndarray, share: float, seed: int) -> set[int]:
     """Draw the records whose triplets are val.
 
     Args:
-        indices (Iterable[int]): Records that have triplets.
+        indices (ndarray): Record of each pair that has triplets, (N, ).
         share (float): Share of them.
         seed (int): Of the draw.
 
     Returns:
         set[int]: Indices, at least one where the share is not 0.
     """
-    ordered = np.array(sorted({*indices}))
+    ordered = np.unique(indices)
     if not share or len(ordered) < 2:
         return set()
     count = min(len(ordered) - 1, max(1, round(share * len(ordered))))
@@ -68,13 +69,11 @@ class TripletFile:
 
     Attributes:
         length (int): Triplets so far.
-        ids (set[int]): Their group ids.
     """
 
     def __init__(self, file: IO) -> None:
         self._file = file
         self.length = 0
-        self.ids: set[int] = set()
 
     def add(self, triplet: dict[str, Any]) -> None:
         """Write a triplet.
@@ -85,11 +84,39 @@ class TripletFile:
         text = json.dumps(triplet, ensure_ascii=False)
         self._file.write(f'{"," if self.length else "["}\n{text}')
         self.length += 1
-        self.ids.add(triplet['cpr_id'])
 
     def end(self) -> None:
         """Close the list."""
         self._file.write('\n]\n' if self.length else '[]\n')
+
+
+class TextSpool:
+    """Texts that wait in a file without a name, in the order they came.
+
+    Args:
+        folder (Path): Where there is room.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(  # noqa: SIM115 (lives on)
+            'w+', dir=folder, encoding='utf-8'
+        )
+
+    def add(self, text: str) -> None:
+        """Keep a text.
+
+        Args:
+            text (str): The text.
+        """
+        self._file.write(f'{json.dumps(text)}\n')
+
+    def __iter__(self) -> Iterator[str]:
+        self._file.seek(0)
+        return map(json.loads, self._file)
+
+    def close(self) -> None:
+        """Forget the texts."""
+        self._file.close()
 
 
 @contextmanager
