@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent
 SHIPPED = ('configs', 'tools', 'model-index.yml')
 EXTRAS = (
     *('openmmlab', 'onedl', 'blip2', 'pa100k', 'lmdb', 'turbojpeg', 'search'),
-    *('qdrant', 'demo', 'synthesis', 'onnx'),
+    *('qdrant', 'demo', 'synthesis', 'webdataset', 'ray', 'onnx'),
     *('tests', 'docs', 'lint'),
 )
 

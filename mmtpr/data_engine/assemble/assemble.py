@@ -27,15 +27,18 @@ from .report import (
     plot_fields,
 )
 from .score_table import ScoreTable, read_pairs_of, read_table
+from .shards import require_webdataset, write_shards
 from .triplet_files import (
+    ALL,
+    TRAIN,
+    VAL,
     TextSpool,
     triplet_file,
     triplets_of,
     val_records,
 )
 
-#: What is written.
-TRAIN, VAL, ALL = 'SynCPR.json', 'SynCPR_val.json', 'SynCPR_all.json'
+#: What is written beside files of triplets.
 SCORES, REPORT = 'triplet_scores.npz', 'report.json'
 #: What tells a triplet from others.
 _TOLD = ('reference_image_path', 'target_image_path', 'edit_caption')
@@ -56,6 +59,8 @@ class Assembly:
             their scores, for ``mmtpr.TripletFilteredDataset``. Defaults to
             True.
         sheet_pairs (int): Pairs on a contact sheet. Defaults to 12.
+        shard_pairs (int, optional): Pairs of a shard of WebDataset, which
+            are written into ``webdataset/shards``. Defaults to None: none.
     """
 
     rule: Any
@@ -63,6 +68,7 @@ class Assembly:
     seed: int = 0
     write_all: bool = True
     sheet_pairs: int = 12
+    shard_pairs: int | None = None
 
     def __post_init__(self) -> None:
         self.terms = parse_rule(self.rule)
@@ -73,6 +79,10 @@ class Assembly:
             )
         if self.sheet_pairs < 1:
             raise ValueError('assemble.sheet_pairs must be at least 1.')
+        if self.shard_pairs is not None:
+            if self.shard_pairs < 1:
+                raise ValueError('assemble.shard_pairs must be at least 1.')
+            require_webdataset()  # now, not after an hour
 
 
 def assemble(
@@ -142,6 +152,8 @@ def assemble(
         f'in "{out}".',
         logger='current',
     )
+    if assembly.shard_pairs:
+        write_shards(out, render.folder / 'images', assembly.shard_pairs)
     return report
 
 

@@ -13,6 +13,8 @@ from mmtpr.utils import atomic_write
 
 from ..block_files import Row
 
+#: Names of the files by what they hold.
+TRAIN, VAL, ALL = 'SynCPR.json', 'SynCPR_val.json', 'SynCPR_all.json'
 _VAL = 51  # stream of randomness
 
 
@@ -88,6 +90,27 @@ class TripletFile:
     def end(self) -> None:
         """Close the list."""
         self._file.write('\n]\n' if self.length else '[]\n')
+
+
+def read_triplets(
+    file: IO[bytes], stop: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Read triplets one by one, from where a file of them stands.
+
+    Args:
+        file (IO[bytes]): Made by :class:`TripletFile`: one a line.
+        stop (int, optional): Byte to stop at. Defaults to None, the end.
+
+    Yields:
+        dict: A triplet.
+    """
+    place = file.tell()
+    for line in file:
+        if stop is not None and place >= stop:
+            return
+        place += len(line)
+        if line[:1] == b'{':
+            yield json.loads(line.rstrip(b',\n'))
 
 
 class TextSpool:
