@@ -10,6 +10,7 @@ from .judges import (
     RelevanceJudge,
     TransformersJudge,
 )
+from .ray_stage import run_stage_with_ray
 from .render_stage import RenderStage
 from .renderers import DiffusersRenderer, EditingRenderer, ProceduralRenderer
 from .run_stage import run_stage
@@ -44,4 +45,5 @@ __all__ = [
     'TransformersWriter',
     'WriteStage',
     'run_stage',
+    'run_stage_with_ray',
 ]

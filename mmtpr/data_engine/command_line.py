@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,6 +13,7 @@ from mmtpr.engine import launch
 from mmtpr.engine.processes import join_processes
 
 from .engine_config import load_engine_config
+from .ray_stage import run_stage_with_ray
 from .run_stage import run_stage
 from .stage import Stage
 from .stage_folder import StageFolder
@@ -36,6 +38,11 @@ def run_from_command_line(
         cfg = load_engine_config(args.config, args.cfg_options, root)
         if not MMLogger.check_instance_created('mmtpr'):
             MMLogger.get_instance('mmtpr', logger_name='mmtpr')
+        if args.launcher == 'ray':
+            run_stage_with_ray(
+                partial(build, cfg), args.ray_workers, args.ray_gpus
+            )
+            return
         join_processes(Config(), args.launcher, patience=_DAY)
         run_stage(*build(cfg))
     if get_dist_info()[1] > 1:

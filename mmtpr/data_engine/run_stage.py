@@ -1,6 +1,8 @@
 """Running a stage: in one process or several, once, whatever happens."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
@@ -32,6 +34,25 @@ def run_stage(stage: Stage, folder: StageFolder) -> BlockSummary:
             not done, settings differ from those the folder was begun with,
             or the disk is full.
     """
+    with begun_stage(stage, folder):
+        _run_blocks(stage, folder)
+        return on_main_process(lambda: finish_stage(stage, folder))
+
+
+@contextmanager
+def begun_stage(stage: Stage, folder: StageFolder) -> Iterator[None]:
+    """Begin a stage or go on with it, and keep other runs away.
+
+    Args:
+        stage (Stage): The stage.
+        folder (StageFolder): Where its rows go.
+
+    Yields:
+        None: Blocks can be written.
+
+    Raises:
+        LaunchError: See :func:`run_stage`.
+    """
     for source in stage.sources:
         source.check_done()
     what = f'The stage "{stage.name}" in "{folder.folder}"'
@@ -41,8 +62,7 @@ def run_stage(stage: Stage, folder: StageFolder) -> BlockSummary:
                 stage.name, stage.settings(), stage.sources, stage.num_blocks
             )
         )
-        _run_blocks(stage, folder)
-        return on_main_process(lambda: _finish(stage, folder))
+        yield
 
 
 def _run_blocks(stage: Stage, folder: StageFolder) -> None:
@@ -55,11 +75,18 @@ def _run_blocks(stage: Stage, folder: StageFolder) -> None:
     with progress(len(mine), f'Blocks of {stage.unit}') as advance:
         for block in mine:
             if folder.blocks.summary(block) is None:
-                _run_block(stage, folder, block)
+                run_block(stage, folder, block)
             advance(1)
 
 
-def _run_block(stage: Stage, folder: StageFolder, block: int) -> None:
+def run_block(stage: Stage, folder: StageFolder, block: int) -> None:
+    """Run a block to its end; goes on with one that was killed.
+
+    Args:
+        stage (Stage): The stage.
+        folder (StageFolder): Where its rows go.
+        block (int): Index of the block.
+    """
     items = stage.items(block)
     keys = [key for key, _ in items]
     journal = folder.blocks.journal(block)
@@ -78,7 +105,19 @@ def _run_block(stage: Stage, folder: StageFolder, block: int) -> None:
     folder.blocks.write(block, [journal.rows[key] for key in keys])
 
 
-def _finish(stage: Stage, folder: StageFolder) -> BlockSummary:
+def finish_stage(stage: Stage, folder: StageFolder) -> BlockSummary:
+    """Count what all blocks hold, and do what needs them all.
+
+    Args:
+        stage (Stage): The stage.
+        folder (StageFolder): With all blocks.
+
+    Returns:
+        BlockSummary: What came of them.
+
+    Raises:
+        RuntimeError: If a block is missing.
+    """
     counts = BlockSummary()
     for block in range(stage.num_blocks):
         one = folder.blocks.summary(block)

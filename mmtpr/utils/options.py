@@ -116,15 +116,18 @@ def add_allow_partial(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_launcher(parser: argparse.ArgumentParser) -> None:
+def add_launcher(
+    parser: argparse.ArgumentParser, more: Iterable[str] = ()
+) -> None:
     """Add the option that tells what starts the processes.
 
     Args:
         parser (ArgumentParser): Changed in place.
+        more (Iterable[str]): Further launchers than those of mmengine.
     """
     parser.add_argument(
         '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        choices=['none', 'pytorch', 'slurm', 'mpi', *more],
         default='none',
         help='what starts the processes; dist_*.sh and slurm_*.sh set it',
     )
@@ -222,7 +225,19 @@ def engine_parser(doc: str) -> argparse.ArgumentParser:
     parser.add_argument('config', help='config of the data engine')
     parser.add_argument('run', help='folder of the run')
     add_config_options(parser, example='write.num=1000')
-    add_launcher(parser)
+    add_launcher(parser, ['ray'])
+    parser.add_argument(
+        '--ray-workers',
+        type=at_least(1),
+        default=1,
+        help='with --launcher ray: processes that hold the stage; default 1',
+    )
+    parser.add_argument(
+        '--ray-gpus',
+        type=float,
+        default=0,
+        help='with --launcher ray: GPUs of each of them; default 0',
+    )
     return parser
 
 

@@ -182,7 +182,7 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
             {'accelerate', 'diffusers', 'openai', 'peft', 'transformers'},
         ),
         ('webdataset', {'webdataset'}),
-        ('ray', {'ray'}),
+        ('ray', {'ray[data]'}),
         ('onnx', ONNX),
         ('tests', {*TESTS, *BLIP2, *SEARCH, *QDRANT, *ONNX}),
     ],
