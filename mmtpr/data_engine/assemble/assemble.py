@@ -107,11 +107,17 @@ def assemble(
         dict[str, Any]: The report.
 
     Raises:
-        LaunchError: If a stage is not done, the rule keeps nothing, or the
-            disk is full.
+        LaunchError: If a stage is not done or of another run, the rule keeps
+            nothing, or the disk is full.
         ValueError: If the rule names a field that no judge wrote.
     """
     write.check_done()
+    render.check_done()
+    if write.facts['id'] not in render.facts['sources']:
+        raise LaunchError(
+            f'The pairs in "{render.folder}" were rendered from records of '
+            f'another run than "{write.folder}".'
+        )
     table = read_table(render, judges)
     check_fields(assembly.terms, list(table.columns), f'"{render.folder}"')
     keep = rule_mask(assembly.terms, table.columns)
