@@ -154,13 +154,14 @@ def _cluster(ray: Any) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    with suppress(ConnectionError):
-        ray.init(address=os.environ.get('RAY_ADDRESS', 'auto'))
+    address = os.environ.get('RAY_ADDRESS', 'auto')
+    if address != 'local':
+        with suppress(ConnectionError):
+            ray.init(address=address)
     if not ray.is_initialized():
-        if 'RAY_ADDRESS' in os.environ:
+        if address not in ('auto', 'local'):
             raise LaunchError(
-                f'No cluster of Ray answers at {os.environ["RAY_ADDRESS"]} '
-                '(RAY_ADDRESS).'
+                f'No cluster of Ray answers at {address} (RAY_ADDRESS).'
             )
         cpus = max(_LEAST_CPUS, os.cpu_count() or 1)
         ray.init(address='local', num_cpus=cpus, include_dashboard=False)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import subprocess
 import sys
 
 import pytest
@@ -95,6 +96,37 @@ def test_a_block_that_always_ends_its_worker(ray, made, wanted):
     run_stage(*build(place, notes))
     assert content(place).keys() >= wanted.keys()
     assert {k: v for k, v in content(place).items() if k in wanted} == wanted
+
+
+@pytest.mark.dist
+def test_the_tool_starts_ray_by_itself(ray, repo_root, tmp_path):
+    tool = repo_root / 'tools/synthesis/write_quadruples.py'
+    config = repo_root / 'configs/synthesis/syncpr_toy.py'
+    options = ['--cfg-options', 'write.num=20', 'write.block_size=5']
+    for name, more in (('one', []), ('several', ['--launcher', 'ray'])):
+        command = [sys.executable, tool, config, tmp_path / name, *options]
+        subprocess.run(
+            [*command, *more],
+            check=True,
+            env=os.environ | dict(RAY_ADDRESS='local'),
+        )
+    found = content(tmp_path / 'one')
+    assert 'write/summary.json' in found
+    assert content(tmp_path / 'several') == found
+
+
+def test_a_cluster_that_does_not_answer(made, monkeypatch):
+    ray = pytest.importorskip('ray', reason='needs the extra [ray]')
+    if ray.is_initialized():
+        ray.shutdown()
+
+    def refuse(address):
+        raise ConnectionError(address)
+
+    monkeypatch.setenv('RAY_ADDRESS', 'nowhere:6379')
+    monkeypatch.setattr(ray, 'init', refuse)
+    with pytest.raises(LaunchError, match=r'No cluster .* at nowhere:6379'):
+        run_stage_with_ray(functools.partial(build, *made))
 
 
 def test_without_ray(made, monkeypatch):
