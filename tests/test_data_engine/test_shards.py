@@ -170,6 +170,7 @@ def test_without_the_library(monkeypatch):
     Assembly(RULE)
 
 
-def test_no_pairs_in_a_shard():
-    with pytest.raises(ValueError, match='shard_pairs must be at least 1'):
-        Assembly(RULE, shard_pairs=0)
+@pytest.mark.parametrize('number', [0, 2.5, '3'])
+def test_numbers_of_pairs_of_no_sense(number):
+    with pytest.raises(ValueError, match='a whole number of at least 1, got'):
+        Assembly(RULE, shard_pairs=number)

@@ -80,8 +80,11 @@ class Assembly:
         if self.sheet_pairs < 1:
             raise ValueError('assemble.sheet_pairs must be at least 1.')
         if self.shard_pairs is not None:
-            if self.shard_pairs < 1:
-                raise ValueError('assemble.shard_pairs must be at least 1.')
+            if not isinstance(self.shard_pairs, int) or self.shard_pairs < 1:
+                raise ValueError(
+                    'assemble.shard_pairs must be a whole number of at least '
+                    f'1, got {self.shard_pairs!r}.'
+                )
             require_webdataset()  # now, not after an hour
 
 
