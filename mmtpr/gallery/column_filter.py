@@ -142,14 +142,12 @@ def _bound(column: str, kind: str, value: Literal) -> Any:
 def _time(column: str, value: str) -> datetime:
     try:
         found = datetime.fromisoformat(value)
-    except ValueError:
+        if found.tzinfo is None:
+            return found
+        # Stored times are of no zone: those of one are in UTC.
+        return found.astimezone(timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # a zone may lead out of the years
         raise WhereError(
             f'The column "{column}" holds times, and {value!r} is none: write '
             "'2024-05-01' or '2024-05-01 13:30:00'."
         ) from None
-    # Stored times are of no zone: those of one are in UTC.
-    return (
-        found.astimezone(timezone.utc).replace(tzinfo=None)
-        if found.tzinfo
-        else found
-    )

@@ -1,5 +1,6 @@
 """Filters on columns, written as text: parsed, never run as Python."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -239,9 +240,13 @@ class _Parser:
             return token.text[1:-1].replace(quote * 2, quote)
         if token.kind != 'number':
             self.refuse('a number, a text in quotes, true or false')
+        number = float(token.text)
+        if math.isinf(number):
+            self.refuse('a number below 1.8e308')
         self.place += 1
-        whole = re.fullmatch(r'[-+]?\d+', token.text)
-        return int(token.text) if whole else float(token.text)
+        # Python reads no whole number of thousands of digits, such as zeros.
+        whole = re.fullmatch(r'[-+]?\d{1,400}', token.text)
+        return int(token.text) if whole else number
 
     @property
     def next(self) -> _Token:

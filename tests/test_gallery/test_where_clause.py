@@ -58,6 +58,8 @@ def test_what_is_read(text, wanted):
         ('a not 1', '"in" after "not"'),
         ("a == 'x", '"\'" has no meaning here'),
         ('a == 1; b == 2', "';' has no meaning"),
+        ('a < 1e999', 'a number below 1.8e308, found "1e999"'),
+        ('a == ' + '9' * 5000, 'a number below 1.8e308'),
         ('a == 12abc', "'1' has no meaning"),
         ("__import__('os').system('true')", r"'\.' has no meaning"),
         ('[x for x in y]', 'the name of a column'),
