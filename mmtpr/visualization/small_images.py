@@ -24,7 +24,8 @@ def read_small(
         image_root (str | PathLike, optional): Folder for relative paths.
 
     Returns:
-        Image | None: RGB; None with a line in the log if it cannot be read.
+        Image | None: RGB, with nothing of what the file holds besides, such
+        as the place where a photo was taken; None with a line in the log if it cannot be read.
     """
     if path is None:
         return None
@@ -58,4 +59,8 @@ def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
         max(1, round(ratio * image.width)),
         max(1, round(ratio * image.height)),
     )
-    return image.resize(size, Image.Resampling.LANCZOS)
+    small = image.resize(size, Image.Resampling.LANCZOS)
+    # Where and when it was taken goes into no page: who saves an image may
+    # write what its file told besides.
+    small.info = {}
+    return small
