@@ -6,7 +6,7 @@ from typing import Any
 
 from .page_search import FoundPage, PageSearch
 from .photos import check_photo
-from .telling import message_of
+from .telling import alone, message_of
 
 
 def add_api(gr: Any, search: PageSearch) -> None:
@@ -70,7 +70,7 @@ class _Api:
 
     def image(self, id: str) -> Any:
         """Give an image of the gallery, small."""
-        return self.page.images.thumbnail(id)
+        return alone(self.page.images.thumbnail(id))
 
     def vote(
         self,

@@ -9,6 +9,7 @@ from .parts import Parts
 from .photos import Reference, check_photo
 from .telling import (
     alert,
+    alone,
     facts,
     message_of,
     no_image,
@@ -114,7 +115,7 @@ class Events:
                 image = no_image()
                 missing.append(str(error))
                 warn(str(error))
-            images.append((image, caption))
+            images.append((alone(image), caption))
         notes = [*found.notes, *missing]
         return [
             status(summary(found), notes),
@@ -183,6 +184,7 @@ class Events:
 
     def _taken(self, reference: Reference) -> list:
         image = read_reference(reference)
+        image = image and alone(image)
         told = status('Now say what is different from the photo, and search.')
         return [reference, image, told]
 

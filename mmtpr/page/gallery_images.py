@@ -64,7 +64,7 @@ class GalleryImages:
             (path,) = self.store.columns([name])['path']
         except ValueError:
             raise ValueError(
-                f'There is no image {_told(name)} in the gallery.'
+                f'There is no image {_told(str(name))} in the gallery.'
             ) from None
         if '://' in path:
             raise ValueError(

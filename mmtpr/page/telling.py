@@ -1,6 +1,7 @@
 """Sentences and small images that the page shows."""
 
 import traceback
+import uuid
 from collections.abc import Sequence
 from html import escape
 
@@ -124,6 +125,22 @@ def no_image() -> Image.Image:
     draw = ImageDraw.Draw(image)
     draw.line((0, 0, width, height), '#404040', 3)
     draw.line((0, height, width, 0), '#404040', 3)
+    return image
+
+
+def alone(image: Image.Image) -> Image.Image:
+    """Make an image a file of its own for Gradio.
+
+    Gradio names files by their content and writes them where they lie: who
+    asks for the image that another is just loading would cut it off.
+
+    Args:
+        image (Image): RGB, that is encoded as JPEG.
+
+    Returns:
+        Image: The same, with a comment that no other has.
+    """
+    image.info['comment'] = uuid.uuid4().hex.encode()
     return image
 
 

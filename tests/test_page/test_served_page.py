@@ -11,10 +11,11 @@ from PIL import Image
 from served_page import page_on_free_port, page_search
 
 from mmtpr.page import is_local, read_login
+from mmtpr.page.events import Events
 from mmtpr.utils.errors import LaunchError
 
 WHY = 'the extra [demo] is not installed'
-pytest.importorskip('gradio', reason=WHY)
+gradio = pytest.importorskip('gradio', reason=WHY)
 client = pytest.importorskip('gradio_client', reason=WHY)
 httpx = pytest.importorskip('httpx', reason=WHY)
 
@@ -79,12 +80,28 @@ def test_images(text):
         assert image.size == (256, 512)
 
 
+def test_who_loads_an_image_is_not_cut_off(text, composed_search):
+    """No two answers share a file, which Gradio writes in place."""
+    answers = [text.predict('03.png', api_name='/image') for _ in range(2)]
+    assert Path(answers[0]).read_bytes() != Path(answers[1]).read_bytes()
+    events = Events(gradio, composed_search, None)
+    shown = [events.first_page('a man', None, '')[1]['value'] for _ in '12']
+    shown += [[events.take('03.png')[1:]] for _ in '12']
+    own = [image.info['comment'] for page in shown for image, _ in page]
+    assert len(set(own)) == len(own) == 2 * 10 + 2
+
+
 @pytest.mark.parametrize(
     'name', ['../model/model.pth', '../../etc/passwd', '/etc/passwd', '']
 )
 def test_no_other_images(text, name):
     told = failing(text, id=name, api_name='/image')
     assert told == f'There is no image "{name}" in the gallery.'
+
+
+def test_an_image_without_an_id(text):
+    told = failing(text, id=None, api_name='/image')
+    assert told == 'There is no image "None" in the gallery.'
 
 
 def test_votes(text, text_gallery):
