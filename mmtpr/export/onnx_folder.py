@@ -65,6 +65,29 @@ def has_kind(folder: Any, name: str, kind: str) -> bool:
     return isinstance(data, dict) and data.get('kind') == kind
 
 
+def check_parts(card: Any, path: Path, **kinds: type) -> None:
+    """Check that a json file has its parts.
+
+    Args:
+        card (Any): What it holds.
+        path (Path): The file.
+        **kinds (type): What its parts are, by name.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    wrong = [
+        name
+        for name, kind in kinds.items()
+        if not isinstance(card, dict) or not isinstance(card.get(name), kind)
+    ]
+    if wrong:
+        raise ValueError(
+            f'"{path}" has no {" and no ".join(wrong)} as mmtpr writes it: it '
+            'is damaged or was changed. Copy it again.'
+        )
+
+
 def read_onnx_folder(folder: str | Path) -> OnnxFolder:
     """Read the card of an exported model and check its files.
 
@@ -81,11 +104,14 @@ def read_onnx_folder(folder: str | Path) -> OnnxFolder:
     """
     folder = Path(folder)
     card = read_json(folder / CARD, 'card')
-    if card.get('version', 0) > VERSION:
+    check_parts(card, folder / CARD, version=int)
+    if card['version'] > VERSION:
         raise ValueError(
             f'The export "{folder}" has layout {card["version"]}, and this '
             f'mmtpr reads up to {VERSION}: update mmtpr, or export again.'
         )
+    names = ('files', 'identity', 'config', 'towers', 'image', 'text')
+    check_parts(card, folder / CARD, **dict.fromkeys(names, dict))
     for name, known in card['files'].items():
         _check_file(folder, name, known)
     return OnnxFolder(

@@ -16,6 +16,7 @@ from mmtpr.gallery.manifest import file_checksum
 from mmtpr.models.build import build_model
 from mmtpr.models.follow_encoder import follow_encoder
 from mmtpr.utils import atomic_folder
+from mmtpr.utils.atomic import allow_as_usual
 from mmtpr.utils.config_file import read_config
 from mmtpr.utils.config_parts import find_pipeline
 from mmtpr.utils.errors import LaunchError
@@ -144,6 +145,7 @@ class PretrainedRetriever(ModelHubMixin, library_name='mmtpr'):
         parts = take(self.model, self.cfg.model)
         file = save_directory / WEIGHTS
         save_file(parts.state, file, metadata=dict(format='pt'))
+        allow_as_usual(file)  # others of the machine load it too
         whole = dict(portable_config(self.cfg), model=parts.cfg)
         content = dict(
             kind=KIND,

@@ -30,7 +30,7 @@ from mmtpr.registry import MODELS
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.io import read_json
 
-from .onnx_folder import has_kind
+from .onnx_folder import check_parts, has_kind
 from .portable_config import open_tokenizers, plain_data
 from .safe_config import check_config
 
@@ -226,11 +226,14 @@ def read_pretrained(folder: str | Path) -> Config:
             f'"{folder / CONFIG}" is no config of a retriever of mmtpr, as '
             'PretrainedRetriever.save_pretrained writes it.'
         )
+    check_parts(data, folder / CONFIG, version=int)
     if data['version'] > VERSION:
         raise ValueError(
             f'The model "{folder}" has layout {data["version"]}, and this '
             f'mmtpr reads up to {VERSION}: update mmtpr.'
         )
+    check_parts(data, folder / CONFIG, identity=dict, config=dict)
+    check_parts(data['config'], folder / CONFIG, model=dict)
     check_config(data['config'], str(folder))
     cfg = open_tokenizers(data['config'], folder)
     return Config(dict(cfg, pretrained_folder=str(folder)))

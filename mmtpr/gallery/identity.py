@@ -52,7 +52,15 @@ class ModelIdentity:
 
         Returns:
             ModelIdentity: The identity.
+
+        Raises:
+            ValueError: If a part is absent.
         """
+        names = [field.name for field in fields(cls)]
+        if absent := [name for name in names if name not in values]:
+            raise ValueError(
+                f'The identity of a model has no {", ".join(absent)}.'
+            )
         return cls(*(str(values[field.name]) for field in fields(cls)))
 
     def to_dict(self) -> dict[str, str]:

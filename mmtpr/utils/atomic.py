@@ -59,10 +59,7 @@ def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; give the usual permissions back.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        allow_as_usual(temporary)
         os.replace(temporary, path)
     except BaseException as error:
         full = is_disk_full(error, path.parent)
@@ -71,6 +68,17 @@ def atomic_write(path: str | os.PathLike, mode: str = 'wb') -> Iterator[IO]:
         if full:
             raise LaunchError(disk_full_message(path)) from error
         raise
+
+
+def allow_as_usual(path: str | os.PathLike) -> None:
+    """Give a file that was made as a private one the usual permissions.
+
+    Args:
+        path (str | PathLike): The file, of mkstemp or the like.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(path, 0o666 & ~umask)
 
 
 def check_writable(path: str | os.PathLike) -> None:

@@ -62,6 +62,11 @@ def read_json(
         raise ValueError(
             f'The {what} "{path}" {_why_no_json(content, error)}{see}'
         ) from error
+    except RecursionError:
+        raise ValueError(
+            f'The {what} "{path}" has lists in lists deeper than json is '
+            f'read.{see}'
+        ) from None
     except UnicodeDecodeError as error:
         raise ValueError(
             f'The {what} "{path}" is {_encoding(content, error)}{see}'

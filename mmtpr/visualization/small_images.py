@@ -25,7 +25,8 @@ def read_small(
 
     Returns:
         Image | None: RGB, with nothing of what the file holds besides, such
-        as the place where a photo was taken; None with a line in the log if it cannot be read.
+        as the place where a photo was taken; None with a line in the log if
+        it cannot be read.
     """
     if path is None:
         return None

@@ -123,3 +123,7 @@ def test_a_changed_file_is_refused(case, tmp_path):
     (place / 'model.json').write_text(json.dumps(card | dict(version=99)))
     with pytest.raises(ValueError, match='has layout 99'):
         read_onnx_folder(place)
+    lost = dict(card, towers=[], image=None)
+    (place / 'model.json').write_text(json.dumps(lost))
+    with pytest.raises(ValueError, match='has no towers and no image as'):
+        read_onnx_folder(place)

@@ -37,6 +37,8 @@ def change(folder, edit):
 
 def test_the_files(case):
     _, folder = case
+    files = [path for path in folder.iterdir() if path.is_file()]
+    assert len({path.stat().st_mode for path in files}) == 1
     saved = folder / 'saved'
     assert sorted(path.name for path in saved.iterdir()) == [
         *('README.md', 'config.json', 'model.safetensors'),
@@ -160,6 +162,23 @@ def test_files_outside_the_folder(saved):
         PretrainedRetriever.from_pretrained(saved)
     change(saved, lambda data: data.update(kind='bert'))
     with pytest.raises(ValueError, match='no config of a retriever'):
+        PretrainedRetriever.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    ('edit', 'match'),
+    [
+        (lambda data: data.update(version='x'), 'has no version as mmtpr'),
+        (lambda data: data.pop('version'), 'has no version as mmtpr'),
+        (lambda data: data.update(identity=3), 'has no identity as mmtpr'),
+        (lambda data: data.update(config=[]), 'has no config as mmtpr'),
+        (lambda data: data['config'].pop('model'), 'has no model as mmtpr'),
+        (lambda data: data['identity'].pop('weights'), 'has no weights'),
+    ],
+)
+def test_a_config_that_lost_parts(saved, edit, match):
+    change(saved, edit)
+    with pytest.raises(ValueError, match=match):
         PretrainedRetriever.from_pretrained(saved)
 
 

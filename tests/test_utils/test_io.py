@@ -43,3 +43,9 @@ def test_nothing_and_a_folder(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         read_json(tmp_path / 'no.json', 'truth file')
     assert str(error.value).endswith('no.json" does not exist.')
+
+
+def test_lists_in_lists_without_end(tmp_path):
+    (tmp_path / 'a.json').write_text('[' * 100_000)
+    with pytest.raises(ValueError, match='lists in lists deeper'):
+        read_json(tmp_path / 'a.json')
