@@ -112,6 +112,17 @@ def read_onnx_folder(folder: str | Path) -> OnnxFolder:
         )
     names = ('files', 'identity', 'config', 'towers', 'image', 'text')
     check_parts(card, folder / CARD, **dict.fromkeys(names, dict))
+    unlisted = [
+        f'{name}.onnx'
+        for name in card['towers']
+        if f'{name}.onnx' not in card['files']
+    ]
+    foreign = [name for name in card['files'] if Path(name).name != name]
+    if unlisted or foreign:
+        raise ValueError(
+            f'The card of "{folder}" does not list its own files, e.g. '
+            f'"{[*unlisted, *foreign][0]}": it was changed. Export again.'
+        )
     for name, known in card['files'].items():
         _check_file(folder, name, known)
     return OnnxFolder(

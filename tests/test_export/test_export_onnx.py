@@ -123,6 +123,10 @@ def test_a_changed_file_is_refused(case, tmp_path):
     (place / 'model.json').write_text(json.dumps(card | dict(version=99)))
     with pytest.raises(ValueError, match='has layout 99'):
         read_onnx_folder(place)
+    for files in ({}, {**card['files'], '../model.pth': {}}):
+        (place / 'model.json').write_text(json.dumps(card | dict(files=files)))
+        with pytest.raises(ValueError, match='does not list its own files'):
+            read_onnx_folder(place)
     lost = dict(card, towers=[], image=None)
     (place / 'model.json').write_text(json.dumps(lost))
     with pytest.raises(ValueError, match='has no towers and no image as'):
