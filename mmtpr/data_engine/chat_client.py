@@ -1,16 +1,45 @@
 """A server that speaks OpenAI's protocol, through the ``openai`` client."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
 #: Requests in a row without an answer after which a server is given up.
 _MOST_SILENT = 20
+
+
+T = TypeVar('T')
+A = TypeVar('A')
+
+
+def in_parallel(
+    ask: Callable[[T], A], requests: Sequence[T], concurrency: int
+) -> Iterator[tuple[T, A]]:
+    """Ask for several things at a time.
+
+    Args:
+        ask (Callable): Gives the answer to a request.
+        requests (Sequence): The requests.
+        concurrency (int): How many at a time.
+
+    Yields:
+        tuple: Each with its answer, as soon as it is there. After an error
+        no other request is begun.
+    """
+    with ThreadPoolExecutor(concurrency) as pool:
+        waiting = {pool.submit(ask, one): one for one in requests}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
 class NoAnswerError(RuntimeError):

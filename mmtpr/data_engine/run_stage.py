@@ -68,10 +68,6 @@ def begun_stage(stage: Stage, folder: StageFolder) -> Iterator[None]:
 def _run_blocks(stage: Stage, folder: StageFolder) -> None:
     rank, world = get_dist_info()
     mine = range(rank, stage.num_blocks, world)
-    if folder.summary is not None and all(
-        folder.blocks.summary(block) for block in mine
-    ):
-        return
     with progress(len(mine), f'Blocks of {stage.unit}') as advance:
         for block in mine:
             if folder.blocks.summary(block) is None:

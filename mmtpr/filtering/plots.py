@@ -8,7 +8,7 @@ import mmcv
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmtpr.utils import atomic_write
+from mmtpr.visualization.figure_files import save_figure
 
 from .scores import RelevanceScores
 
@@ -61,7 +61,7 @@ def plot_histograms(
     right.set(xlabel='relevance', ylabel='pairs')
     if len(present) > 1:
         right.legend()
-    _save(figure, path)
+    save_figure(path, figure)
 
 
 def plot_pairs(
@@ -111,7 +111,7 @@ def plot_pairs(
                 fontsize=7,
                 parse_math=False,
             )
-    _save(figure, path)
+    save_figure(path, figure)
 
 
 def _wrap(caption: str) -> str:
@@ -123,8 +123,3 @@ def _wrap(caption: str) -> str:
             placeholder=' ...',
         )
     )
-
-
-def _save(figure: Figure, path: str | os.PathLike) -> None:
-    with atomic_write(path) as file:
-        figure.savefig(file, format='png', dpi=120)

@@ -148,26 +148,6 @@ class FaissStore(FolderReading):
         self._forget()
         return self._manifest.generation != former
 
-    def add(
-        self,
-        ids: Sequence[str],
-        vectors: Tensor,
-        paths: Sequence[str] | None = None,
-        columns: Mapping[str, Sequence] | None = None,
-    ) -> None:
-        """See :meth:`GalleryStore.add`."""
-        self._put(ids, vectors, paths, columns, replace=False)
-
-    def upsert(
-        self,
-        ids: Sequence[str],
-        vectors: Tensor,
-        paths: Sequence[str] | None = None,
-        columns: Mapping[str, Sequence] | None = None,
-    ) -> None:
-        """See :meth:`GalleryStore.upsert`."""
-        self._put(ids, vectors, paths, columns, replace=True)
-
     def delete(self, ids: Sequence[str]) -> None:
         """See :meth:`GalleryStore.delete`."""
         places = self._known()
@@ -250,12 +230,12 @@ class FaissStore(FolderReading):
         vectors: Tensor,
         paths: Sequence[str] | None,
         columns: Mapping[str, Sequence] | None,
-        replace: bool,
+        replace_present: bool,
     ) -> None:
         places = self._known()
         new = check_items(ids, vectors, paths, self._shape())
         present = [name for name in new.ids if name in places]
-        if present and not replace:
+        if present and not replace_present:
             raise ValueError(
                 f'{len(present)} of {len(new.ids)} ids are in the store '
                 f'already, e.g. "{present[0]}". Upsert them to replace them.'

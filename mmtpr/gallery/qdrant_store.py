@@ -119,26 +119,6 @@ class QdrantStore(GalleryStore):
         self._facts = self._flushed = facts
         self._waiting = WaitingItems()
 
-    def add(
-        self,
-        ids: Sequence[str],
-        vectors: Tensor,
-        paths: Sequence[str] | None = None,
-        columns: Mapping[str, Sequence] | None = None,
-    ) -> None:
-        """See :meth:`GalleryStore.add`."""
-        self._put(ids, vectors, paths, columns, replace_present=False)
-
-    def upsert(
-        self,
-        ids: Sequence[str],
-        vectors: Tensor,
-        paths: Sequence[str] | None = None,
-        columns: Mapping[str, Sequence] | None = None,
-    ) -> None:
-        """See :meth:`GalleryStore.upsert`."""
-        self._put(ids, vectors, paths, columns, replace_present=True)
-
     def delete(self, ids: Sequence[str]) -> None:
         """See :meth:`GalleryStore.delete`."""
         self._check_writes()

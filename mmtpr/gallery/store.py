@@ -56,7 +56,6 @@ class GalleryStore(ABC):
     name: str
     identity: ModelIdentity
 
-    @abstractmethod
     def add(
         self,
         ids: Sequence[str],
@@ -79,8 +78,8 @@ class GalleryStore(ABC):
             LaunchError: If the disk is full.
             ValueError: If an id is there already, or something does not fit.
         """
+        self._put(ids, vectors, paths, columns, replace_present=False)
 
-    @abstractmethod
     def upsert(
         self,
         ids: Sequence[str],
@@ -100,6 +99,7 @@ class GalleryStore(ABC):
             LaunchError: If the disk is full.
             ValueError: If something does not fit.
         """
+        self._put(ids, vectors, paths, columns, replace_present=True)
 
     @abstractmethod
     def delete(self, ids: Sequence[str]) -> None:
@@ -214,6 +214,17 @@ class GalleryStore(ABC):
             tuple[int, int]: Both, zeros as long as nothing was added.
         """
         return self._shape()
+
+    @abstractmethod
+    def _put(
+        self,
+        ids: Sequence[str],
+        vectors: Tensor,
+        paths: Sequence[str] | None,
+        columns: Mapping[str, Sequence] | None,
+        replace_present: bool,
+    ) -> None:
+        """Add items; those of ids that are there are replaced or refused."""
 
     @abstractmethod
     def _source(

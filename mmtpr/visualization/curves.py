@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtpr.utils import atomic_write, require
+from mmtpr.utils import require
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import check_output
+
+from .figure_files import save_figure
 
 _FORMATS = ('.png', '.pdf')
 _WIDTH, _HEIGHT = 4.8, 3.9
@@ -150,6 +152,4 @@ def draw_panels(panels: Sequence[Panel], path: str | os.PathLike) -> None:
         loc='outside lower center',
         ncols=min(4, len(lines)),
     )
-    with atomic_write(path) as file:
-        kind = Path(path).suffix.lower()[1:]
-        figure.savefig(file, format=kind, dpi=120)
+    save_figure(path, figure)

@@ -50,10 +50,8 @@ class Numbers(Stage):
         return dict(total=sum(row['value'] for row in folder.read_all()))
 
 
-class Squares(Stage):
-    """Two squares for each number."""
-
-    name = 'render'
+class Following(Stage):
+    """A stage that reads another, block by block."""
 
     def __init__(self, source):
         self.source = source
@@ -68,6 +66,12 @@ class Squares(Stage):
     @property
     def num_blocks(self):
         return self.source.num_blocks
+
+
+class Squares(Following):
+    """Two squares for each number."""
+
+    name = 'render'
 
     def items(self, block):
         return [

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+from engine_stages import Following
 from PIL import Image
 
 from mmtpr.data_engine import (
     GrammarWriter,
-    Stage,
     StageFolder,
     WriteStage,
     run_stage,
@@ -16,24 +16,17 @@ from mmtpr.data_engine import (
 FAULTS = ('', 'damaged', 'wrong_change')
 
 
-class Render(Stage):
+class Render(Following):
     """Two pairs a record: plain colours."""
 
     name = 'render'
 
     def __init__(self, source, faulty=True):
-        self.source, self.faulty = source, faulty
+        super().__init__(source)
+        self.faulty = faulty
 
     def settings(self):
         return dict(faulty=self.faulty)
-
-    @property
-    def sources(self):
-        return [self.source]
-
-    @property
-    def num_blocks(self):
-        return self.source.num_blocks
 
     def items(self, block):
         return [
@@ -58,24 +51,17 @@ class Render(Stage):
             )
 
 
-class Judge(Stage):
+class Judge(Following):
     """High numbers for pairs without a fault; some are unreadable."""
 
     name = 'judge'
 
     def __init__(self, source, fields=('quality', 'same')):
-        self.source, self.fields = source, fields
+        super().__init__(source)
+        self.fields = fields
 
     def settings(self):
         return dict(fields=list(self.fields))
-
-    @property
-    def sources(self):
-        return [self.source]
-
-    @property
-    def num_blocks(self):
-        return self.source.num_blocks
 
     def items(self, block):
         return [(row['key'], row) for row in self.source.read(block)]

@@ -1,12 +1,13 @@
 """Contact sheets: pairs with their sentences and scores."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmtpr.utils import atomic_write
+from mmtpr.visualization.figure_files import save_figure
 from mmtpr.visualization.small_images import read_small
 
 _COLUMNS = 4
@@ -73,12 +74,9 @@ def draw_sheet(
     figure.subplots_adjust(
         left=0.02, right=0.98, bottom=0.01, top=0.94, wspace=0.08, hspace=0.1
     )
-    with atomic_write(path) as file:
-        figure.savefig(file, format='png', dpi=90)
+    save_figure(path, figure, dpi=90)
 
 
 def _wrapped(sentence: str) -> str:
-    import textwrap
-
     lines = textwrap.wrap(sentence, _LINE, max_lines=3, placeholder=' ...')
     return '\n'.join(lines)

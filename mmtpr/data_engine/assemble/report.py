@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mmtpr.filtering.field_rule import FieldTerm
 from mmtpr.filtering.report import roc_auc
-from mmtpr.utils import atomic_write
+from mmtpr.visualization.figure_files import save_figure
 
 from ..stage_folder import StageFolder
 from .score_table import ScoreTable
@@ -151,5 +151,4 @@ def plot_fields(path: Path, table: ScoreTable, keep: np.ndarray) -> None:
         axis.set(xlabel=name, ylabel='pairs')
     if names:
         grid.flat[0].legend()
-    with atomic_write(path) as file:
-        figure.savefig(file, format='png', dpi=110)
+    save_figure(path, figure, dpi=110)

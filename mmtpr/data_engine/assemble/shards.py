@@ -14,6 +14,7 @@ from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
 from ..block_files import Row
+from ..image_files import SIDES
 from ..run_stage import run_stage
 from ..stage import Stage
 from ..stage_folder import StageFolder
@@ -21,7 +22,6 @@ from .triplet_files import TRAIN, VAL, read_triplets, triplet_file
 
 #: Files of triplets by split.
 FILES = dict(train=TRAIN, val=VAL)
-_SIDES = ('reference', 'target')
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,9 @@ def _members(triplet: dict) -> dict[str, str]:
     Of both directions of a pair the same: that of the even group id leads
     from reference to target.
     """
-    sides = _SIDES if triplet['cpr_id'] % 2 == 0 else _SIDES[::-1]
+    sides = SIDES if triplet['cpr_id'] % 2 == 0 else SIDES[::-1]
     found = {}
-    for side, role in zip(sides, _SIDES, strict=True):
+    for side, role in zip(sides, SIDES, strict=True):
         path = triplet[f'{role}_image_path']
         ending = PurePosixPath(path).suffix.lower()
         found[path] = f'{triplet["pair"]}.{side}{ending}'
@@ -240,6 +240,6 @@ def _members(triplet: dict) -> dict[str, str]:
 def _renamed(triplet: dict, members: dict[str, str]) -> dict:
     paths = {
         f'{role}_image_path': members[triplet[f'{role}_image_path']]
-        for role in _SIDES
+        for role in SIDES
     }
     return triplet | paths

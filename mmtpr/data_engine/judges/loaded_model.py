@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmtpr.apis.embedding import image_embedder, image_entries
@@ -13,6 +12,8 @@ from mmtpr.filtering.scorer import RetrieverScorer
 from mmtpr.models.embedder import EmbeddedRows, unreadable_error
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.fingerprint import scorer_fingerprint
+
+from ..devices import chosen_device
 
 
 class JudgingModel:
@@ -43,8 +44,7 @@ class JudgingModel:
         self.config, self.checkpoint = config, checkpoint
         self.batch_size, self.num_workers = batch_size, num_workers
         self.composed = composed
-        has_gpu = torch.cuda.is_available()
-        self.device = device or ('cuda' if has_gpu else 'cpu')
+        self.device = chosen_device(device)
 
     def settings(self) -> dict[str, Any]:
         """Tell what decides the embeddings.

@@ -11,6 +11,8 @@ from PIL import Image
 from mmtpr.checkpoints.files import load_weights
 from mmtpr.utils.errors import LaunchError
 
+from ..devices import chosen_device
+
 _PERSON = 1  # label of COCO, which all detectors of torchvision know
 _TALL = 0.5
 
@@ -34,8 +36,7 @@ class PersonDetector:
         device: str | None = None,
     ) -> None:
         self.name, self.weights = name, weights
-        has_gpu = torch.cuda.is_available()
-        self.device = device or ('cuda' if has_gpu else 'cpu')
+        self.device = chosen_device(device)
 
     def settings(self) -> dict[str, Any]:
         """Tell what decides the boxes.

@@ -2,12 +2,11 @@
 
 import base64
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from mmtpr.registry import SYNTHESIS
 
-from ..chat_client import ChatClient, NoAnswerError
+from ..chat_client import ChatClient, NoAnswerError, in_parallel
 from .base import JudgeRequest, PairJudge, Verdict
 from .questions import (
     DIGITS,
@@ -77,14 +76,7 @@ class OpenAIJudge(PairJudge):
     ) -> Iterator[tuple[JudgeRequest, Verdict]]:
         """See :meth:`PairJudge.judge`."""
         self._client.check()
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            waiting = {pool.submit(self._judge, one): one for one in requests}
-            try:
-                for done in as_completed(waiting):
-                    yield waiting[done], done.result()
-            finally:
-                for one in waiting:
-                    one.cancel()
+        yield from in_parallel(self._judge, requests, self.concurrency)
 
     def _judge(self, request: JudgeRequest) -> Verdict:
         images = _shown(request.reference), _shown(request.target)

@@ -11,6 +11,7 @@ from mmtpr.registry import SYNTHESIS
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
+from ..devices import chosen_device
 from .base import JudgeRequest, PairJudge, Verdict
 from .questions import (
     DIGITS,
@@ -45,8 +46,7 @@ class TransformersJudge(PairJudge):
         self, model: str, dtype: str = 'bfloat16', device: str | None = None
     ) -> None:
         self.model, self.dtype = model, dtype
-        has_gpu = torch.cuda.is_available()
-        self.device = device or ('cuda' if has_gpu else 'cpu')
+        self.device = chosen_device(device)
 
     def settings(self) -> dict[str, Any]:
         """See :meth:`PairJudge.settings`."""

@@ -11,6 +11,7 @@ import torch
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
+from ..devices import chosen_device
 from .lora import ADAPTER, load_lora
 
 _OFFLOADS = {
@@ -66,8 +67,7 @@ class DiffusionModel:
         self.dtype, self.offload, self.compile = dtype, offload, compile
         self.lora, self.lora_file = lora, lora_file
         self.call = dict(call or {})
-        has_gpu = torch.cuda.is_available()
-        self.device = device or ('cuda' if has_gpu else 'cpu')
+        self.device = chosen_device(device)
         self._beta: float | None = None
 
     def settings(self) -> dict[str, Any]:

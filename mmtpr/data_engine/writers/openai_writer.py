@@ -1,12 +1,11 @@
 """Quadruples by any server that speaks OpenAI's protocol."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from mmtpr.registry import SYNTHESIS
 
-from ..chat_client import ChatClient, NoAnswerError
+from ..chat_client import ChatClient, NoAnswerError, in_parallel
 from .base import Answer, QuadrupleWriter, Request
 from .prompt import PROMPT_VERSION, build_messages
 from .quadruple import SCHEMA, parse_quadruple
@@ -72,14 +71,7 @@ class OpenAIWriter(QuadrupleWriter):
     ) -> Iterator[tuple[Request, Answer]]:
         """See :meth:`QuadrupleWriter.answer`."""
         self._client.check()
-        with ThreadPoolExecutor(self.concurrency) as pool:
-            waiting = {pool.submit(self._ask, one): one for one in requests}
-            try:
-                for done in as_completed(waiting):
-                    yield waiting[done], done.result()
-            finally:
-                for one in waiting:
-                    one.cancel()
+        yield from in_parallel(self._ask, requests, self.concurrency)
 
     def _ask(self, request: Request) -> Answer:
         more: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from mmtpr.registry import SYNTHESIS
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
+from ..devices import chosen_device
 from .base import Answer, QuadrupleWriter, Request
 from .prompt import PROMPT_VERSION, build_messages
 from .quadruple import parse_quadruple
@@ -44,8 +45,7 @@ class TransformersWriter(QuadrupleWriter):
     ) -> None:
         self.model, self.temperature = model, temperature
         self.max_tokens, self.dtype = max_tokens, dtype
-        has_gpu = torch.cuda.is_available()
-        self.device = device or ('cuda' if has_gpu else 'cpu')
+        self.device = chosen_device(device)
 
     def settings(self) -> dict[str, Any]:
         """See :meth:`QuadrupleWriter.settings`."""
