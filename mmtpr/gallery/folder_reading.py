@@ -1,6 +1,5 @@
 """Reading of a store in a folder."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,14 +21,6 @@ class FolderReading(GalleryStore):
     @property
     def _manifest(self) -> Manifest:
         return self._generation.manifest
-
-    @abstractmethod
-    def refresh(self) -> bool:
-        """See what was flushed since the store was opened.
-
-        Returns:
-            bool: Whether something was.
-        """
 
     def fetch(self, ids: Sequence[str]) -> Tensor:
         """See :meth:`GalleryStore.fetch`."""

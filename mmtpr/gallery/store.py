@@ -122,6 +122,14 @@ class GalleryStore(ABC):
         """
 
     @abstractmethod
+    def refresh(self) -> bool:
+        """See what others wrote since the store was opened.
+
+        Returns:
+            bool: Whether there is something new.
+        """
+
+    @abstractmethod
     def fetch(self, ids: Sequence[str]) -> Tensor:
         """Read the vectors of items.
 

@@ -127,9 +127,8 @@ class PageSearch:
         if reference is not None:
             query = dict(img_path=reference.path, caption=sentence)
         with self._lock, heard_warnings() as notes:
-            refresh = getattr(self.searcher.store, 'refresh', None)
-            if refresh is not None and page == 1:
-                refresh()
+            if page == 1:
+                self.searcher.store.refresh()
             (found,) = self.searcher(
                 query,
                 k=wanted,
