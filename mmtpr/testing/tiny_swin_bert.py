@@ -44,8 +44,13 @@ def shrink_swin_bert(node: dict, size: tuple[int, int]) -> None:
         size (tuple[int, int]): Height and width of the images, multiples
             of 32.
     """
+    small = tiny_swin_bert_cfg(image_size=size, fusion_layer=1)
+    # A shifted window, the merging of patches and both kinds of BERT's
+    # layers; more of them is only more of the same.
+    small['image']['arch'].update(depths=[2, 1, 1, 1])
+    small['text'].update(num_hidden_layers=2)
     node.update(
-        tiny_swin_bert_cfg(image_size=size),
+        small,
         image_pretrained=None,
         text_pretrained=None,
         pretrained=None,

@@ -54,6 +54,8 @@ def small(path, data, work_dir, precision, device):
     cfg.experiment_name = f'{path.stem}_{precision}'
     if cfg.default_hooks.get('finite_loss'):
         cfg.default_hooks.finite_loss.interval = 0
+    if cfg.model.get('accumulate', 1) > 2:  # parts of one pair each
+        cfg.model.accumulate = 2
     if 'head' in cfg.model:  # the branch that draws tokens
         cfg.model.head.max_tokens = 8
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
