@@ -32,11 +32,30 @@ JUDGES = ('image', 'relevance', 'identity')
 EVERYTHING = '[{"field": "image.typical", "min": -1e9}]'
 
 
-def judge_step(name: str) -> Step:
+def engine_command(tool: str, run: str, more: str, options: str) -> str:
+    """Write a command of the data engine.
+
+    Args:
+        tool (str): Name of the script.
+        run (str): Folder of the run.
+        more (str): Further arguments.
+        options (str): Of ``--cfg-options``.
+
+    Returns:
+        str: Script and arguments.
+    """
+    words = [f'tools/synthesis/{tool}.py', ENGINE, run, more]
+    words += ['--cfg-options', options] if options else []
+    return ' '.join(filter(None, words))
+
+
+def judge_step(name: str, run: str = RUN, options: str = '') -> Step:
     """Let one judge judge.
 
     Args:
         name (str): Of the judge in the config.
+        run (str): Folder of the run. Defaults to :data:`RUN`.
+        options (str): Of ``--cfg-options``. Defaults to ''.
 
     Returns:
         Step: The command.
@@ -44,12 +63,85 @@ def judge_step(name: str) -> Step:
     return Step(
         f'judge_{name}',
         f'Judge: {name}',
-        f'tools/synthesis/judge_pairs.py {ENGINE} {RUN} --judge {name}',
+        engine_command('judge_pairs', run, f'--judge {name}', options),
     )
 
 
+def composed_data_step(seed: int) -> Step:
+    """Draw the composed test set, unless it is there.
+
+    Args:
+        seed (int): Seed of the test data.
+
+    Returns:
+        Step: The command.
+    """
+    return Step(
+        'composed_data',
+        'Draw the composed test set',
+        'tools/synthesis/write_composed_toy_data.py '
+        f'--out data/toy_composed {COMPOSED_SIZE} --seed {seed}',
+    )
+
+
+def pair_steps(run: str = RUN, options: str = '') -> list[Step]:
+    """List the commands up to a file of all pairs, good or bad.
+
+    Args:
+        run (str): Folder of the run. Defaults to :data:`RUN`.
+        options (str): Of ``--cfg-options``. Defaults to ''.
+
+    Returns:
+        list[Step]: In the order they run.
+    """
+    everything = f"{options} 'assemble.rule={EVERYTHING}'".lstrip()
+    return [
+        Step(
+            'write',
+            'Write captions of people before and after a change',
+            engine_command('write_quadruples', run, '', options),
+        ),
+        Step(
+            'render',
+            'Render pairs of images',
+            engine_command('render_pairs', run, '', options),
+        ),
+        *(judge_step(name, run, options) for name in JUDGES),
+        Step(
+            'everything',
+            'Put all pairs into one file',
+            engine_command(
+                'assemble_triplets',
+                run,
+                f'--out {run}/everything --judges image',
+                everything,
+            ),
+        ),
+    ]
+
+
+def filter_steps(run: str = RUN, options: str = '') -> list[Step]:
+    """List the commands from a FAFA of all pairs to what passes.
+
+    Args:
+        run (str): Folder of the run. Defaults to :data:`RUN`.
+        options (str): Of ``--cfg-options``. Defaults to ''.
+
+    Returns:
+        list[Step]: In the order they run.
+    """
+    return [
+        judge_step('composed', run, options),
+        Step(
+            'assemble',
+            'Keep what the rule lets through',
+            engine_command('assemble_triplets', run, '', options),
+        ),
+    ]
+
+
 def making_steps(seed: int) -> list[Step]:
-    """List the commands up to the first training.
+    """List the commands up to the trained models.
 
     Args:
         seed (int): Seed of the test data.
@@ -58,41 +150,14 @@ def making_steps(seed: int) -> list[Step]:
         list[Step]: In the order they run.
     """
     return [
-        Step(
-            'composed_data',
-            'Draw the composed test set',
-            'tools/synthesis/write_composed_toy_data.py '
-            f'--out data/toy_composed {COMPOSED_SIZE} --seed {seed}',
-        ),
-        Step(
-            'write',
-            'Write captions of people before and after a change',
-            f'tools/synthesis/write_quadruples.py {ENGINE} {RUN}',
-        ),
-        Step(
-            'render',
-            'Render pairs of images',
-            f'tools/synthesis/render_pairs.py {ENGINE} {RUN}',
-        ),
-        *map(judge_step, JUDGES),
-        Step(
-            'everything',
-            'Put all pairs into one file',
-            f'tools/synthesis/assemble_triplets.py {ENGINE} {RUN} '
-            f'--out {RUN}/everything --judges image '
-            f"--cfg-options 'assemble.rule={EVERYTHING}'",
-        ),
+        composed_data_step(seed),
+        *pair_steps(),
         Step(
             'train_all',
             'Train the light FAFA on everything',
             f'tools/train.py {ALL}',
         ),
-        judge_step('composed'),
-        Step(
-            'assemble',
-            'Keep what the rule lets through',
-            f'tools/synthesis/assemble_triplets.py {ENGINE} {RUN}',
-        ),
+        *filter_steps(),
         Step(
             'train_passed',
             'Train it on what passed, with equal steps',

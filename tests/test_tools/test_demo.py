@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import demo
 import demo_steps
 import pytest
 from mmengine.config import Config
+from toy_project import copy_small_project, shrink
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,38 +94,14 @@ def test_best_checkpoint_is_the_newest(tmp_path, monkeypatch):
     )
 
 
-def _shrink(path: Path, pattern: str, text: str) -> None:
-    content, count = re.subn(pattern, text, path.read_text())
-    assert count, f'{pattern} is not in {path}'
-    path.write_text(content)
-
-
 def test_whole_demo_on_little_data(tmp_path):
     """Every command of the demo, with one epoch on a handful of people."""
-    for folder in ('configs', 'tools'):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    (tmp_path / 'mmtpr').symlink_to(ROOT / 'mmtpr')
-    toy = tmp_path / 'configs/toy'
-    _shrink(
-        tmp_path / 'tools/demo.py',
-        r"TOY_SIZE = '[^']*'",
-        "TOY_SIZE = '--size 64 32 --train 12 --val 4 --test 5 --pretrain 90'",
-    )
-    _shrink(tmp_path / 'tools/demo.py', r'--bank-size \d+', '--bank-size 60')
-    for path in [*toy.glob('*.py'), *toy.glob('_base_/*.py')]:
-        path.write_text(
-            re.sub(
-                r'max_epochs=\d+, val_interval=\d+',
-                'max_epochs=1, val_interval=1',
-                re.sub(
-                    r'epoch_\d+\.pth',
-                    'epoch_1.pth',
-                    re.sub(
-                        r'batch_size=\d+', 'batch_size=16', path.read_text()
-                    ),
-                ),
-            )
-        )
+    copy_small_project(tmp_path)
+    shrink(tmp_path / 'tools/demo.py', r'--pretrain \d+', '--pretrain 90')
+    shrink(tmp_path / 'tools/demo.py', r'--bank-size \d+', '--bank-size 60')
+    for path in tmp_path.glob('configs/toy/_base_/*.py'):
+        text = re.sub(r'epoch_\d+\.pth', 'epoch_1.pth', path.read_text())
+        path.write_text(text)
     command = [sys.executable, 'tools/demo.py']
     done = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True

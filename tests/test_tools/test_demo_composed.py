@@ -2,18 +2,14 @@
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import demo_composed as demo
 import pytest
-import torch
 from mmengine.config import Config
-
-from mmtpr.registry import MODELS
+from toy_project import copy_small_project, leave_encoder
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ('word4per_toy', 'word4per_vis_toy', 'word4per_fuse_toy', 'fafa_toy')
@@ -87,50 +83,10 @@ def test_summary_reads_what_the_tools_wrote(tmp_path):
     assert 'Seconds: 3 (fafa 3).' in text
 
 
-def shrink(path, pattern, text):
-    content, count = re.subn(pattern, text, path.read_text())
-    assert count, f'{pattern} is not in {path}'
-    path.write_text(content)
-
-
 @pytest.fixture
 def small_project(tmp_path):
-    """A copy of the project with little data, one epoch and an encoder."""
-    for folder in ('configs', 'tools'):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    (tmp_path / 'mmtpr').symlink_to(ROOT / 'mmtpr')
-    sizes = '--size 64 32 --train 12 --val 4 --test 5'
-    shrink(
-        tmp_path / 'tools/demo.py',
-        r"TOY_SIZE = '[^']*'",
-        f"TOY_SIZE = '{sizes} --pretrain 20'",
-    )
-    shrink(
-        tmp_path / 'tools/demo_composed.py',
-        r"COMPOSED_SIZE = '[^']*'",
-        f"COMPOSED_SIZE = '{sizes}'",
-    )
-    toy = tmp_path / 'configs/toy'
-    for path in [*toy.glob('*.py'), *toy.glob('_base_/*.py')]:
-        text = re.sub(r'batch_size=\d+', 'batch_size=16', path.read_text())
-        pattern = r'max_epochs=\d+, val_interval=\d+'
-        path.write_text(re.sub(pattern, 'max_epochs=1, val_interval=1', text))
-    return tmp_path
-
-
-def leave_encoder(folder):
-    """What tools/demo.py would leave: data, and an encoder trained later."""
-    command = [
-        *(sys.executable, 'tools/synthesis/write_toy_data.py'),
-        *('--out', 'data/toy', '--size', '64', '32', '--train', '12'),
-        *('--val', '4', '--test', '5', '--pretrain', '20'),
-    ]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    cfg = Config.fromfile(folder / 'configs/toy/pretrain_toy.py')
-    state = MODELS.build(cfg.model).state_dict()
-    path = folder / cfg.filtered_weights
-    path.parent.mkdir(parents=True)
-    torch.save(dict(state_dict=state, meta={}), path)
+    """A copy of the project with little data and small batches."""
+    return copy_small_project(tmp_path)
 
 
 def test_whole_demo_on_little_data(small_project):
