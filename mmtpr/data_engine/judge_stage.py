@@ -18,7 +18,7 @@ from .stage import Stage
 from .stage_folder import StageFolder
 
 _STREAM = 61
-#: Pairs that are given to a judge at once; a kill loses no more.
+#: Pairs that are given to a judge at once.
 _PART = 256
 #: Pairs of one block in a sample at least, so that few blocks are read.
 _LEAST = 16
@@ -50,6 +50,8 @@ class JudgeStage(Stage):
             SYNTHESIS.build(judge) if isinstance(judge, dict) else judge
         )
         self._is_prepared = False
+        # The last bits of an embedding depend on what shares its batch.
+        self.part = _PART if self.judge.in_batches else 1
 
     def settings(self) -> dict[str, Any]:
         """See :meth:`Stage.settings`."""

@@ -86,7 +86,16 @@ def run_block(stage: Stage, folder: StageFolder, block: int) -> None:
     items = stage.items(block)
     keys = [key for key, _ in items]
     journal = folder.blocks.journal(block)
-    todo = [item for item in items if item[0] not in journal.rows]
+    parts = (
+        items[start : start + stage.part]
+        for start in range(0, len(items), stage.part)
+    )
+    todo = [
+        item
+        for part in parts
+        if any(key not in journal.rows for key, _ in part)
+        for item in part
+    ]
     try:
         if todo:
             for row in stage.process(todo):

@@ -19,10 +19,13 @@ class Stage(ABC):
     Attributes:
         name (str): Of the stage, and of its folder in the run.
         unit (str): What its rows are, for the progress bar.
+        part (int): Items of a block that are done together: where a kill cut
+            such a part off, all of it is done again. Defaults to 1.
     """
 
     name: ClassVar[str]
     unit: ClassVar[str] = 'rows'
+    part: int = 1
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

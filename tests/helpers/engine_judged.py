@@ -27,14 +27,15 @@ def write_run(run, num=6, faults=None, per_record=2):
     return list(folder.read_all())
 
 
+def folders_of(run):
+    """What a judge reads: records, pairs and images."""
+    folders = StageFolder(run / 'write'), StageFolder(run / 'render')
+    return *folders, run / 'render/images'
+
+
 def judge_stage(run, judge):
     """The stage of a judge."""
-    return JudgeStage(
-        StageFolder(run / 'write'),
-        StageFolder(run / 'render'),
-        run / 'render/images',
-        judge,
-    )
+    return JudgeStage(*folders_of(run), judge)
 
 
 def judged(run, judge, name='x'):

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-import torch
+from engine_stages import join_group
 
 from mmtpr.data_engine import (
     ProceduralRenderer,
@@ -34,13 +34,7 @@ class Killed(RenderStage):
 
 if __name__ == '__main__':
     place, rank, world, *killed = sys.argv[1:]
-    if world != '1':
-        torch.distributed.init_process_group(
-            'gloo',
-            init_method=f'file://{place}-rendezvous',
-            rank=int(rank),
-            world_size=int(world),
-        )
+    join_group(place, rank, world)
     run = Path(place)
     stage = Killed(
         StageFolder(run / 'write'),

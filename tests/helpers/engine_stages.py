@@ -12,6 +12,17 @@ import torch
 from mmtpr.data_engine import Stage, StageFolder, run_stage
 
 
+def join_group(place, rank, world):
+    """Meet the other processes of a run by a file beside its folder."""
+    if world != '1':
+        torch.distributed.init_process_group(
+            'gloo',
+            init_method=f'file://{place}-rendezvous',
+            rank=int(rank),
+            world_size=int(world),
+        )
+
+
 class Numbers(Stage):
     """Numbers from 0, some of which are dropped."""
 
@@ -87,13 +98,7 @@ class Squares(Following):
 
 if __name__ == '__main__':
     place, rank, world, *killed = sys.argv[1:]
-    if world != '1':
-        torch.distributed.init_process_group(
-            'gloo',
-            init_method=f'file://{place}-rendezvous',
-            rank=int(rank),
-            world_size=int(world),
-        )
+    join_group(place, rank, world)
     after = int(killed[0]) if killed else None
     write = StageFolder(Path(place) / 'write')
     run_stage(Numbers(killed_after=after), write)

@@ -56,10 +56,14 @@ class PairJudge(ABC):
         worst (dict[str, float]): The fields, each with the score of a pair
             that cannot be read.
         prompt_version (str): Of the prompt; '' where there is none.
+        in_batches (bool): Whether pairs are judged in batches, so that a
+            score may depend in its last bits on the pairs beside it. A batch
+            that a kill cut off is judged again. Defaults to False.
     """
 
     worst: Mapping[str, float]
     prompt_version: ClassVar[str] = ''
+    in_batches: ClassVar[bool] = False
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class ComposedJudge(PairJudge):
     """
 
     worst = dict(forth=-1.0, back=-1.0, gain=-4.0, rank=0.0)
+    in_batches = True
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class IdentityJudge(PairJudge):
     """
 
     worst = dict(cosine=-1.0, strangers=0.0, head=_FARTHEST)
+    in_batches = True
 
     def __init__(
         self,

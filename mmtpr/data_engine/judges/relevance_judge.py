@@ -41,6 +41,7 @@ class RelevanceJudge(PairJudge):
     """
 
     worst = dict.fromkeys(('reference', 'target', 'both', 'change'), 0.0)
+    in_batches = True
 
     def __init__(
         self,
