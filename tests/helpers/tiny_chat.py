@@ -1,10 +1,15 @@
 """A chat model of random weights with a tokenizer of bytes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def write_tiny_chat_model(folder: Path) -> Path:
-    """Save the model with everything that transformers reads."""
+def write_tiny_chat_model(folder: Path, more: Sequence[str] = ()) -> Path:
+    """Save the model with everything that transformers reads.
+
+    Each text of ``more`` is a token of its own, the last ones, which no
+    prompt has.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
@@ -15,6 +20,7 @@ def write_tiny_chat_model(folder: Path) -> Path:
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = ['<pad>', '<s>', '</s>', *alphabet]
+    words += [text.replace(' ', '\u0120') for text in more]  # as bytes
     vocab = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
