@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-_WORDS = 400
+WORDS = 400
 
 
-def _tokenizers():
+def make_tokenizer(length):
+    """A tokenizer of letters that reads so many tokens."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -15,17 +16,14 @@ def _tokenizers():
     vocab = {word: number for number, word in enumerate(words)}
     inner = Tokenizer(models.WordPiece(vocab=vocab, unk_token='<unk>'))
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return [
-        PreTrainedTokenizerFast(
-            tokenizer_object=inner,
-            pad_token='<pad>',
-            bos_token='<s>',
-            eos_token='</s>',
-            unk_token='<unk>',
-            model_max_length=length,
-        )
-        for length in (77, 1024)
-    ]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token='<pad>',
+        bos_token='<s>',
+        eos_token='</s>',
+        unk_token='<unk>',
+        model_max_length=length,
+    )
 
 
 def _transformer(width):
@@ -61,9 +59,9 @@ def write_tiny_flux(folder: Path, editing: bool = False) -> Path:
     )
 
     torch.manual_seed(0)
-    short, long = _tokenizers()
+    short, long = map(make_tokenizer, (77, 1024))
     clip = CLIPTextConfig(
-        vocab_size=_WORDS,
+        vocab_size=WORDS,
         hidden_size=32,
         intermediate_size=37,
         num_hidden_layers=1,
@@ -75,7 +73,7 @@ def write_tiny_flux(folder: Path, editing: bool = False) -> Path:
         pad_token_id=0,
     )
     t5 = T5Config(
-        vocab_size=_WORDS,
+        vocab_size=WORDS,
         d_model=32,
         d_kv=8,
         d_ff=37,
