@@ -113,7 +113,7 @@ class StageFolder:
             raise LaunchError(
                 f'"{self.folder}" was begun with other settings '
                 f'({"; ".join(differ)}). Give the same again, or name another '
-                'run folder.'
+                'folder.'
             )
 
     @property

@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +113,43 @@ def test_a_second_call_writes_the_same(run, done, tmp_path):
     names = sorted(p.name for p in out.iterdir())
     assert sorted(p.name for p in again.iterdir()) == names
     for name in names:
-        if not name.endswith(('.png', '.npz')):
+        if not name.endswith(('.png', '.npz')) and name != 'stage.json':
             assert (again / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_rows_are_read_once_for_scores_and_once_for_triplets(
+    run, tmp_path, monkeypatch
+):
+    read_rows, blocks = StageFolder.read, Counter()
+
+    def counted(folder, block, dropped=False):
+        blocks[folder.folder.name, block] += 1
+        return read_rows(folder, block, dropped)
+
+    monkeypatch.setattr(StageFolder, 'read', counted)
+    assemble(Assembly(RULE), *run, tmp_path / 'out')
+    assert blocks == {('write', 0): 1, ('render', 0): 2, ('vlm', 0): 1}
+
+
+@pytest.mark.parametrize(
+    ('change', 'match'),
+    [
+        (
+            dict(rule=[dict(field='vlm.same', min=4), RULE[1]]),
+            r"rule.0: 'vlm.same >= 3' there, 'vlm.same >= 4' now",
+        ),
+        (dict(rule=RULE[:1]), "rule.1: .* there, 'absent' now"),
+        (dict(val_share=0.1), r'val_share: 0.2 there, 0.1 now'),
+        (dict(seed=1), r'seed: 0 there, 1 now'),
+    ],
+)
+def test_another_rule_is_refused(run, done, change, match):
+    out, _ = done
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    other = Assembly(**(dict(rule=RULE, val_share=0.2) | change))
+    with pytest.raises(LaunchError, match=match):
+        assemble(other, *run, out)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_the_datasets_read_them(run, done):
@@ -258,5 +293,5 @@ def test_a_full_disk_leaves_what_was_there(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(triplet_files.TripletFile, 'add', full)
     with pytest.raises(LaunchError, match='The disk is full'):
-        assemble(Assembly([RULE[0]]), *run, out)
+        assemble(Assembly(RULE), *run, out)
     assert (out / 'SynCPR.json').read_bytes() == before

@@ -147,6 +147,11 @@ def test_two_runs_that_assemble(tool, told, tmp_path):
         ('write', 'write.seed=1', 'seed: 0 there, 1 now'),
         ('write', 'write.num=9', 'num: 8 there, 9 now'),
         ('render', 'render.seed=1', 'seed: 0 there, 1 now'),
+        (
+            'judge',
+            'judges.image.sample_size=9',
+            'judge.sample_size: 512 there, 9 now',
+        ),
     ],
 )
 def test_a_changed_config(step, told, tmp_path, stage, change, match):
@@ -156,6 +161,18 @@ def test_a_changed_config(step, told, tmp_path, stage, change, match):
     text = told(step, stage, run, '--cfg-options', change, alone=True)
     assert f'was begun with other settings ({match}' in text
     assert content(run) == before
+
+
+def test_assembling_by_another_rule(tool, told, tmp_path):
+    run = tmp_path / 'run'
+    judged_run(run)
+    tool('assemble_triplets', run)
+    before = content(run)
+    options = '--cfg-options', 'assemble.val_share=0.3'
+    text = told(tool, 'assemble_triplets', run, *options)
+    assert '(val_share: 0.2 there, 0.3 now)' in text
+    assert content(run) == before
+    tool('assemble_triplets', run, '--out', tmp_path / 'other', *options)
 
 
 @pytest.mark.parametrize('stage', ['render', 'judge'])
@@ -198,32 +215,32 @@ def test_a_stage_that_was_not_run(tool, step, told, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('options', 'absent', 'match'),
+    ('stage', 'old', 'new', 'absent'),
     [
-        (
-            ['--launcher', 'ray'],
-            'ray',
-            '--launcher ray needs "ray"',
-        ),
-        (
-            [
-                '--cfg-options',
-                'write.writer.type=mmtpr.OpenAIWriter',
-                'write.writer.model=x',
-                'write.writer.base_url=http://x/v1',
-            ],
-            'openai',
-            'pip install "mmtpr[synthesis]"',
-        ),
+        ('write', 'GrammarWriter', 'OpenAIWriter', 'openai'),
+        ('write', 'GrammarWriter', 'TransformersWriter', 'transformers'),
+        ('render', 'ProceduralRenderer', 'DiffusersRenderer', 'diffusers'),
+        ('judge', 'ImageJudge', 'TransformersJudge', 'transformers'),
     ],
 )
-def test_an_absent_extra(
-    step, told, tmp_path, monkeypatch, options, absent, match
+def test_an_absent_library(
+    step, told, config, tmp_path, monkeypatch, stage, old, new, absent
 ):
+    run = tmp_path / 'run'
+    if stage != 'write':
+        step(STAGES[STAGES.index(stage) - 1], run)
+    text = CONFIG.replace(', size=(64, 32)', '')
+    config.write_text(text.replace(f"{old}'", f"{new}', model='x'"))
     monkeypatch.setitem(sys.modules, absent, None)
-    text = told(step, 'write', tmp_path / 'run', *options)
-    assert match in text
+    text = told(step, stage, run, alone=True)
     assert f'"{absent}", which cannot be imported' in text
+    assert 'pip install "mmtpr[synthesis]"' in text
+
+
+def test_ray_is_absent(step, told, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    text = told(step, 'write', tmp_path / 'run', '--launcher', 'ray')
+    assert '--launcher ray needs "ray", which cannot be imported' in text
 
 
 def test_shards_without_webdataset(tool, told, tmp_path, monkeypatch):

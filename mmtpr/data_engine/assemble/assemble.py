@@ -1,8 +1,8 @@
 """The last stage: a rule turns judged pairs into files of triplets."""
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,12 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmtpr.filtering.field_rule import check_fields, parse_rule, rule_mask
-from mmtpr.filtering.triplet_scores import save_triplet_scores
-from mmtpr.structures.pairs import triplet_fingerprint
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.plain_values import plain_value
 
 from ..stage_folder import StageFolder
+from .all_triplets import all_triplets
 from .contact_sheet import SheetPair, draw_sheet
 from .report import (
     describe_fields,
@@ -28,21 +27,16 @@ from .report import (
 )
 from .score_table import ScoreTable, read_pairs_of, read_table
 from .shards import require_webdataset, write_shards
+from .sheet_choice import choose_sheets, sheet_pair
 from .triplet_files import (
-    ALL,
     TRAIN,
     VAL,
-    TextSpool,
     triplet_file,
     triplets_of,
     val_records,
 )
 
-#: What is written beside files of triplets.
-SCORES, REPORT = 'triplet_scores.npz', 'report.json'
-#: What tells a triplet from others.
-_TOLD = ('reference_image_path', 'target_image_path', 'edit_caption')
-_SHEETS = ('best', 'borderline', 'worst')
+REPORT = 'report.json'
 
 
 @dataclass
@@ -97,7 +91,8 @@ def assemble(
 ) -> dict[str, Any]:
     """Write triplets, a report and contact sheets.
 
-    Images stay where they are. The same call writes the same files.
+    Images stay where they are. The same call writes the same files; another
+    rule needs another folder.
 
     Args:
         assembly (Assembly): How.
@@ -111,7 +106,8 @@ def assemble(
 
     Raises:
         LaunchError: If a stage is not done or of another run, the rule keeps
-            nothing, or the disk is full.
+            nothing, the folder holds triplets of another rule or of other
+            scores, or the disk is full.
         ValueError: If the rule names a field that no judge wrote.
     """
     write.check_done()
@@ -131,12 +127,16 @@ def assemble(
         )
     kept = table.keys[keep, 0]
     val = val_records(kept, assembly.val_share, assembly.seed)
-    counts = _write_triplets(write, render, keep, val, out)
+    _begin(assembly, write, render, judges, out)
+    sheets = choose_sheets(assembly.terms, table, keep, assembly.sheet_pairs)
+    counts, shown = _write_triplets(
+        assembly, write, render, table, keep, val, sheets, out
+    )
     # Each direction of a record is a group.
     counts['train_groups'] = 2 * (len(np.unique(kept)) - len(val))
     counts['val_groups'] = 2 * len(val)
     if assembly.write_all:
-        counts |= _write_all(write, render, table, val, out)
+        counts['all'] = counts.pop('all')  # the last in the report
     folders = dict(write=write, render=render)
     folders |= {f'judge {k}': v for k, v in judges.items()}
     unreadable = {f'judge {k}': n for k, n in table.unreadable.items()}
@@ -154,7 +154,10 @@ def assemble(
     with atomic_write(out / REPORT, 'w') as file:
         json.dump(report, file, indent=2)
     plot_fields(out / 'fields.png', table, keep)
-    _draw_sheets(assembly, write, render, table, keep, out)
+    for name, indices in sheets.items():
+        title = f'{name}: {len(indices)} of {len(table):,} pairs'
+        pairs = [shown[index] for index in indices]
+        draw_sheet(out / f'{name}.png', title, pairs, render.folder / 'images')
     print_log(
         f'assemble: kept {int(keep.sum()):,} of {len(table):,} pairs, '
         f'{counts["train"]:,} triplets of train and {counts["val"]:,} of val '
@@ -166,106 +169,67 @@ def assemble(
     return report
 
 
-def _write_triplets(
-    write: StageFolder,
-    render: StageFolder,
-    keep: np.ndarray,
-    val: set[int],
-    out: Path,
-) -> dict[str, int]:
-    with triplet_file(out / TRAIN) as train, triplet_file(out / VAL) as held:
-        pairs = zip(keep, read_pairs_of(write, render), strict=True)
-        for is_kept, (record, pair) in pairs:
-            if not is_kept:
-                continue
-            file = held if record['index'] in val else train
-            for triplet in triplets_of(record, pair):
-                file.add(triplet)
-        return dict(train=train.length, val=held.length)
-
-
-def _write_all(
-    write: StageFolder,
-    render: StageFolder,
-    table: ScoreTable,
-    val: set[int],
-    out: Path,
-) -> dict[str, int]:
-    """All triplets of train with their scores, for a rule of another day."""
-    with ExitStack() as stack:
-        file = stack.enter_context(triplet_file(out / ALL))
-        texts = [stack.enter_context(closing(TextSpool(out))) for _ in _TOLD]
-        for record, pair in read_pairs_of(write, render):
-            if record['index'] in val:
-                continue
-            for triplet in triplets_of(record, pair):
-                file.add(triplet)
-                for spool, key in zip(texts, _TOLD, strict=True):
-                    spool.add(triplet[key])
-        fingerprint = triplet_fingerprint(*texts)
-    shown = ~np.isin(table.keys[:, 0], list(val))
-    save_triplet_scores(
-        out / SCORES,
-        # Both directions of a pair have its scores.
-        {k: v[shown].repeat(2) for k, v in table.columns.items()},
-        fingerprint,
-        dict(fields=sorted(table.columns)),
-    )
-    return dict(all=file.length)
-
-
-def _draw_sheets(
+def _begin(
     assembly: Assembly,
     write: StageFolder,
     render: StageFolder,
-    table: ScoreTable,
-    keep: np.ndarray,
+    judges: Mapping[str, StageFolder],
     out: Path,
 ) -> None:
-    qualities = [t.quality(table.columns[t.field]) for t in assembly.terms]
-    quality = np.mean(qualities, 0)  # (N, )
-    order = np.argsort(-quality, kind='stable')
-    number = min(assembly.sheet_pairs, len(order))
-    kept, dropped = order[keep[order]], order[~keep[order]]
-    half = -(-number // 2)
-    chosen = dict(
-        best=kept[:number],
-        borderline=np.concatenate([kept[-half:], dropped[:half]]),
-        worst=(dropped if len(dropped) else kept)[::-1][:number],
+    """Refuse a folder of another rule, naming what differs."""
+    names = sorted(judges)
+    settings = dict(
+        rule={str(i): str(term) for i, term in enumerate(assembly.terms)},
+        val_share=assembly.val_share,
+        seed=assembly.seed,
+        judges=names,
     )
-    wanted = {int(i) for some in chosen.values() for i in some}
-    found = {}
-    for i, (record, pair) in enumerate(read_pairs_of(write, render)):
-        if i in wanted:
-            found[i] = _sheet_pair(assembly, table, i, record, pair, keep)
-    root = render.folder / 'images'
-    for name in _SHEETS:
-        pairs = [found[int(i)] for i in chosen[name]]
-        title = f'{name}: {len(pairs)} of {len(table):,} pairs'
-        draw_sheet(out / f'{name}.png', title, pairs, root)
+    sources = [write, render, *(judges[name] for name in names)]
+    StageFolder(out).open('assemble', settings, sources, 1)
 
 
-def _sheet_pair(
+def _write_triplets(
     assembly: Assembly,
+    write: StageFolder,
+    render: StageFolder,
     table: ScoreTable,
-    index: int,
-    record: dict,
-    pair: dict,
     keep: np.ndarray,
-) -> SheetPair:
-    facts = [
-        f'{term.field} {table.columns[term.field][index]:.3g}'
-        for term in assembly.terms
-    ]
-    if table.faults:
-        facts.append(f'planted: {table.faults[table.kinds[index]] or "none"}')
-    return SheetPair(
-        pair['reference_image'],
-        pair['target_image'],
-        record['edit'],
-        '\n'.join(facts),
-        bool(keep[index]),
-    )
+    val: set[int],
+    sheets: Mapping[str, Sequence[int]],
+    out: Path,
+) -> tuple[dict[str, int], dict[int, SheetPair]]:
+    """Write all files of triplets; the rows of pairs are read once.
+
+    Gives the number of triplets by file, and the pairs that sheets show.
+    """
+    wanted = {index for indices in sheets.values() for index in indices}
+    shown: dict[int, SheetPair] = {}
+    with ExitStack() as stack:
+        train, held = (
+            stack.enter_context(triplet_file(out / name))
+            for name in (TRAIN, VAL)
+        )
+        whole = None
+        if assembly.write_all:
+            whole = stack.enter_context(all_triplets(out, table, val))
+        pairs = zip(keep, read_pairs_of(write, render), strict=True)
+        for index, (is_kept, (record, pair)) in enumerate(pairs):
+            if index in wanted:
+                shown[index] = sheet_pair(
+                    assembly.terms, table, index, record, pair, bool(is_kept)
+                )
+            is_val = record['index'] in val
+            if not is_kept and (is_val or whole is None):
+                continue
+            for triplet in triplets_of(record, pair):
+                if is_kept:
+                    (held if is_val else train).add(triplet)
+                if whole is not None and not is_val:
+                    whole.add(triplet)
+    counts = dict(train=train.length, val=held.length)
+    if whole is not None:
+        counts['all'] = whole.length
+    return counts, shown
 
 
 def _nearest(assembly: Assembly, table: ScoreTable) -> str:
