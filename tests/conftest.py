@@ -189,6 +189,17 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
+def _plain_config_text(monkeypatch):
+    """Texts of configs as they are: yapf takes a second to break lines.
+
+    Runs in processes of their own, as those of the tools, use yapf.
+    """
+    monkeypatch.setattr(
+        'mmengine.config.config.FormatCode', lambda text, **_: (text, True)
+    )
+
+
+@pytest.fixture(autouse=True)
 def _few_threads():
     """Many small tensors: threads cost more than they bring."""
     before = torch.get_num_threads()
