@@ -139,8 +139,8 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             columns of ``tokens`` are more than padding; for any other image
             ``<name>`` and ``<name>_index`` likewise; ``image_feat``,
             ``text_feat`` (K, D) float32. What no sample has is absent. In
-            training also ``pid`` and ``image_id`` (B, ) long, ``attributes``
-            (B, A) long, ``pid_range``, the smallest and the largest pid,
+            training also ``pid``, ``image_id`` and ``label_hat`` (B, ) long,
+            ``attributes`` (B, A) long, ``pid_range``, the smallest and the largest pid,
             ``mlm_index`` (H, ), the rows of the hidden words among those of
             all captions, and ``mlm_counts``, their number in each.
 

@@ -13,7 +13,7 @@ from .retrieval_data_sample import RetrievalDataSample, text_fields
 #: captions.
 FEATURE_FIELDS = ('image_feat', 'text_feat')
 #: Facts of samples that training reads as tensors.
-FACT_FIELDS = ('pid', 'image_id', 'attributes')
+FACT_FIELDS = ('pid', 'image_id', 'label_hat', 'attributes')
 
 
 def stack_batch(
@@ -34,7 +34,7 @@ def stack_batch(
     Returns:
         dict: ``inputs``, a dict of name -> tensor of the K samples that have
         it, (K, ...): images, text fields, cached features, and, where all
-        samples have them, ``pid`` and ``image_id`` of shape (B, ) and
+        samples have them, ``pid``, ``image_id`` and ``label_hat`` (B, ) and
         ``attributes`` of shape (B, A), all long; ``rows``, a dict of name ->
         positions of the K samples, for all but these facts;
         ``data_samples`` as given.

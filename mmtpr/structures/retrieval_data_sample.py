@@ -62,6 +62,8 @@ class RetrievalDataSample(BaseDataElement):
           -1 marks a distractor.
         - ``image_id`` (int): Identity of the image; the captions of one
           image share it.
+        - ``label_hat`` (int): 1 if the pair is held for a true one, 0 if for
+          a wrong one, which losses of single pairs leave out.
         - ``img_path`` (str), ``caption`` (str), ``attributes`` (list[int]).
 
     Examples:

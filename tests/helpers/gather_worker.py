@@ -25,6 +25,8 @@ def build(gather: bool, **options):
             ('sdm', 'SDMLoss'),
             ('itc', 'ITCLoss'),
             ('cmpm', 'CMPMLoss'),
+            ('tal', 'TALLoss'),
+            ('trl', 'TRLLoss'),
         )
     }
     losses['itc']['positives'] = 'image_id'
@@ -47,7 +49,9 @@ def batch(model):
     tokens = torch.randint(1, 99, (BATCH, 8))
     samples = []
     for i in range(BATCH):
-        meta = dict(role='train', pid=i % 4, image_id=i // 3)
+        # Pairs that do not count lie in both processes.
+        facts = dict(pid=i % 4, image_id=i // 3, label_hat=int(i % 3 != 1))
+        meta = dict(role='train', **facts)
         sample = RetrievalDataSample(metainfo=meta)
         sample.tokens = tokens[i]
         samples.append(sample)

@@ -15,6 +15,7 @@ _META_KEYS = (
     'pid',
     'instance_id',
     'image_id',
+    'label_hat',
     'img_path',
     'reference_path',
     'caption',

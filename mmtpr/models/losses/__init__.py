@@ -18,6 +18,8 @@ from .functional import cmpm_loss, id_loss, itc_loss, sdm_loss
 from .identity import IDLoss
 from .masked_language import MLMLoss
 from .matching import CrossModalMLMLoss, ITMLoss, hard_negatives
+from .pairwise import PairwiseLoss, TALLoss, TRLLoss
+from .triplet_alignment import tal_loss, trl_loss
 
 __all__ = [
     'AttributePromptLoss',
@@ -30,9 +32,12 @@ __all__ = [
     'ITMLoss',
     'MLMLoss',
     'MaskedFeatureReasoning',
+    'PairwiseLoss',
     'RetrievalFeatures',
     'RetrievalLoss',
     'SDMLoss',
+    'TALLoss',
+    'TRLLoss',
     'cmpm_loss',
     'fda_loss',
     'fda_similarity',
@@ -41,4 +46,6 @@ __all__ = [
     'id_loss',
     'itc_loss',
     'sdm_loss',
+    'tal_loss',
+    'trl_loss',
 ]

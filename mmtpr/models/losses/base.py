@@ -20,6 +20,9 @@ class RetrievalFeatures:
         pids (Tensor): Identities of shape (B, ), long.
         scale (Tensor | float): 1 / temperature.
         image_ids (Tensor, optional): Images of shape (B, ), long.
+        label_hat (Tensor, optional): 1 where a pair counts, 0 where losses
+            of single pairs leave it out, of shape (B, ), long; None where
+            all count.
         pid_range (tuple[int, int], optional): Smallest and largest identity,
             known without asking the device; None where the retriever has
             let the losses check it, see :meth:`RetrievalLoss.prepare`.
@@ -39,6 +42,7 @@ class RetrievalFeatures:
     pids: Tensor
     scale: Tensor | float = 1.0
     image_ids: Tensor | None = None
+    label_hat: Tensor | None = None
     pid_range: tuple[int, int] | None = None
     image_tokens: Tensor | None = None
     mlm_text_tokens: Tensor | None = None
@@ -141,6 +145,9 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     trains_features: ClassVar[bool] = True
     #: Whether gradients reach ``scale``.
     trains_scale: ClassVar[bool] = True
+    #: Name of the neck whose embeddings the loss is taken of, set by the
+    #: retriever; None for those of the encoder.
+    embedding: str | None = None
     #: Arguments a retriever fills from its encoder: argument -> attribute.
     encoder_args: ClassVar[dict[str, str]] = {}
 

@@ -5,6 +5,8 @@ inside. Half precision is cast up and autocast is off, so that mixed precision
 changes the encoder and not the loss.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,9 +28,22 @@ def upcast(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
+def same_ids(rows: Tensor, columns: Tensor) -> Tensor:
+    """Tell where ids are equal.
+
+    Args:
+        rows (Tensor): Ids of shape (M, ).
+        columns (Tensor): Ids of shape (N, ).
+
+    Returns:
+        Tensor: Of shape (M, N), bool.
+    """
+    return rows.view(-1, 1) == columns.view(1, -1)
+
+
 def _targets(rows: Tensor, columns: Tensor) -> Tensor:
     """1 where ids are equal, of shape (M, N), float32."""
-    return (rows.view(-1, 1) == columns.view(1, -1)).float()
+    return same_ids(rows, columns).float()
 
 
 def _kl(logits: Tensor, target: Tensor) -> Tensor:
@@ -44,8 +59,27 @@ def _row_normalised(target: Tensor) -> Tensor:
     return target / target.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def _check_rows(image_feats: Tensor, text_feats: Tensor, ids, text_ids):
-    """Row and column ids; without ``text_ids`` the rows are pairs."""
+def check_rows(
+    image_feats: Tensor,
+    text_feats: Tensor,
+    ids: Tensor | None,
+    text_ids: Tensor | None,
+) -> tuple[Any, Any]:
+    """Check that features and ids fit together.
+
+    Args:
+        image_feats (Tensor): Of shape (M, D).
+        text_feats (Tensor): Of shape (N, D).
+        ids (Tensor, optional): Of the images, (M, ).
+        text_ids (Tensor, optional): Of the texts, (N, ). None: the rows are
+            pairs, with ``ids``.
+
+    Returns:
+        tuple[Tensor | None, Tensor | None]: Ids of images and texts.
+
+    Raises:
+        ValueError: If there are no rows, or they do not fit.
+    """
     if not len(image_feats) or not len(text_feats):
         raise ValueError(
             f'A batch of {len(image_feats)} images and {len(text_feats)} '
@@ -96,7 +130,7 @@ def sdm_loss(
         ValueError: If M differs from N and ``text_pids`` is None, ids do not
             fit, or the batch is empty.
     """
-    pids, text_pids = _check_rows(image_feats, text_feats, pids, text_pids)
+    pids, text_pids = check_rows(image_feats, text_feats, pids, text_pids)
     with full_precision(image_feats.device):
         image = F.normalize(upcast(image_feats), dim=1)
         text = F.normalize(upcast(text_feats), dim=1)
@@ -133,7 +167,7 @@ def itc_loss(
         ValueError: If M differs from N and there are no ids to match, ids do
             not fit, or the batch is empty.
     """
-    ids, text_ids = _check_rows(image_feats, text_feats, ids, text_ids)
+    ids, text_ids = check_rows(image_feats, text_feats, ids, text_ids)
     with full_precision(image_feats.device):
         image = F.normalize(upcast(image_feats), dim=1)
         text = F.normalize(upcast(text_feats), dim=1)
@@ -174,7 +208,7 @@ def cmpm_loss(
         ValueError: If M differs from N and ``text_pids`` is None, ids do not
             fit, or the batch is empty.
     """
-    pids, text_pids = _check_rows(image_feats, text_feats, pids, text_pids)
+    pids, text_pids = check_rows(image_feats, text_feats, pids, text_pids)
     with full_precision(image_feats.device):
         image, text = upcast(image_feats), upcast(text_feats)
         same = _targets(pids, text_pids)  # (M, N)

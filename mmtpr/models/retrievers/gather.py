@@ -79,19 +79,23 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
     """
     if get_world_size() == 1:
         return features
-    image_ids = features.image_ids
-    image, text, pids, *gathered_ids = gather_rows(
+    optional = {
+        name: value
+        for name in ('image_ids', 'label_hat')
+        if (value := getattr(features, name)) is not None
+    }
+    image, text, pids, *gathered = gather_rows(
         features.image_feats,
         features.text_feats,
         features.pids,
-        *([] if image_ids is None else [image_ids]),
+        *optional.values(),
     )
     return replace(
         features,
         image_feats=image,
         text_feats=text,
         pids=pids,
-        image_ids=gathered_ids[0] if gathered_ids else None,
+        **dict(zip(optional, gathered, strict=True)),
         pid_range=None,
         image_tokens=None,
         mlm_text_tokens=None,

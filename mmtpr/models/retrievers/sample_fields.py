@@ -193,6 +193,45 @@ def batch_image_ids(
     return _moved(sample_ids(samples, 'image_id', required=False), device)
 
 
+def batch_label_hat(
+    inputs: Mapping[str, Any],
+    samples: Sequence[RetrievalDataSample],
+    device: torch.device,
+) -> Tensor | None:
+    """Give which pairs of a training batch count.
+
+    Args:
+        inputs (Mapping): Output of the data preprocessor.
+        samples (Sequence[RetrievalDataSample]): B samples, all with
+            ``label_hat`` or none.
+        device (torch.device): Where they are needed.
+
+    Returns:
+        Tensor | None: 1 where a pair counts, else 0, of shape (B, ), long;
+        None if no sample tells.
+
+    Raises:
+        ValueError: If some samples tell and others do not, or a value is
+            neither 0 nor 1.
+    """
+    values = [sample.get('label_hat') for sample in samples]
+    told = sum(value is not None for value in values)
+    if not told:
+        return None
+    if told < len(values):
+        raise ValueError(
+            f'label_hat says which pairs count, but of the {len(values)} '
+            f'samples of this batch only {told} have it: all or none must.'
+        )
+    found = sample_ids(samples, 'label_hat')
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f'label_hat must be 0 or 1, got values from {low} to {high}.'
+        )
+    return inputs.get('label_hat', _moved(found, device))
+
+
 def batch_attributes(
     inputs: Mapping[str, Any],
     samples: Sequence[RetrievalDataSample],

@@ -22,6 +22,7 @@ from .build_loss import build_loss
 from .gather import gather_features
 from .sample_fields import (
     batch_image_ids,
+    batch_label_hat,
     batch_pids,
     check_pairs,
     device_inputs,
@@ -242,6 +243,7 @@ class TextPersonRetriever(BaseModel):
         pids, pid_range = batch_pids(*given)
         ready: dict[str, Any] = dict(device_inputs(inputs), pid=pids)
         ready['image_id'] = batch_image_ids(*given)
+        ready['label_hat'] = batch_label_hat(*given)
         if self.accumulate > 1:
             ready['mlm_counts'] = inputs.get('mlm_counts')
         known = dict(ready, pid_range=pid_range)
@@ -289,6 +291,7 @@ class TextPersonRetriever(BaseModel):
             pids=inputs['pid'],
             scale=self.scale(),
             image_ids=inputs.get('image_id'),
+            label_hat=inputs.get('label_hat'),
             mlm_labels=inputs.get('mlm_labels'),
             mlm_index=inputs.get('mlm_index'),
             prepared=inputs['prepared'],
