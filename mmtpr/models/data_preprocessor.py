@@ -140,9 +140,10 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             ``<name>`` and ``<name>_index`` likewise; ``image_feat``,
             ``text_feat`` (K, D) float32. What no sample has is absent. In
             training also ``pid``, ``image_id`` and ``label_hat`` (B, ) long,
-            ``attributes`` (B, A) long, ``pid_range``, the smallest and the largest pid,
-            ``mlm_index`` (H, ), the rows of the hidden words among those of
-            all captions, and ``mlm_counts``, their number in each.
+            ``attributes`` (B, A) long, ``pid_range``, the smallest and the
+            largest pid, ``mlm_index`` (H, ), the rows of the hidden words
+            among those of all captions, and ``mlm_counts``, their number in
+            each.
 
         Raises:
             ValueError: If images differ in size, only a part of the

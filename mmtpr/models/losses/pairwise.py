@@ -123,15 +123,16 @@ class TALLoss(PairwiseLoss):
 
     def pair_losses(self, features: RetrievalFeatures) -> Tensor:
         """See :meth:`PairwiseLoss.pair_losses`."""
-        return tal_loss(*self._arguments(features), reduction='none')
+        return tal_loss(**self._arguments(features))
 
-    def _arguments(self, features: RetrievalFeatures) -> tuple:
-        return (
-            features.image_feats,
-            features.text_feats,
-            features.pids,
-            self.temperature,
-            self.margin,
+    def _arguments(self, features: RetrievalFeatures) -> dict[str, Any]:
+        return dict(
+            image_feats=features.image_feats,
+            text_feats=features.text_feats,
+            pids=features.pids,
+            temperature=self.temperature,
+            margin=self.margin,
+            reduction='none',
         )
 
 
@@ -148,4 +149,4 @@ class TRLLoss(TALLoss):
 
     def pair_losses(self, features: RetrievalFeatures) -> Tensor:
         """See :meth:`PairwiseLoss.pair_losses`."""
-        return trl_loss(*self._arguments(features), reduction='none')
+        return trl_loss(**self._arguments(features))

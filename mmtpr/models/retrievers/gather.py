@@ -1,6 +1,7 @@
 """Features of all processes, with gradient."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
@@ -90,12 +91,13 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
         features.pids,
         *optional.values(),
     )
+    known: dict[str, Any] = dict(zip(optional, gathered, strict=True))
     return replace(
         features,
+        **known,
         image_feats=image,
         text_feats=text,
         pids=pids,
-        **dict(zip(optional, gathered, strict=True)),
         pid_range=None,
         image_tokens=None,
         mlm_text_tokens=None,

@@ -42,7 +42,7 @@ def _features(case, **kwargs):
 def test_losses_of_pairs_match_the_reference(case, name):
     losses = _run(case, name, reduction='none')
     torch.testing.assert_close(losses, case[name], atol=1e-5, rtol=1e-5)
-    assert losses.max() > 0.1
+    assert (losses > 0.01).sum() >= 1
 
 
 @pytest.mark.parametrize('name', LOSSES)
@@ -151,7 +151,7 @@ def test_a_batch_of_one_id_is_told_once(name):
         loss.prepare(batch)
         loss.prepare(batch)
     assert len(lines) == 1
-    assert f'All 5 pairs of a batch of this process have the id 7' in lines[0]
+    assert 'All 5 pairs of a batch of this process have the id 7' in lines[0]
     assert f'{type(loss).__name__} is 0' in lines[0]
 
 
