@@ -14,6 +14,7 @@ from mmtpr.registry import MODELS
 
 from ..input_checks import check_image_size
 from . import token_features as towers
+from .attended import AttendedTowers
 from .build import create_clip, model_config, set_activation, set_image_size
 from .companions import find_companions
 from .parts import PARTS, freeze_unused
@@ -23,7 +24,7 @@ from .weights import find_weights, fits, load_clip_weights
 
 
 @MODELS.register_module()
-class OpenCLIPEncoder(nn.Module):
+class OpenCLIPEncoder(AttendedTowers, nn.Module):
     """Image and text encoder of any open_clip model.
 
     The model is the attribute ``clip``; its parts keep open_clip's names.

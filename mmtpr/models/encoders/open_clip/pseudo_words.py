@@ -148,7 +148,7 @@ def encode_with_words(
         tokens, ends, words.shape[1], placeholder_id, length is None
     )
     text = getattr(clip, 'text', clip)
-    if _is_causal(text):
+    if is_causal(text):
         length = int(ends.max()) + 1 if length is None else length
         return _encode_causal(text, tokens[:, :length], words, start, ends)
     handle = token_embedding(clip).register_forward_hook(
@@ -171,8 +171,15 @@ def _has_class_token(text: nn.Module) -> bool:
     return getattr(text, 'cls_emb', None) is not None
 
 
-def _is_causal(text: nn.Module) -> bool:
-    """Tell whether nothing behind EOT has a part in the feature."""
+def is_causal(text: nn.Module) -> bool:
+    """Tell whether nothing behind EOT has a part in the feature.
+
+    Args:
+        text (nn.Module): Text tower of open_clip, or a flat CLIP.
+
+    Returns:
+        bool: True for causal towers that read the feature at EOT.
+    """
     return (
         getattr(text, 'attn_mask', None) is not None
         and not getattr(text, 'use_pad_mask', False)
