@@ -17,7 +17,7 @@ FACTS = 'function_facts'
 #: Name of what a config tells of its tokenizer, among the facts.
 TOKENS = 'tokenizer'
 # A difference in one of these gives other features without a word.
-_COMPARED = ('quick_gelu', 'context_length', 'patch_grid')
+_COMPARED = ('quick_gelu', 'context_length', 'patch_grid', 'ratio')
 # One may be meant where training goes on; elsewhere it is a mistake.
 _OF_INPUTS = ('mean', 'std', 'probe')
 
@@ -91,7 +91,8 @@ def differing_facts(
 
     Raises:
         LaunchError: If an activation, a number of text tokens, a grid of
-            patches, a tokenizer or the statistics of images differ.
+            patches, a share of selected tokens, a tokenizer or the statistics
+            of images differ.
     """
     given = meta.get(FACTS) or {}
     own = function_facts(model, tokens)

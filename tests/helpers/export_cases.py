@@ -33,6 +33,14 @@ def text_model():
     )
 
 
+def rde_model():
+    """WoRA, and selected tokens beside the global embedding."""
+    neck = dict(
+        type='mmtpr.TokenSelection', embed_dim=24, hidden_dim=12, weight=0.5
+    )
+    return dict(text_model(), necks=dict(tse=neck))
+
+
 def word_model():
     """Word4Per: two TINets, and tokens in the gallery as FAFA has them."""
     return dict(
@@ -58,8 +66,14 @@ def blip_model():
 
 
 MODELS_BY_NAME = dict(
-    text=text_model, words=word_model, swin=swin_model, blip2=blip_model
+    text=text_model,
+    rde=rde_model,
+    words=word_model,
+    swin=swin_model,
+    blip2=blip_model,
 )
+#: Those that search by captions alone.
+BY_CAPTION = ('text', 'rde', 'swin')
 
 
 def write_case(folder, name):

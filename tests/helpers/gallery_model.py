@@ -15,8 +15,8 @@ def write_image(path, colour):
     Image.new('RGB', (32, 64), colour).save(path)
 
 
-def write_model(folder, seed=0):
-    """Paths of a config and of a checkpoint."""
+def write_model(folder, seed=0, **model):
+    """Paths of a config and of a checkpoint; ``model`` changes the model."""
     load = [
         dict(type='LoadImageFromFile'),
         dict(type='Resize', scale=(32, 64), keep_ratio=False),
@@ -29,7 +29,7 @@ def write_model(folder, seed=0):
     dataset = dict(type='mmtpr.CUHKPEDES', pipeline=pipeline)
     cfg = Config(
         dict(
-            model=tiny_retriever_cfg(),
+            model=tiny_retriever_cfg(**model),
             test_dataloader=dict(dataset=dataset),
         )
     )

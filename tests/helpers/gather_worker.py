@@ -19,7 +19,7 @@ BATCH = 8
 
 def build(gather: bool, **options):
     torch.manual_seed(0)
-    losses = {
+    losses: dict = {
         name: dict(type=f'mmtpr.{kind}')
         for name, kind in (
             ('sdm', 'SDMLoss'),
@@ -32,14 +32,17 @@ def build(gather: bool, **options):
     losses['itc']['positives'] = 'image_id'
     losses['id'] = dict(type='mmtpr.IDLoss', num_classes=4)
     encoder = tiny_encoder_cfg(vocab_size=100, context_length=8)
+    learns = 'necks' not in options  # TAL has a temperature of its own
     cfg = tiny_retriever_cfg(
         encoder=encoder,
-        losses=losses,
-        learn_temperature=True,
+        losses=options.pop('losses', losses),
+        learn_temperature=learns,
         gather=gather,
         **options,
     )
-    return MODELS.build(cfg)
+    model = MODELS.build(cfg)
+    model.necks.eval()
+    return model
 
 
 def batch(model):
@@ -73,6 +76,15 @@ def gradients(gather: bool, **options) -> dict:
     named = model.named_parameters()
     found = {n: p.grad for n, p in named if p.grad is not None}
     return dict(found, **{k: v.detach() for k, v in losses.items()})
+
+
+def neck_gradients() -> dict:
+    """Losses of selected tokens; batch norms, which see a process, at rest."""
+    neck = dict(type='mmtpr.TokenSelection', embed_dim=24, hidden_dim=12)
+    tal = dict(type='mmtpr.TALLoss')
+    losses = dict(bge=tal, tse=dict(tal, embedding='tse'))
+    neck['ratio'] = 0.5
+    return gradients(True, losses=losses, necks=dict(tse=neck))
 
 
 def build_composed(kind: str):
@@ -155,6 +167,7 @@ def run_all() -> dict:
         gathered=gradients(True),
         local=gradients(False),
         accumulated=gradients(True, accumulate=2),
+        necks=neck_gradients(),
         fafa=composed_gradients('fafa', pids),
         inversion=composed_gradients('inversion', pids),
         alone=composed_gradients('fafa', alone),

@@ -17,7 +17,7 @@ from mmtpr.testing import (
     write_tiny_vocab,
 )
 
-KINDS = ('text', 'cross', 'fafa', 'inversion', 'blip2')
+KINDS = ('text', 'rde', 'cross', 'fafa', 'inversion', 'blip2')
 SDM = dict(type='mmtpr.SDMLoss')
 NOISE = dict(type='mmtpr.TokenStatisticsNoise', p=1.0)
 
@@ -37,6 +37,16 @@ def _text(folder: Path) -> dict:
             mlm=dict(type='mmtpr.MLMLoss', layers=1),
         ),
         learn_temperature=True,
+    )
+
+
+def _rde(folder: Path) -> dict:
+    tal = dict(type='mmtpr.TALLoss')
+    neck = dict(type='mmtpr.TokenSelection', embed_dim=24, hidden_dim=12)
+    return tiny_retriever_cfg(
+        encoder=tiny_encoder_cfg(vocab_size=100, context_length=8),
+        losses=dict(bge=tal, tse=dict(tal, embedding='tse')),
+        necks=dict(tse=dict(neck, ratio=0.5)),
     )
 
 
@@ -99,6 +109,7 @@ def _blip2(folder: Path) -> dict:
 
 _CFGS: dict[str, Callable[[Path], dict]] = dict(
     text=_text,
+    rde=_rde,
     cross=_cross,
     fafa=_fafa,
     inversion=_inversion,

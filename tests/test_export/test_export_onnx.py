@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from export_cases import MODELS_BY_NAME, write_case
+from export_cases import BY_CAPTION, MODELS_BY_NAME, write_case
 
 from mmtpr.apis import PersonRetrievalInferencer, load_embedder, update_gallery
 from mmtpr.export import is_onnx_folder, load_onnx, read_onnx_folder
@@ -27,7 +27,7 @@ def case(request, tmp_path_factory, run_tool):
 
 def queries(name, folder):
     sentences = ['A man in a red shirt.', 'a woman with a blue bag ' * 9]
-    if name in ('text', 'swin'):
+    if name in BY_CAPTION:
         return sentences
     image = folder / 'data/imgs/test/0008_0.png'
     return [dict(img_path=str(image), caption=text) for text in sentences]
@@ -60,7 +60,7 @@ def test_rankings_are_those_of_the_torch_model(case, tmp_path):
 def test_the_card_tells_what_was_compared(case):
     name, folder = case
     card = json.loads((folder / 'onnx/model.json').read_text())
-    second = 'text' if name in ('text', 'swin') else 'query'
+    second = 'text' if name in BY_CAPTION else 'query'
     assert set(card['towers']) == {'image', second}
     for tower in card['towers'].values():
         assert tower['compared']['random'] == 4

@@ -88,10 +88,10 @@ def check_accumulate(accumulate: int, encoder: nn.Module) -> int:
     norms = sum(isinstance(m, _BatchNorm) for m in encoder.modules())
     if accumulate > 1 and norms:
         warn(
-            f'accumulate={accumulate} with {norms} batch norms in the '
-            'encoder: each sees one part at a time, and twice, so that the '
-            'result is not that of the whole batch. Freeze them, or take an '
-            'encoder without.'
+            f'accumulate={accumulate} with {norms} batch norms in encoder or '
+            'necks: each sees one part at a time, and twice, so that the '
+            'result is not that of the whole batch. Freeze them, or take '
+            'parts without.'
         )
     return accumulate
 

@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -18,7 +16,15 @@ from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.predictions import put_by_kind
 
 from .accumulation import View, accumulated_losses, check_accumulate
-from .build_loss import build_loss
+from .build_loss import build_losses
+from .embeddings import (
+    build_necks,
+    check_weights,
+    embed_captions,
+    embed_images,
+    join_embeddings,
+    pair_views,
+)
 from .gather import gather_features
 from .sample_fields import (
     batch_image_ids,
@@ -52,6 +58,12 @@ class TextPersonRetriever(BaseModel):
         data_preprocessor (dict | nn.Module, optional): The type defaults to
             ``mmtpr.RetrievalDataPreprocessor``.
         init_cfg (dict, optional): Initialization config.
+        necks (dict[str, dict], optional): Name -> config of a neck such as
+            ``mmtpr.TokenSelection``, which makes one more embedding. A loss
+            with ``embedding='<name>'`` is taken of it. The similarity is the
+            mean of all cosines by the ``weight`` of each neck.
+        global_weight (float): Weight of the cosine of the encoder's own
+            embedding in that mean. Defaults to 1.0.
 
     Examples:
         >>> model = dict(
@@ -73,6 +85,7 @@ class TextPersonRetriever(BaseModel):
     # An encoder by contract, or an adapter model around one.
     encoder: Any
     losses: Any  # nn.ModuleDict of RetrievalLoss, by name
+    necks: Any  # nn.ModuleDict of further embeddings, by name
 
     def __init__(
         self,
@@ -84,6 +97,8 @@ class TextPersonRetriever(BaseModel):
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
         accumulate: int = 1,
+        necks: dict[str, dict] | None = None,
+        global_weight: float = 1.0,
     ) -> None:
         if not isinstance(data_preprocessor, nn.Module):
             data_preprocessor = dict(data_preprocessor or {})
@@ -96,14 +111,13 @@ class TextPersonRetriever(BaseModel):
         self._check_encoder()
         if hasattr(self.data_preprocessor, 'follow'):
             self.data_preprocessor.follow(self.encoder)
-        self.losses = nn.ModuleDict(
-            {
-                name: build_loss(name, loss, self.encoder)
-                for name, loss in (losses or {}).items()
-            }
-        )
+        self.necks = build_necks(necks, self.encoder)
+        self.losses = build_losses(losses, self.encoder, self.necks)
+        shares = [neck.weight for neck in self.necks.values()]
+        self.embedding_weights = check_weights([global_weight, *shares])
         self.gather = gather
-        self.accumulate = check_accumulate(accumulate, self.encoder)
+        parts = nn.ModuleList([self.encoder, self.necks])
+        self.accumulate = check_accumulate(accumulate, parts)
         self.data_preprocessor.leaves_bytes = accumulate > 1
         self._set_temperature(temperature, learn_temperature)
 
@@ -179,10 +193,11 @@ class TextPersonRetriever(BaseModel):
             images (Tensor): Normalised images of shape (M, 3, H, W).
 
         Returns:
-            Tensor: Of shape (M, T, D) with T = 1, L2-normalised, float32.
+            Tensor: Of shape (M, T, D) with T = 1, L2-normalised, float32; of
+            several embeddings joined, see :func:`join_embeddings`.
         """
-        features = self.encoder.encode_image(images).float()
-        return F.normalize(features, dim=-1).unsqueeze(1)
+        made, _ = embed_images(self.encoder, self.necks, images)
+        return join_embeddings(made, self.embedding_weights).unsqueeze(1)
 
     def extract_text_feat(self, tokens: Tensor) -> Tensor:
         """Embed captions.
@@ -191,10 +206,10 @@ class TextPersonRetriever(BaseModel):
             tokens (Tensor): Token ids of shape (K, L).
 
         Returns:
-            Tensor: Of shape (K, D), L2-normalised, float32.
+            Tensor: Of shape (K, D), L2-normalised, float32, joined likewise.
         """
-        features = self.encoder.encode_text(tokens).float()
-        return F.normalize(features, dim=-1)
+        made = embed_captions(self.encoder, self.necks, tokens)
+        return join_embeddings(made, self.embedding_weights)
 
     def _features(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         features = {}
@@ -299,30 +314,8 @@ class TextPersonRetriever(BaseModel):
 
     def _views(self, inputs: Mapping[str, Any], facts: Any) -> list[View]:
         """Encode rows of a batch: what losses are taken of."""
-        image, image_tokens, text, words = self._encode(inputs)
-        features = replace(
-            facts,
-            image_feats=image,
-            text_feats=text,
-            image_tokens=image_tokens,
-            mlm_text_tokens=words,
-        )
-        return [View(features, self.losses)]
-
-    def _encode(self, inputs: Mapping[str, Any]) -> tuple:
-        """Features once for all losses, tokens only if one needs them."""
-        images, tokens = inputs['image'], inputs['tokens']
-        text = self.encoder.encode_text(tokens)
-        needed = any(loss.needs_tokens for loss in self.losses.values())
-        if not needed or 'mlm_tokens' not in inputs:
-            return self.encoder.encode_image(images), None, text, None
-        image, image_tokens = self.encoder.encode_image(
-            images, return_tokens=True
-        )
-        _, words = self.encoder.encode_text(
-            inputs['mlm_tokens'], return_tokens=True
-        )
-        return image, image_tokens, text, words
+        parts = self.encoder, self.necks, self.losses
+        return pair_views(*parts, inputs, facts)
 
     def predict(
         self,

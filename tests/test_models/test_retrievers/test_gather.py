@@ -64,6 +64,14 @@ def test_parts_on_two_processes_equal_one_batch_on_one(runs):
 
 
 @pytest.mark.dist
+def test_losses_of_selected_tokens_see_the_pairs_of_all_processes(runs):
+    one, two = (run['necks'] for run in runs)
+    _check_equal(two, one)
+    assert one['loss_tse'] > 0
+    assert one['necks.tse.text.hidden.weight'].abs().max() > 0
+
+
+@pytest.mark.dist
 @pytest.mark.parametrize('kind', ['fafa', 'inversion'])
 def test_composed_losses_see_the_triplets_of_all_processes(runs, kind):
     one, two = (run[kind] for run in runs)

@@ -1,0 +1,59 @@
+"""What each pair of a batch costs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmtpr.models.losses import PairwiseLoss
+from mmtpr.structures import RetrievalDataSample
+
+
+@torch.no_grad()
+def pair_losses(
+    retriever: Any,
+    inputs: dict[str, Any],
+    data_samples: Sequence[RetrievalDataSample],
+) -> dict[str, Tensor]:
+    """Compute the losses of single pairs, without gradient.
+
+    Of an embedding of the encoder as of one of a neck; the mode of the model
+    stays as it is, and other processes are not asked. Pairs whose
+    ``label_hat`` is 0 get their losses too.
+
+    Args:
+        retriever (nn.Module): A :class:`mmtpr.TextPersonRetriever`.
+        inputs (dict): Output of its data preprocessor.
+        data_samples (Sequence[RetrievalDataSample]): B pairs, with pid.
+
+    Returns:
+        dict[str, Tensor]: Name of the loss -> losses of shape (B, ), without
+        its weight.
+
+    Raises:
+        ValueError: If no loss of the retriever has losses of single pairs,
+            or a sample is no pair.
+    """
+    wanted = {
+        name
+        for name, loss in retriever.losses.items()
+        if isinstance(loss, PairwiseLoss)
+    }
+    if not wanted:
+        raise ValueError(
+            f'None of the losses {", ".join(retriever.losses) or "(none)"} '
+            'has losses of single pairs: train with mmtpr.TALLoss or '
+            'mmtpr.TRLLoss.'
+        )
+    ready = retriever.loss_inputs(inputs, data_samples)
+    facts = retriever._pair_facts(ready)
+    if ready['image'].dtype == torch.uint8:  # left for parts of a batch
+        preprocessor = retriever.data_preprocessor
+        ready['image'] = preprocessor.normalise(ready['image'])
+    return {
+        name: loss.pair_losses(view.features)
+        for view in retriever._views(ready, facts)
+        for name, loss in view.losses.items()
+        if name in wanted
+    }
