@@ -20,11 +20,9 @@ from mmtpr.testing import shrink_config
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 FAFA = 'fafa_blip2_syncpr_itcpr.py'
 BFLOAT16 = 'bfloat16'
+RECOMPUTE = {'model.encoder.module.grad_checkpointing': True}
 # Every part is encoded twice, and its layers once more.
-PARTS = {
-    'model.accumulate': 2,
-    'model.encoder.module.grad_checkpointing': True,
-}
+PARTS = {'model.accumulate': 2, **RECOMPUTE}
 SHORT = {'train_cfg.max_epochs': 1}
 FP16 = {'val_cfg.fp16': True, 'test_cfg.fp16': True}
 
@@ -71,12 +69,15 @@ def run(config: Path, root: Path, name: str, **changes: Any) -> None:
 def main(rank: str, world: str, folder: str, *only: str) -> None:
     root = join(rank, world, folder)
     aptm, blip2 = CONFIGS / 'wora_aptm_cuhk.py', CONFIGS / FAFA
+    rde = CONFIGS / 'wora_rde_cuhk.py'
     last = str(root / 'sharded/epoch_1.pth')
     again, low = dict(resume=True, load_from=last), dict(param_dtype=BFLOAT16)
     runs: dict[str, tuple] = dict(
         ddp=(aptm, PARTS),
         sharded=(aptm, sharded() | PARTS),
         resumed=(aptm, sharded() | PARTS | again),
+        rde_ddp=(rde, RECOMPUTE | SHORT),
+        rde_sharded=(rde, sharded() | RECOMPUTE | SHORT),
         bfloat16=(aptm, sharded(**low) | PARTS | SHORT | FP16),
         blip2_ddp=(blip2, SHORT),
         blip2_sharded=(blip2, sharded() | SHORT),

@@ -49,6 +49,7 @@ def same(one, other, **tolerance):
     ('plain', 'spread', 'epoch'),
     [
         ('ddp', 'sharded', 2),
+        ('rde_ddp', 'rde_sharded', 1),
         ('blip2_ddp', 'blip2_sharded', 1),
         ('blip2_ddp', 'blip2_offloaded', 1),
     ],

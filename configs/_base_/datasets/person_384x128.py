@@ -8,24 +8,34 @@ load = [
 ]
 tokenize = dict(type='mmtpr.TokenizeCaption')  # that of the encoder
 
+train_images = dict(
+    type='mmtpr.ImageTransforms',
+    transforms=[
+        *load,
+        dict(type='mmtpr.SharedFlip', prob=0.5),
+        dict(type='mmtpr.PadCrop', padding=10),
+        dict(type='mmtpr.RandomErasingMean', prob=0.5),
+    ])
+pack = dict(type='mmtpr.PackRetrievalInputs')
+
 train_pipeline = [
-    dict(
-        type='mmtpr.ImageTransforms',
-        transforms=[
-            *load,
-            dict(type='mmtpr.SharedFlip', prob=0.5),
-            dict(type='mmtpr.PadCrop', padding=10),
-            dict(type='mmtpr.RandomErasingMean', prob=0.5),
-        ]),
+    train_images,
     tokenize,
     dict(type='mmtpr.MaskTokens', prob=0.15),
-    dict(type='mmtpr.PackRetrievalInputs'),
+    pack,
+]
+# Captions whose words are hidden, changed and dropped, as RDE trains.
+perturbed_pipeline = [
+    train_images,
+    tokenize,
+    dict(type='mmtpr.PerturbTokens', prob=0.2),
+    pack,
 ]
 
 test_pipeline = [
     dict(type='mmtpr.ImageTransforms', transforms=load),
     tokenize,
-    dict(type='mmtpr.PackRetrievalInputs'),
+    pack,
 ]
 
 val_evaluator = dict(type='mmtpr.PersonRetrievalMetric')

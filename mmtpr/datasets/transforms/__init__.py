@@ -11,6 +11,7 @@ from .mask_bert_tokens import MaskBertTokens
 from .mask_tokens import MaskTokens
 from .pack_retrieval_inputs import PackRetrievalInputs
 from .pad_crop import PadCrop
+from .perturb_tokens import PerturbTokens
 from .random_erasing_mean import RandomErasingMean
 from .resize_bicubic import ResizeBicubic
 from .shared_flip import SharedFlip
@@ -30,6 +31,7 @@ __all__ = [
     'MaskTokens',
     'PackRetrievalInputs',
     'PadCrop',
+    'PerturbTokens',
     'RandomErasingMean',
     'ResizeBicubic',
     'SharedFlip',

@@ -1,0 +1,1 @@
+_base_ = ['./rde/rde_clip-vit-b16_1xb128-60e_icfg-pedes-384x128.py']
