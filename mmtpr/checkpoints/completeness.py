@@ -36,6 +36,9 @@ _RESNET = [
     )
 ]
 _SWIN = _pairs('patch_embed.projection', 'patch_embed.norm')
+_SELECTION = re.compile(r'(necks\.\w+)\.(image|text)\.hidden\.')
+_SIDES = ('image', 'text')
+_TOKENS = _pairs('shortcut', 'hidden', 'norm', 'output')
 _EMBEDDINGS = 'bert.bert.embeddings.'
 _HEAD = 'bert.cls.predictions.'
 _CROSS_MODAL = [
@@ -100,9 +103,9 @@ def is_adapter(key: str) -> bool:
 def check_whole(keys: Iterable[str], where: str) -> None:
     """Check that no weight is missing, as far as names tell.
 
-    Known are CLIP, Swin, and Swin with BERT: what stands once in each must be
-    there, and the blocks of a stack must have the same weights each. Adapters
-    are left aside.
+    Known are CLIP, RDE's necks, Swin, and Swin with BERT: what stands once in
+    each must be there, and the blocks of a stack must have the same weights
+    each. Adapters are left aside.
 
     Args:
         keys (Iterable[str]): Names as in mmtpr.
@@ -136,6 +139,8 @@ def _singles(names: set[str]) -> list[str]:
         vit = any('visual.transformer.' in name for name in names)
         tower = _VIT if vit else _RESNET
         wanted += [f'encoder.clip.{name}' for name in (*_CLIP, *tower)]
+    for neck in {m[1] for name in names if (m := _SELECTION.match(name))}:
+        wanted += [f'{neck}.{side}.{n}' for side in _SIDES for n in _TOKENS]
     for prefix in ('', 'encoder.vision.'):
         if any(name.startswith(f'{prefix}stages.') for name in names):
             wanted += [prefix + name for name in _swin(names, prefix)]

@@ -41,6 +41,11 @@ FAMILIES = (
         f'{_TOOL}aptm.py --export',
     ),
     Family(
+        'mmtpr RDE',
+        (r'^encoder\.clip\.', r'^necks\.\w+\.image\.hidden\.'),
+        f'{_TOOL}rde.py --export',
+    ),
+    Family(
         'mmtpr text retrieval',
         (r'^encoder\.clip\.',),
         f'{_TOOL}irra.py --export and {_TOOL}openai_clip.py --export',
@@ -71,6 +76,11 @@ FAMILIES = (
         'pretrained of mmtpr.BLIP2Encoder',
     ),
     Family('ALBEF or BLIP', (r'^visual_encoder\.', r'^text_encoder\.'), ''),
+    Family(
+        'RDE',
+        (r'^base_model\.(visual|token_embedding)\.', r'^visul_emb_layer\.'),
+        f'{_TOOL}rde.py',
+    ),
     Family(
         'IRRA or Word4Per',
         (r'^base_model\.(visual|token_embedding)\.',),

@@ -6,11 +6,14 @@ from .keys import (
     import_stage2,
     irra_map,
     loss_names,
+    neck_name,
     openai_map,
+    rde_map,
     resize_windows,
     swin_map,
     tinet_map,
     with_scale,
+    with_unused,
 )
 
 __all__ = [
@@ -21,11 +24,14 @@ __all__ = [
     'import_stage2',
     'irra_map',
     'loss_names',
+    'neck_name',
     'openai_map',
     'prefixed',
+    'rde_map',
     'resize_windows',
     'same_names',
     'swin_map',
     'tinet_map',
     'with_scale',
+    'with_unused',
 ]

@@ -77,6 +77,29 @@ def irra(pids=11003, embed=512, words=49408, depth=4, **kwargs):
     return shapes
 
 
+def rde(width=512, embed=1024, hidden=512, **kwargs):
+    """RDE: CLIP as IRRA keeps it, and two layers of selected tokens."""
+    shapes = prefixed(clip(embed=width, **kwargs), 'base_model.')
+    for name in ('visul_emb_layer', 'texual_emb_layer'):
+        shapes |= {
+            **linear(f'{name}.linear', width, embed),
+            **linear(f'{name}.mlp.layers.0', width, hidden),
+            **linear(f'{name}.mlp.layers.1', hidden, embed),
+            **batch_norm(f'{name}.mlp.bns.0', hidden),
+            **batch_norm(f'{name}.mlp.bns.1', embed),
+        }
+    return shapes | linear('visul_emb_layer.fc', width, embed)
+
+
+def batch_norm(name, width):
+    return {
+        **norm(name, width),
+        f'{name}.running_mean': (width,),
+        f'{name}.running_var': (width,),
+        f'{name}.num_batches_tracked': (),
+    }
+
+
 def tinet(embed=512, hidden=512, word=512):
     return {
         **linear('fc_out', hidden, word),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from layouts import clip, irra, swin, tinet
+from layouts import clip, irra, rde, swin, tinet
 
 from mmtpr.checkpoints import expect, identify, read_checkpoint
 from mmtpr.checkpoints.families import FAMILIES
@@ -15,6 +15,7 @@ from mmtpr.testing import tiny_encoder_cfg
 CASES = {
     'OpenAI CLIP': clip(layers=(1, 1)),
     'IRRA or Word4Per': irra(layers=(1, 1)),
+    'RDE': rde(layers=(1, 1)),
     'TINet': tinet(),
     'Microsoft Swin': swin(),
     'BERT': ['bert.embeddings.word_embeddings.weight'],
@@ -29,6 +30,10 @@ CASES = {
     ],
     'mmtpr with adapters': ['encoder.module.clip.visual.conv.lora_A'],
     'mmtpr text retrieval': ['encoder.clip.visual.proj'],
+    'mmtpr RDE': [
+        'encoder.clip.visual.proj',
+        'necks.tse.image.hidden.weight',
+    ],
     'mmtpr composed retrieval': [
         'encoder.clip.visual.proj',
         'query.tinets.0.fc_out.bias',

@@ -20,6 +20,15 @@ def retriever_cfg():
     return cfg
 
 
+def rde_cfg():
+    neck = dict(type='mmtpr.TokenSelection', embed_dim=24, hidden_dim=12)
+    tal = dict(type='mmtpr.TALLoss')
+    return tiny_retriever_cfg(
+        necks=dict(selected=neck),
+        losses=dict(bge=tal, tse=dict(tal, embedding='selected')),
+    )
+
+
 def composed_cfg(number=1):
     return dict(
         type='mmtpr.ComposedPersonRetriever',
@@ -47,6 +56,7 @@ def models():
     torch.manual_seed(0)
     made = {
         'text': MODELS.build(retriever_cfg()),
+        'rde': MODELS.build(rde_cfg()),
         'composed': MODELS.build(composed_cfg(2)),
         'lora': MODELS.build(adapted_cfg()),
     }
@@ -61,6 +71,7 @@ def folder(models, tmp_path_factory):
     folder = tmp_path_factory.mktemp('converters')
     for name, cfg in (
         ('text', retriever_cfg()),
+        ('rde', rde_cfg()),
         ('composed', composed_cfg(2)),
         ('lora', adapted_cfg()),
     ):
@@ -112,6 +123,53 @@ def test_irra_there_and_back(run, folder, models):
         weights(folder / 'irra_ours.pth'),
         wanted | {scale: torch.tensor(50.0).log()},
     )
+
+
+def test_rde_there_and_back(run, folder, models):
+    scale = 'encoder.clip.logit_scale'
+    printed = run('rde', 'rde.pth', 'release.pth', '--export')
+    assert f'Left out 1, e.g. {scale}' in printed
+    release = weights(folder / 'release.pth', 'model')
+    assert 'base_model.visual.proj' in release
+    # What the release has and never uses, for its strict load.
+    assert release['visul_emb_layer.linear.weight'].abs().max() == 0
+    assert release['texual_emb_layer.mlp.bns.1.running_var'].min() == 1
+    # Without a config the neck is called tse.
+    printed = run('rde', 'release.pth', 'plain.pth')
+    assert 'Left out 2, e.g. visul_emb_layer.linear.weight' in printed
+    assert 'Left out 10, e.g. visul_emb_layer.mlp.bns.1.weight' in printed
+    wanted = {
+        key.replace('necks.selected.', 'necks.tse.'): value
+        for key, value in models['rde'].state_dict().items()
+    }
+    log_scale = {scale: torch.tensor(50.0).log()}
+    check_equal(weights(folder / 'plain.pth'), wanted | log_scale)
+
+
+def test_rde_by_a_config_and_others(run, folder, models):
+    run('rde', 'rde.pth', 'rde_a.pth', '--export')
+    # The neck of the config is called otherwise than tse.
+    words = 'rde', 'rde_a.pth', 'rde_b.pth', '--config', 'rde.py'
+    with pytest.raises(SystemExit, match='22 missing keys'):
+        run(*words)
+    run(*words, '--neck', 'selected')
+    wanted = models['rde'].state_dict()
+    log_scale = {'encoder.clip.logit_scale': torch.tensor(50.0).log()}
+    check_equal(weights(folder / 'rde_b.pth'), wanted | log_scale)
+    with pytest.raises(SystemExit, match=r'RDE, but it is mmtpr text retr'):
+        run('rde', 'text.pth', 'nothing.pth')
+    with pytest.raises(SystemExit, match=r'it is RDE\. tools/model_conv.*rde'):
+        run('irra', 'rde_a.pth', 'nothing.pth')
+    run('openai_clip', 'rde.pth', 'clip_of_rde.pth', '--export')
+    bare = weights(folder / 'clip_of_rde.pth', None)
+    assert not [key for key in bare if 'necks' in key]
+    less = weights(folder / 'rde_a.pth', 'model')
+    less.pop('texual_emb_layer.linear.bias')
+    torch.save(dict(model=less), folder / 'less.pth')
+    with pytest.raises(
+        SystemExit, match=r'not whole: 1 weights.*text.shortcut'
+    ):
+        run('rde', 'less.pth', 'nothing.pth')
 
 
 def test_clip_there_and_back(run, folder, models):

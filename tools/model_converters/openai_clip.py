@@ -13,7 +13,10 @@ import argparse
 
 from mmtpr.utils.options import conversion_parser
 
-OURS = ('mmtpr text retrieval', 'mmtpr composed retrieval')
+OURS = (
+    *('mmtpr text retrieval', 'mmtpr RDE'),
+    'mmtpr composed retrieval',
+)
 
 
 def parse_args() -> argparse.Namespace:

@@ -57,8 +57,8 @@ def openai_map(prefix: str = OURS) -> KeyMap:
             that of a retriever.
 
     Returns:
-        KeyMap: OpenAI -> mmtpr. The way back leaves a retriever's losses and
-        TINets out.
+        KeyMap: OpenAI -> mmtpr. The way back leaves a retriever's losses,
+        necks and TINets out.
     """
     return KeyMap(
         'OpenAI CLIP',
@@ -69,6 +69,7 @@ def openai_map(prefix: str = OURS) -> KeyMap:
         ),
         {
             'losses.{rest}': 'a part of a loss, which CLIP has not',
+            'necks.{rest}': 'a part of a neck, which CLIP has not',
             'query.{rest}': 'a TINet, which CLIP has not',
             'logit_scale': "the retriever's temperature",
         },

@@ -9,7 +9,8 @@ from torch import Tensor
 from ..keymap import Converted, KeyMap, Rule, prefixed, same_names
 from .clip import BLOCK, OURS, clip_rules
 
-_OWN_SCALE = "the encoder's own temperature, which IRRA does not keep"
+#: Why CLIP's temperature is left out on the way back.
+OWN_SCALE = "the encoder's own temperature, which IRRA does not keep"
 #: Temperature of IRRA and Word4Per, an argument there and not a weight.
 TEMPERATURE = 0.02
 
@@ -46,8 +47,8 @@ def irra_map(losses: tuple[str, str] | None = ('id', 'mlm')) -> KeyMap:
         reason = "a head of the first stage's losses"
         ignored = dict.fromkeys((*classifier, *words), reason)
         ignored_back = {'losses.{rest}': reason}
-    ignored_back[f'{OURS}logit_scale'] = _OWN_SCALE
-    ignored_back['logit_scale'] = _OWN_SCALE
+    ignored_back[f'{OURS}logit_scale'] = OWN_SCALE
+    ignored_back['logit_scale'] = OWN_SCALE
     rules = prefixed(clip_rules(), 'base_model.', OURS)
     return KeyMap(
         'IRRA or Word4Per', 'mmtpr', rules + heads, ignored, ignored_back
