@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mmtpr.checkpoints.completeness import ADAPTER_NUMBERS, as_number
-from mmtpr.models.adapters.base import AdapterLinear
+from mmtpr.models.adapters.base import LowRank
 
 
 def update_optimizer_state(
@@ -53,7 +53,7 @@ def _former_numbers(
     fixed = {
         id(module.lora_B): sum(n in module._buffers for n in ADAPTER_NUMBERS)
         for module in model.modules()
-        if isinstance(module, AdapterLinear)
+        if isinstance(module, LowRank)
     }
     kept: list[bool] = []
     for parameter in own:

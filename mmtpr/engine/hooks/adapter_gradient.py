@@ -47,7 +47,8 @@ class AdapterGradientHook(Hook):
         """
         self._waiting = {}
         for name, layer in named_adapters(unwrap(runner.model)):
-            if is_sharded(layer.lora_B):
+            watched: Any = getattr(layer, layer.watched)
+            if is_sharded(watched):
                 self._waiting = None
                 print_log(
                     'AdapterGradientHook: gradients of a fully sharded model '
@@ -55,9 +56,9 @@ class AdapterGradientHook(Hook):
                     logger='current',
                 )
                 return
-            if layer.lora_B.requires_grad:
+            if watched.requires_grad:
                 note = partial(self._arrived, name)
-                self._waiting[name] = layer.lora_B.register_hook(note)
+                self._waiting[name] = watched.register_hook(note)
 
     def _arrived(self, name: str, grad: Any) -> None:
         if self._waiting:

@@ -1,10 +1,14 @@
-"""Adapters: WoRA, DoRA and LoRA on any model's linear layers."""
+"""Adapters: WoRA, DoRA and LoRA on linear layers and convolutions."""
 
 from .attention import AdaptedMultiheadAttention
 from .base import AdapterLinear
+from .conv import AdapterConv2d, DoRAConv2d, LoRAConv2d, WoRAConv2d
 from .dora import DoRALinear
 from .freeze import freeze_except_adapters
-from .inject import ADAPTERS, adaptable_layers, inject_adapters
+from .fused_qkv import AdaptedQKV, register_fused_qkv
+from .inject import inject_adapters
+from .kinds import ADAPTERS, CONV_ADAPTERS
+from .layer import AdapterLayer
 from .lora import LoRALinear
 from .merge import (
     explain_ties,
@@ -14,6 +18,7 @@ from .merge import (
     unmerge_adapters,
 )
 from .model import AdapterModel, WoRAModel
+from .offer import adaptable_layers
 from .peft_layout import peft_adapter
 from .stale import renew_stale_norms
 from .state import (
@@ -27,11 +32,18 @@ from .wora import WoRALinear
 
 __all__ = [
     'ADAPTERS',
+    'CONV_ADAPTERS',
     'AdaptedMultiheadAttention',
+    'AdaptedQKV',
+    'AdapterConv2d',
+    'AdapterLayer',
     'AdapterLinear',
     'AdapterModel',
+    'DoRAConv2d',
     'DoRALinear',
+    'LoRAConv2d',
     'LoRALinear',
+    'WoRAConv2d',
     'WoRALinear',
     'WoRAModel',
     'adaptable_layers',
@@ -44,6 +56,7 @@ __all__ = [
     'merge_adapters',
     'named_adapters',
     'peft_adapter',
+    'register_fused_qkv',
     'remove_adapters',
     'renew_stale_norms',
     'tied_weights',

@@ -6,15 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .base import without_adapter
+from .layer import without_adapter
 
 #: Names an ``nn.MultiheadAttention`` offers to adapters.
 PROJECTIONS = ('q', 'k', 'v', 'out_proj')
 
 
-def _frozen_copy(
+def frozen_copy(
     weight: Tensor, bias: Tensor | None, trains: bool
 ) -> nn.Linear:
+    """Build a linear layer of its own from a part of another's weight.
+
+    Args:
+        weight (Tensor): Shape (out, in), copied.
+        bias (Tensor, optional): Shape (out,), copied.
+        trains (bool): Whether the layer trains.
+
+    Returns:
+        nn.Linear: The layer.
+    """
     linear = nn.Linear(
         weight.shape[1],
         weight.shape[0],
@@ -90,7 +100,7 @@ class AdaptedMultiheadAttention(nn.Module):
         biases = [None] * 3 if packed is None else packed.chunk(3)
         trains = weights[0].requires_grad
         for name, weight, bias in zip('qkv', weights, biases, strict=True):
-            setattr(self, name, _frozen_copy(weight, bias, trains))
+            setattr(self, name, frozen_copy(weight, bias, trains))
         self.out_proj = attention.out_proj
         self.train(attention.training)
 

@@ -1,22 +1,18 @@
 """DoRA: a weight split into magnitude and direction."""
 
-import math
-
-import torch
 from torch import Tensor, nn
 
-from mmtpr.utils.sharded import is_sharded
-
 from .base import AdapterLinear
-from .cancellation import ThinColumns, ThinWatch
+from .cancellation import ThinColumns
 from .functional import adapted_linear, add_columns
+from .magnitudes import WithMagnitudes
 from .norm import adapted_sqnorm, base_sqnorm, magnitude_scale
 from .normed_function import normed_linear
 from .normed_layer import NormedLayer, layer_norms, scaled_factors
 from .transforms import is_plain
 
 
-class DoRALinear(AdapterLinear):
+class DoRALinear(WithMagnitudes, AdapterLinear):
     r"""Linear layer with weight :math:`m \odot V / \|V\|`.
 
     :math:`V = \beta W_0 + \alpha B A` with fixed :math:`\alpha, \beta`; m, A
@@ -42,10 +38,9 @@ class DoRALinear(AdapterLinear):
             (section 4.3 of the DoRA paper). Defaults to False.
         dropout (float): Dropout of the low-rank path's input. Defaults to
             0.0.
+        rslora (bool): Whether alpha is divided by the root of the rank.
+            Defaults to False.
     """
-
-    trained: tuple[str, ...] = ('lora_A', 'lora_B', 'magnitude')
-    beta: Tensor
 
     def __init__(
         self,
@@ -56,60 +51,13 @@ class DoRALinear(AdapterLinear):
         norm_dim: str = 'in',
         detach_norm: bool = False,
         dropout: float = 0.0,
+        rslora: bool = False,
     ) -> None:
-        super().__init__(linear, rank, alpha, dropout)
-        who = type(self).__name__
-        if norm_dim not in ('in', 'out'):
-            raise ValueError(
-                f"{who}: norm_dim must be 'in' or 'out', got {norm_dim!r}."
-            )
-        if not (math.isfinite(beta) and beta > 0):
-            raise ValueError(
-                f'{who}: beta must be finite and > 0, else the layer does not '
-                f'start at its pretrained weight; got {beta!r}.'
-            )
-        self.norm_dim = norm_dim
-        self.detach_norm = bool(detach_norm)
-        self._add_number('beta', beta)
-        base = base_sqnorm(linear.weight, norm_dim)
-        self.magnitude = nn.Parameter(base.sqrt())
-        # Not a buffer: DDP writes buffers in place, under the feet of a
-        # backward pass that is still to come.
-        self._base_sqnorm = base
-        self._floor = base * torch.finfo(base.dtype).eps
-        self._seen = self._fingerprint()
-        self._watch = ThinWatch()
+        super().__init__(linear, rank, alpha, dropout, rslora)
+        self._add_magnitudes(beta, norm_dim, detach_norm)
 
-    def _fingerprint(self) -> tuple[int, int | None]:
-        weight = self.linear.weight
-        version = None if weight.is_inference() else weight._version
-        return id(weight), version
-
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """Renew the cached norm of the frozen weight."""
-        super().refresh()
-        if is_sharded(self.linear.weight):
-            self._seen = 0, None  # no weight: renewed when it is whole
-            return
-        base = base_sqnorm(self.linear.weight, self.norm_dim)
-        self._base_sqnorm = base
-        self._floor = base * torch.finfo(base.dtype).eps
-        self._seen = self._fingerprint()
-
-    @torch.no_grad()
-    def has_current_norm(self) -> bool:
-        """Tell whether the cached norm is that of the frozen weight.
-
-        Returns:
-            bool: False if somebody wrote the weight in a way that torch does
-            not notice, such as through ``weight.data``.
-        """
-        weight = self.linear.weight
-        if self.merged or weight.is_meta or is_sharded(weight):
-            return True  # a part has not the norm of the whole
-        now = base_sqnorm(weight, self.norm_dim)
-        return torch.allclose(now, self._base_sqnorm, rtol=1e-6, atol=0.0)
+    def _base_now(self) -> Tensor:
+        return base_sqnorm(self.linear.weight, self.norm_dim)
 
     def scale(self) -> Tensor:
         """Magnitude over norm.
@@ -119,23 +67,6 @@ class DoRALinear(AdapterLinear):
             differentiable, float32 or float64.
         """
         return self._scale()[0]
-
-    def _version_trained(self) -> tuple | None:
-        """State of what the norm depends on, None outside of training."""
-        if self.linear.weight.is_cpu:  # where looking costs nothing
-            return None
-        factors = (self.lora_A, self.lora_B, self.alpha, self.beta)
-        if not self.training or any(t.is_inference() for t in factors):
-            return None
-        return self._seen, *(t._version for t in factors)
-
-    def _current_version(self) -> tuple | None:
-        """Renew the cached norm if need be; see :meth:`_version_trained`."""
-        if torch.compiler.is_compiling():
-            return None
-        if self._seen != self._fingerprint():
-            self.refresh()
-        return self._version_trained()
 
     def _parts(self) -> NormedLayer:
         """The tensors of this layer."""
@@ -152,14 +83,6 @@ class DoRALinear(AdapterLinear):
             self.norm_dim,
             self.detach_norm,
         )
-
-    def _numbers(self) -> tuple[Tensor, Tensor]:
-        """Alpha and beta, which the backward pass finds as they are now."""
-        pair = self.alpha, self.beta
-        if 'alpha' in self.trained:
-            return pair
-        # Buffers: DDP writes them in place, before the backward pass.
-        return pair[0].clone(), pair[1].clone()
 
     def _scale(self) -> tuple[Tensor, ThinColumns | None]:
         """Magnitude over norm (n,), and the columns rebuilt for it."""
@@ -213,7 +136,3 @@ class DoRALinear(AdapterLinear):
         if self.norm_dim == 'out':
             scale = scale.unsqueeze(1)
         return scale * direction
-
-    def extra_repr(self) -> str:
-        """Rank, norm orientation and state, for ``repr``."""
-        return f'{super().extra_repr()}, norm_dim={self.norm_dim!r}'

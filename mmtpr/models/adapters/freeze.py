@@ -6,7 +6,7 @@ from torch import nn
 
 from mmtpr.models.name_patterns import compile_patterns, covers, near_names
 
-from .base import AdapterLinear
+from .layer import AdapterLayer
 from .state import named_adapters
 
 
@@ -52,7 +52,7 @@ def freeze_except_adapters(
         for name in matched:
             parameters[name].requires_grad_(True)
     for module in model.modules():
-        if isinstance(module, AdapterLinear):
+        if isinstance(module, AdapterLayer):
             for key in module.trained:
                 getattr(module, key).requires_grad_(True)
     return [n for n, p in model.named_parameters() if p.requires_grad]

@@ -19,7 +19,11 @@ class LoRALinear(AdapterLinear):
             8.0.
         dropout (float): Dropout of the low-rank path's input. Defaults to
             0.0.
+        rslora (bool): Whether alpha is divided by the root of the rank
+            instead. Defaults to False.
     """
+
+    alpha_by_rank = True
 
     def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
         return adapted_linear(

@@ -7,7 +7,8 @@ from mmengine.logging import print_log
 from torch import nn
 
 from .attention import AdaptedMultiheadAttention
-from .base import AdapterLinear, without_adapter
+from .fused_qkv import AdaptedQKV
+from .layer import AdapterLayer, without_adapter
 from .nested import restore_nested_tensors
 from .stale import renew_stale_norms
 from .state import check_adapter_keys, named_adapters, unwrap
@@ -136,9 +137,9 @@ def _plain(
         return done[id(module)]
     key = id(module)
     plain: Any
-    if isinstance(module, AdapterLinear):
+    if isinstance(module, AdapterLayer):
         plain = without_adapter(module, merged)
-    elif isinstance(module, AdaptedMultiheadAttention):
+    elif isinstance(module, AdaptedMultiheadAttention | AdaptedQKV):
         plain = module.plain(merged)
     else:
         for name, child in module._modules.items():

@@ -26,6 +26,10 @@ def _build(module: Any) -> nn.Module:
     if not isinstance(module, nn.Module):
         check_mmpretrain_types(module)
         module = MODELS.build(module)
+    elif not isinstance(module, BaseModule):
+        # Timm's models have a method of this name too: it is for random
+        # weights, and those of a finished model would be lost.
+        return module
     initialised = getattr(module, 'is_init', False)
     if hasattr(module, 'init_weights') and not initialised:
         init_quietly(module)
@@ -50,7 +54,7 @@ def _before_saving(model: 'AdapterModel', *_: Any) -> None:
 @MODELS.register_module()
 @refuse_leftovers
 class AdapterModel(BaseModule):
-    r"""A module whose linear layers are adapted and whose rest is frozen.
+    r"""A module whose layers are adapted and whose rest is frozen.
 
     It stands wherever the module stood: as ``backbone`` of a classifier, as
     ``encoder`` of a retriever, or around a whole model given to the Runner.
@@ -216,6 +220,8 @@ class WoRAModel(AdapterModel):
         detach_norm (bool): Whether the norm is a constant for the gradient.
             Defaults to False.
         dropout (float, optional): Another name of ``drop_rate``.
+        rslora (bool): Whether alpha starts divided by the root of the rank.
+            Defaults to False.
         exclude (Sequence[str]): Patterns of layers to leave alone.
         trainable (Sequence[str]): Patterns of what trains too.
         grad_checkpointing (bool): See :class:`AdapterModel`.
@@ -245,6 +251,7 @@ class WoRAModel(AdapterModel):
         norm_dim: str = 'in',
         detach_norm: bool = False,
         dropout: float | None = None,
+        rslora: bool = False,
         exclude: Sequence[str] = (),
         trainable: Sequence[str] = (),
         grad_checkpointing: bool = False,
@@ -257,6 +264,7 @@ class WoRAModel(AdapterModel):
             norm_dim=norm_dim,
             detach_norm=detach_norm,
             dropout=drop_rate if dropout is None else dropout,
+            rslora=rslora,
         )
         super().__init__(
             *(module, adapter, targets, exclude, trainable),

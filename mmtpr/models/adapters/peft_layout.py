@@ -105,7 +105,7 @@ def _layers(model: nn.Module, twice: bool | None) -> dict[str, _Layer]:
     return found
 
 
-def _linear(name: str, adapter: AdapterLinear) -> _Layer:
+def _linear(name: str, adapter: Any) -> _Layer:
     alpha, magnitude = adapter.alpha.item(), None
     if isinstance(adapter, DoRALinear):
         if adapter.norm_dim != 'out':

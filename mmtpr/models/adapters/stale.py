@@ -5,7 +5,7 @@ import logging
 from mmengine.logging import print_log
 from torch import nn
 
-from .dora import DoRALinear
+from .magnitudes import WithMagnitudes
 from .state import named_adapters
 
 
@@ -27,7 +27,7 @@ def renew_stale_norms(model: nn.Module) -> list[str]:
     """
     names, seen = [], set()
     for name, layer in named_adapters(model):
-        if not isinstance(layer, DoRALinear) or layer in seen:
+        if not isinstance(layer, WithMagnitudes) or layer in seen:
             continue
         seen.add(layer)
         if not layer.has_current_norm():

@@ -15,21 +15,22 @@ from mmtpr.checkpoints.coverage import trained_keys
 from mmtpr.utils.unwrap import unwrap
 
 from .attention import AdaptedMultiheadAttention
-from .base import AdapterLinear
+from .fused_qkv import AdaptedQKV
+from .layer import AdapterLayer
 
 
-def named_adapters(model: nn.Module) -> Iterator[tuple[str, AdapterLinear]]:
+def named_adapters(model: nn.Module) -> Iterator[tuple[str, AdapterLayer]]:
     """All adapted layers of a model.
 
     Args:
         model (nn.Module): Any model.
 
     Yields:
-        tuple[str, AdapterLinear]: Name and layer; a shared layer under each
+        tuple[str, AdapterLayer]: Name and layer; a shared layer under each
         of its names.
     """
     for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, AdapterLinear):
+        if isinstance(module, AdapterLayer):
             yield name, module
 
 
@@ -153,7 +154,7 @@ def _plain_keys(module: nn.Module, keys: set[str], prefix: str) -> list[str]:
     """Keys of the model before adapters that have no place any more."""
     plain = []
     for name, layer in module.named_modules(remove_duplicate=False):
-        if isinstance(layer, AdapterLinear):
+        if isinstance(layer, AdapterLayer | AdaptedQKV):
             plain.append(f'{prefix}{name}.weight')
         elif isinstance(layer, AdaptedMultiheadAttention):
             plain.append(f'{prefix}{name}.in_proj_weight')

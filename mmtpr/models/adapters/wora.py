@@ -36,6 +36,8 @@ class WoRALinear(DoRALinear):
             Defaults to False.
         dropout (float): Dropout of the low-rank path's input. Defaults to
             0.0.
+        rslora (bool): Whether alpha starts divided by the root of the rank.
+            Defaults to False.
     """
 
     trained = ('lora_A', 'lora_B', 'magnitude', 'alpha', 'beta')

@@ -11,6 +11,7 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 from mmtpr.models.adapters import (
+    AdapterModel,
     DoRALinear,
     WoRAModel,
     adapter_state_dict,
@@ -267,3 +268,20 @@ def test_recomputation_is_switched_on_by_the_model_too():
     assert model.module.clip.visual.transformer.grad_checkpointing
     with pytest.raises(ValueError, match='Backbone has no set_grad_check'):
         WoRAModel(Backbone(), targets=TARGETS, grad_checkpointing=True)
+
+
+def test_finished_models_of_others_keep_their_weights():
+    """Their init_weights, where they have one, makes random weights."""
+
+    class Foreign(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def init_weights(self):
+            nn.init.zeros_(self.fc.weight)
+
+    foreign = Foreign()
+    before = foreign.fc.weight.clone()
+    model = AdapterModel(foreign, dict(type='DoRA'), [dict(type='fc')])
+    assert torch.equal(model.module.fc.linear.weight, before)
