@@ -6,8 +6,15 @@ from typing import Any
 
 #: Those of an adapter's tensors that are one number.
 ADAPTER_NUMBERS = ('alpha', 'beta')
+#: Those that are an option of the adapter, which a file must share.
+ADAPTER_OPTIONS = ('neumann_terms',)
+#: Each adapter has one of these.
+ADAPTER_MARKS = ('lora_A', 'oft_R')
 #: Names of an adapter's tensors within its layer.
-ADAPTER_LEAVES = ('lora_A', 'lora_B', 'magnitude', *ADAPTER_NUMBERS)
+ADAPTER_LEAVES = (
+    *('lora_A', 'lora_B', 'magnitude', *ADAPTER_NUMBERS),
+    *('pissa_A', 'pissa_B', 'oft_R', *ADAPTER_OPTIONS),
+)
 _ADAPTER = re.compile(rf'(.+)\.({"|".join(ADAPTER_LEAVES)})')
 _PAIR = ('weight', 'bias')
 _WRAPPED = re.compile(r'^(encoder\.)module\.')

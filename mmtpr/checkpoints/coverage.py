@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmtpr.utils.errors import LaunchError
 
 from .base_weights import brought_by, is_head
-from .completeness import ADAPTER_LEAVES
+from .completeness import ADAPTER_LEAVES, ADAPTER_MARKS
 from .families import identify
 from .fit import Fit, count_keys
 
@@ -165,12 +165,12 @@ def adapter_keys(keys: Iterable[str]) -> set[str]:
         keys (Iterable[str]): Keys of a model with adapters.
 
     Returns:
-        set[str]: Those of ``lora_A``, ``lora_B``, ``magnitude``, ``alpha``
-        and ``beta`` of adapted layers.
+        set[str]: Those of ``lora_A``, ``lora_B``, ``magnitude``, ``alpha``,
+        ``beta``, ``oft_R`` and so on of adapted layers.
     """
     keys = list(keys)
-    owners = {k.rpartition('.')[0] for k in keys if k.endswith('.lora_A')}
-    parts = ((key, key.rpartition('.')) for key in keys)
+    parts = [(key, key.rpartition('.')) for key in keys]
+    owners = {owner for _, (owner, _, leaf) in parts if leaf in ADAPTER_MARKS}
     return {
         k
         for k, (o, _, leaf) in parts

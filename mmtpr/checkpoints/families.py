@@ -24,10 +24,12 @@ class Family:
 
 #: The first one that fits is taken, so special cases come first.
 FAMILIES = (
-    Family('adapters of peft', (r'^base_model\.model\..*lora_A\.weight$',)),
+    Family(
+        'adapters of peft', (r'^base_model\.model\..*(lora_A|oft_R)\.weight$',)
+    ),
     Family(
         'mmtpr with adapters',
-        (r'\.lora_A$',),
+        (r'\.(lora_A|oft_R)$',),
         f'{_TOOL}merge_adapters.py and {_TOOL}export_peft.py',
     ),
     Family(

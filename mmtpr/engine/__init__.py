@@ -20,6 +20,7 @@ from .loops import (
     RerankTestLoop,
     RerankValLoop,
 )
+from .lora_plus_constructor import LoRAPlusOptimWrapperConstructor
 from .no_decay_constructor import NoDecayOptimWrapperConstructor
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     'CompileHook',
     'CutCaptionsHook',
     'FullyShardedDataParallel',
+    'LoRAPlusOptimWrapperConstructor',
     'NoDecayOptimWrapperConstructor',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',

@@ -6,6 +6,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import nn
 
+from mmtpr.checkpoints.completeness import ADAPTER_MARKS
 from mmtpr.registry import HOOKS
 from mmtpr.utils.sharded import whole
 from mmtpr.utils.unwrap import unwrap
@@ -53,7 +54,7 @@ class AdapterStatsHook(Hook):
         total = sum(p.numel() for p in model.parameters())
         trains = sum(p.numel() for p in model.parameters() if p.requires_grad)
         names = dict(model.named_parameters())
-        adapted = [n for n in names if n.rpartition('.')[2] == 'lora_A']
+        adapted = [n for n in names if n.rpartition('.')[2] in ADAPTER_MARKS]
         self._scalars = {
             kind: found
             for kind in _SCALARS
@@ -100,6 +101,6 @@ class AdapterStatsHook(Hook):
 def _beside(
     names: dict[str, nn.Parameter], adapted: list[str], kind: str
 ) -> list[nn.Parameter]:
-    """Parameters called ``kind`` beside a ``lora_A``."""
-    wanted = (n[: -len('lora_A')] + kind for n in adapted)
+    """Parameters called ``kind`` in the layers that have these."""
+    wanted = (f'{n.rpartition(".")[0]}.{kind}' for n in adapted)
     return [names[n] for n in wanted if n in names]

@@ -1,8 +1,9 @@
-"""Adapters: WoRA, DoRA and LoRA on linear layers and convolutions."""
+"""Adapters: WoRA, DoRA, LoRA and OFT on layers of any model."""
 
 from .attention import AdaptedMultiheadAttention
 from .base import AdapterLinear
-from .conv import AdapterConv2d, DoRAConv2d, LoRAConv2d, WoRAConv2d
+from .conv import DoRAConv2d, LoRAConv2d, WoRAConv2d
+from .conv_base import AdapterConv2d
 from .dora import DoRALinear
 from .freeze import freeze_except_adapters
 from .fused_qkv import AdaptedQKV, register_fused_qkv
@@ -19,6 +20,7 @@ from .merge import (
 )
 from .model import AdapterModel, WoRAModel
 from .offer import adaptable_layers
+from .oft import OFTLinear
 from .peft_layout import peft_adapter
 from .stale import renew_stale_norms
 from .state import (
@@ -43,6 +45,7 @@ __all__ = [
     'DoRALinear',
     'LoRAConv2d',
     'LoRALinear',
+    'OFTLinear',
     'WoRAConv2d',
     'WoRALinear',
     'WoRAModel',

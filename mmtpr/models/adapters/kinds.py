@@ -8,6 +8,7 @@ from .conv import DoRAConv2d, LoRAConv2d, WoRAConv2d
 from .dora import DoRALinear
 from .layer import AdapterLayer
 from .lora import LoRALinear
+from .oft import OFTLinear
 from .wora import WoRALinear
 
 #: Adapters of linear layers by the name used in configs.
@@ -15,6 +16,7 @@ ADAPTERS: dict[str, type[AdapterLayer]] = {
     'WoRA': WoRALinear,
     'DoRA': DoRALinear,
     'LoRA': LoRALinear,
+    'OFT': OFTLinear,
 }
 #: Adapters of convolutions by the name used in configs.
 CONV_ADAPTERS: dict[str, type[AdapterLayer]] = {

@@ -1,12 +1,13 @@
 """LoRA: a low-rank change of a frozen weight."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .base import AdapterLinear
 from .functional import adapted_linear
+from .pissa import PrincipalStart
 
 
-class LoRALinear(AdapterLinear):
+class LoRALinear(PrincipalStart, AdapterLinear):
     r"""Linear layer with weight :math:`W_0 + (\alpha / r) B A`.
 
     From `LoRA: Low-Rank Adaptation of Large Language Models
@@ -21,20 +22,37 @@ class LoRALinear(AdapterLinear):
             0.0.
         rslora (bool): Whether alpha is divided by the root of the rank
             instead. Defaults to False.
+        init (str): ``'zero'``: B starts at 0; ``'pissa'``: at the principal
+            parts of the weight, see :class:`PrincipalStart`. Defaults to
+            ``'zero'``.
     """
 
     alpha_by_rank = True
 
+    def __init__(
+        self,
+        linear: nn.Linear,
+        rank: int = 8,
+        alpha: float = 8.0,
+        dropout: float = 0.0,
+        rslora: bool = False,
+        init: str = 'zero',
+    ) -> None:
+        super().__init__(linear, rank, alpha, dropout, rslora)
+        self._start(init)
+
     def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
+        a, b = self.plain_factors()
         return adapted_linear(
             x,
             self.linear.weight,
             self.linear.bias,
-            self.lora_A,
-            self.lora_B * (self.alpha / self.rank),
+            a,
+            b * (self.alpha / self.rank),
             x_low=x_low,
         )
 
     def _adapted_weight(self) -> Tensor:
-        weight = self.linear.weight.to(self.lora_A.dtype)
-        return weight + (self.alpha / self.rank) * (self.lora_B @ self.lora_A)
+        a, b = self.plain_factors()
+        weight = self.linear.weight.to(a.dtype)
+        return weight + (self.alpha / self.rank) * (b @ a)

@@ -9,7 +9,7 @@ from torch import nn
 from mmtpr.models.name_patterns import compile_patterns, near_names
 
 from .attention import PROJECTIONS
-from .conv import is_plain_conv
+from .conv_base import is_plain_conv
 from .fused_qkv import PARTS, is_fused_qkv
 from .kinds import Plan
 from .layer import AdapterLayer

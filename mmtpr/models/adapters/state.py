@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from mmtpr.checkpoints.completeness import (
     ADAPTER_LEAVES,
+    ADAPTER_MARKS,
+    ADAPTER_OPTIONS,
     as_number,
     fits_shape,
 )
@@ -47,7 +49,9 @@ def adapter_state_dict(model: nn.Module) -> dict[str, Tensor]:
     Returns:
         dict[str, Tensor]: Keys as in the unwrapped model's ``state_dict``:
         ``<layer>.lora_A``, ``.lora_B``, ``.magnitude``, ``.alpha``,
-        ``.beta``. Detached, not copied.
+        ``.beta``, ``.pissa_A``, ``.pissa_B``, ``.oft_R``,
+        ``.neumann_terms``, as far as the adapter has them. Detached, not
+        copied.
     """
     return {
         _join(name, key): tensor.detach()
@@ -104,8 +108,34 @@ def _load_exactly(
             f'Keys {" Keys ".join(problems)} Were targets, rank and type of '
             'the adapter the same when it was written?'
         )
+    refuse_other_options(own, given)
     for key, tensor in own.items():
         tensor.copy_(as_number(given[key], tensor))
+
+
+def refuse_other_options(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> None:
+    """Stop at a file that was written with another option of an adapter.
+
+    Args:
+        own (Mapping[str, Tensor]): State dict of the model.
+        given (Mapping[str, Tensor]): What is being loaded.
+
+    Raises:
+        RuntimeError: If the same numbers mean another weight.
+    """
+    for key, tensor in own.items():
+        leaf = key.rpartition('.')[2]
+        if leaf not in ADAPTER_OPTIONS or key not in given or tensor.is_meta:
+            continue
+        theirs = given[key]
+        if not theirs.is_meta and theirs.item() != tensor.item():
+            raise RuntimeError(
+                f'"{key}" is {theirs.item():g} in the file and '
+                f'{tensor.item():g} in the model; set the option {leaf} to '
+                'that of the file. Nothing was loaded.'
+            )
 
 
 def load_adapter_state_dict(
@@ -165,11 +195,9 @@ def _orphans(
     module: nn.Module, keys: set[str], expected: set[str], prefix: str
 ) -> list[str]:
     """Adapter keys that have no place in the module."""
-    owners = {
-        key.rpartition('.')[0]
-        for key in keys | expected
-        if key.endswith(('.lora_A', '.lora_B'))
-    }
+    marks = ('lora_B', *ADAPTER_MARKS)
+    parts = (key.rpartition('.') for key in keys | expected)
+    owners = {owner for owner, _, leaf in parts if leaf in marks}
     found = []
     for key in keys - expected:
         owner, _, leaf = key.rpartition('.')
@@ -202,7 +230,9 @@ def check_adapter_keys(
         RuntimeError: If an adapter key is missing or has no place.
     """
     keys = {key for key in state_dict if key.startswith(prefix)}
-    expected = {prefix + key for key in adapter_state_dict(module)}
+    own = adapter_state_dict(module)
+    expected = {prefix + key for key in own}
+    refuse_other_options({prefix + k: v for k, v in own.items()}, state_dict)
     missing = sorted(expected - keys)
     orphans = _orphans(module, keys, expected, prefix)
     plain = _plain_keys(module, keys, prefix)

@@ -13,6 +13,7 @@ from mmtpr.models.name_patterns import compile_patterns
 from .kinds import Kind, Plan
 from .layer import AdapterLayer
 from .offer import Offer
+from .pissa import most_rank
 
 
 def plan_target(adapter_cfg: dict, target: dict) -> Plan:
@@ -155,8 +156,7 @@ def _width(name: str, offer: Offer) -> int:
     """Highest rank that a weight can have."""
     layer: Any = offer.layers[name]
     if isinstance(layer, nn.Conv2d):
-        rows = layer.out_channels // layer.groups
-        return layer.groups * min(rows, layer.weight[0].numel())
+        return most_rank(layer.weight, layer.groups)
     if isinstance(layer, nn.Linear):
         parts = 3 if name in offer.wholes else 1
         return min(layer.in_features, layer.out_features // parts)
