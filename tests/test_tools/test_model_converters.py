@@ -316,6 +316,41 @@ def test_peft_export(run, folder, models):
     assert torch.equal(base[f'{name}.weight'], frozen.weight)
 
 
+def test_peft_import(run, folder, models, tmp_path):
+    run(
+        *('export_peft', 'lora.py', 'lora.pth', 'back'),
+        *('--root', 'encoder.clip', '--base', 'below.pth'),
+    )
+    options = ('--root', 'encoder.clip', '--wrap', 'encoder')
+    printed = run('import_peft', 'text.py', 'back', 'adapter.pth', *options)
+    assert 'LoRA, 12 tensors' in printed
+    lines = printed[printed.index('adapter = ') : printed.index(']') + 1]
+    said = {}
+    exec(lines, said)
+    assert said['adapter'] == dict(type='LoRA')
+    assert said['targets'][0] == dict(
+        type=r'clip\.visual\.transformer\.resblocks\.0\.mlp\.c_fc',
+        rank=2,
+        alpha=8.0,
+    )
+    given = torch.load(folder / 'adapter.pth', weights_only=True)
+    found = models['lora'].state_dict()
+    for key, value in given['state_dict'].items():
+        assert torch.equal(found[key], value), key
+    with pytest.raises(RuntimeError, match='exists already; --overwrite'):
+        run('import_peft', 'text.py', 'back', 'adapter.pth', *options)
+    with pytest.raises(ValueError, match='is not inside --wrap query'):
+        run(
+            *('import_peft', 'text.py', 'back', 'other.pth'),
+            *('--root', 'encoder.clip', '--wrap', 'query'),
+        )
+    config = folder / 'back' / 'adapter_config.json'
+    config.write_text(json.dumps(dict(peft_type='VERA')))
+    with pytest.raises(ValueError, match="of the method 'VERA'"):
+        run('import_peft', 'text.py', 'back', 'other.pth', *options)
+    assert not (folder / 'other.pth').exists()
+
+
 def test_merging_refuses_what_differs(run, folder, monkeypatch):
     printed = run('merge_adapters', 'lora.py', 'lora.pth', 'merged.pth')
     assert 'layers and the features differ by at most' in printed

@@ -47,6 +47,12 @@ def parse_args() -> argparse.Namespace:
         'an nn.MultiheadAttention: twice up to 0.21.2',
     )
     parser.add_argument(
+        '--wora',
+        action='store_true',
+        help='keep alpha and beta of WoRA apart, in the layout of '
+        'huggingface/peft#2872, which no release of peft reads yet',
+    )
+    parser.add_argument(
         '--base', metavar='FILE', help='write the weights of the base as well'
     )
     return parser.parse_args()
@@ -76,12 +82,13 @@ def main() -> None:
         check_output(path, args.overwrite, read)
     model, missing = load_named(args)
     twice = args.out_proj and args.out_proj == 'twice'
-    config, state = peft_adapter(model, args.root, twice)
+    config, state = peft_adapter(model, args.root, twice, args.wora)
     with atomic_write(weights) as file:
         file.write(save(state, metadata=dict(format='pt')))
     with atomic_write(config_file, 'w') as file:
         json.dump(config, file, indent=2)
-    kind = 'DoRA' if config['use_dora'] else 'LoRA'
+    kind = 'DoRA' if config.get('use_dora') else config['peft_type']
+    kind = 'WoRA' if args.wora else kind.replace('LORA', 'LoRA')
     print(f'{out}: {kind}, {len(state)} tensors.')
     if args.base:
         base = remove_adapters(model).get_submodule(args.root)

@@ -22,6 +22,11 @@ from .model import AdapterModel, WoRAModel
 from .offer import adaptable_layers
 from .oft import OFTLinear
 from .peft_layout import peft_adapter
+from .peft_reading import (
+    PeftAdapter,
+    load_peft_adapter,
+    read_peft_adapter,
+)
 from .stale import renew_stale_norms
 from .state import (
     adapter_state_dict,
@@ -46,6 +51,7 @@ __all__ = [
     'LoRAConv2d',
     'LoRALinear',
     'OFTLinear',
+    'PeftAdapter',
     'WoRAConv2d',
     'WoRALinear',
     'WoRAModel',
@@ -55,10 +61,12 @@ __all__ = [
     'freeze_except_adapters',
     'inject_adapters',
     'load_adapter_state_dict',
+    'load_peft_adapter',
     'load_trainable_state_dict',
     'merge_adapters',
     'named_adapters',
     'peft_adapter',
+    'read_peft_adapter',
     'register_fused_qkv',
     'remove_adapters',
     'renew_stale_norms',

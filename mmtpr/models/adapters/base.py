@@ -65,6 +65,7 @@ class LowRank(AdapterLayer):
     #: Whether ``alpha`` is divided by the rank wherever it is used.
     alpha_by_rank = False
     rank: int
+    rslora: bool
     alpha: Tensor
     lora_A: nn.Parameter
     lora_B: nn.Parameter
@@ -76,10 +77,20 @@ class LowRank(AdapterLayer):
 
     def _whole_alpha(self, alpha: float, rslora: bool) -> float:
         """The number that the layer holds for an option ``alpha``."""
+        self.rslora = bool(rslora)
         if not rslora:
             return alpha
         root = math.sqrt(self.rank)
         return alpha * root if self.alpha_by_rank else alpha / root
+
+    def whole_scale(self) -> float:
+        """Factor of the product of the factors in the weight.
+
+        Returns:
+            float: It, as it is now.
+        """
+        alpha = self.alpha.item()
+        return alpha / self.rank if self.alpha_by_rank else alpha
 
     def extra_repr(self) -> str:
         """Rank and state, for ``repr``."""
