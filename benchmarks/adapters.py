@@ -103,7 +103,8 @@ class Step:
     def __call__(self) -> None:
         """Run once."""
         y = self.forward()
-        y.backward(self.grad.to(y.dtype))
+        if y.requires_grad:  # not that of a frozen layer on images
+            y.backward(self.grad.to(y.dtype))
 
 
 def clock(step: Step, device: str) -> float:

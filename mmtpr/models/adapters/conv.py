@@ -138,9 +138,9 @@ class DoRAConv2d(WithMagnitudes, AdapterConv2d):
     def _adapted(self, x: Tensor, x_low: Tensor) -> Tensor:
         scale, direction = self._scale_and_direction()
         conv, is_same = self.linear, x_low is x
-        if direction is not None and is_same:
+        if is_same and (direction is not None or self._composes(x)):
             # One product, in which nothing cancels any more.
-            weight = self._normed(direction, scale)
+            weight = self._effective(scale, direction)
             return self._convolve(x, weight, conv.bias)
         alpha, beta = self._numbers()
         gain = (beta * scale).to(x.dtype)[:, None, None]  # (n, 1, 1)
@@ -155,6 +155,17 @@ class DoRAConv2d(WithMagnitudes, AdapterConv2d):
             return y * gain
         return torch.addcmul(conv.bias.to(y.dtype)[:, None, None], y, gain)
 
+    def _composes(self, x: Tensor) -> bool:
+        """Tell whether composing the kernel is cheaper than scaling inputs.
+
+        The gradient of a gain on the inputs needs that of the inputs. If
+        nobody else asks for that, as of images, it costs a convolution turned
+        round, dear with the stride of patches; the gradient of the kernel has
+        all that is needed.
+        """
+        is_costly = self.norm_dim == 'in' and not x.requires_grad
+        return is_costly and torch.is_grad_enabled()
+
     def _normed(self, direction: Tensor, scale: Tensor) -> Tensor:
         """Scale V (g, out / g, K) to the effective kernel."""
         weight = self.linear.weight
@@ -168,7 +179,10 @@ class DoRAConv2d(WithMagnitudes, AdapterConv2d):
         return parts.flatten(0, 1)
 
     def _adapted_weight(self) -> Tensor:
-        scale, direction = self._scale_and_direction()
+        return self._effective(*self._scale_and_direction())
+
+    def _effective(self, scale: Tensor, direction: Tensor | None) -> Tensor:
+        """Effective kernel, from V if it is there already."""
         if direction is None:
             alpha, beta = self._numbers()
             kernel = self._kernel()

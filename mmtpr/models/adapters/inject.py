@@ -66,8 +66,8 @@ def inject_adapters(
             ``nn.MultiheadAttention`` called ``x``. A fused ``x.qkv`` of timm,
             mmpretrain or DINOv2 is a layer as it is and offers ``x.qkv.q
             x.qkv.k x.qkv.v`` too (see :func:`register_fused_qkv`).
-        adapter_cfg (dict): ``type`` (``'WoRA'``, ``'DoRA'``, ``'LoRA'``, ``'OFT'``
-            or a class) and the options of the adapter.
+        adapter_cfg (dict): ``type`` (``'WoRA'``, ``'DoRA'``, ``'LoRA'``,
+            ``'OFT'`` or a class) and the options of the adapter.
         targets (Sequence[dict]): Each has ``type``, a regular expression that
             must match a layer's whole name, and optionally options that
             override those of ``adapter_cfg``. The first target that matches

@@ -72,8 +72,8 @@ class AdapterModel(BaseModule):
 
     Args:
         module (dict | nn.Module): The module or its config.
-        adapter (dict): ``type`` (``'WoRA'``, ``'DoRA'``, ``'LoRA'`` or ``'OFT'``) and
-            options of the adapter, e.g. ``rank=8``.
+        adapter (dict): ``type`` (``'WoRA'``, ``'DoRA'``, ``'LoRA'`` or
+            ``'OFT'``) and options of the adapter, e.g. ``rank=8``.
         targets (Sequence[dict]): What to adapt; see
             :func:`inject_adapters`. Names are relative to the module.
         exclude (Sequence[str]): Patterns of layers to leave alone.

@@ -44,6 +44,24 @@ def test_factored_equals_the_dense_kernel(kind, options, shape):
 
 
 @pytest.mark.parametrize(('kind', 'options'), CONV_KINDS)
+@pytest.mark.parametrize('name', ['patches', 'groups'])
+def test_images_that_need_no_gradient(kind, options, name):
+    """They take another way where magnitudes are those of inputs."""
+    layer = make_conv(kind, options, SHAPES[name])
+    x = image(layer)
+    needed = trained(layer)
+    expected = dense_output(layer, x.detach(), dense_kernel(layer))
+    y = layer(x.detach())
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(y, layer(x))
+    grad = torch.randn_like(y)
+    ours = torch.autograd.grad(y, needed, grad)
+    theirs = torch.autograd.grad(expected, needed, grad)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-11, rtol=1e-9)
+
+
+@pytest.mark.parametrize(('kind', 'options'), CONV_KINDS)
 def test_gradcheck(kind, options):
     layer = make_conv(kind, options, (4, 4, 2, dict(groups=2)))
     layer.linear.bias.requires_grad_(True)
