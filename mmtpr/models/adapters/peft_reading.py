@@ -175,7 +175,7 @@ class _Reader:
             terms = raw.get('num_cayley_neumann_terms', 5)
             neumann = raw.get('use_cayley_neumann', True)
             return dict(
-                type='OFT',
+                type=kind,
                 neumann_terms=terms if neumann else 0,
                 share_blocks=bool(raw.get('block_share')),
             )
