@@ -17,6 +17,7 @@ SHIPPED = ('configs', 'tools', 'model-index.yml')
 EXTRAS = (
     *('openmmlab', 'onedl', 'blip2', 'pa100k', 'lmdb', 'turbojpeg', 'search'),
     *('qdrant', 'demo', 'synthesis', 'webdataset', 'ray', 'onnx'),
+    'filtering',
     *('tests', 'docs', 'lint'),
 )
 

@@ -21,6 +21,7 @@ from mmengine.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
 )
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
@@ -99,6 +100,13 @@ VISUALIZERS = Registry(
     scope='mmtpr',
     locations=['mmtpr.visualization'],
 )
+#: Pair selectors: which pairs of a dataset train.
+TASK_UTILS = Registry(
+    'task util',
+    parent=MMENGINE_TASK_UTILS,
+    scope='mmtpr',
+    locations=['mmtpr.datasets'],
+)
 #: Inferencers.
 INFERENCERS = Registry(
     'inferencer',
@@ -125,7 +133,6 @@ _EMPTY = [
         _mmengine.PARAM_SCHEDULERS,
         _mmengine.RUNNERS,
         _mmengine.STRATEGIES,
-        _mmengine.TASK_UTILS,
         _mmengine.VISBACKENDS,
         _mmengine.WEIGHT_INITIALIZERS,
     )

@@ -8,6 +8,12 @@ from .icfg_pedes import ICFGPEDES
 from .itcpr import ITCPR
 from .mals import MALS
 from .pa100k import PA100K
+from .pair_selection import (
+    ConsensusDivision,
+    PairSelector,
+    ScoreSelector,
+    SelectedPairsDataset,
+)
 from .relevance_filter import RelevanceFilteredDataset
 from .rstp_reid import RSTPReid
 from .syn_cpr import SynCPR
@@ -22,8 +28,12 @@ __all__ = [
     'PA100K',
     'CachedFeatureDataset',
     'ConcatDataset',
+    'ConsensusDivision',
+    'PairSelector',
     'RSTPReid',
     'RelevanceFilteredDataset',
+    'ScoreSelector',
+    'SelectedPairsDataset',
     'SynCPR',
     'TextPersonDataset',
     'TripletFilteredDataset',

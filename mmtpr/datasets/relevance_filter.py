@@ -1,23 +1,16 @@
 """Dataset wrapper that keeps the pairs a rule on relevance scores allows."""
 
-import logging
 import os
 from typing import Any
 
 import numpy as np
-from mmengine.logging import print_log
 
-from mmtpr.filtering.rules import check_rules, keep_mask
-from mmtpr.filtering.scores import RelevanceScores, load_scores
+from mmtpr.filtering.scores import RelevanceScores
 from mmtpr.registry import DATASETS
-from mmtpr.structures.pairs import (
-    dataset_fingerprint,
-    dataset_name,
-    serialized_fingerprint,
-)
 from mmtpr.utils.leftovers import refuse_leftovers
 
 from .filtered_dataset import FilteredDataset
+from .pair_selection.score_selector import ScoreSelector
 
 
 @DATASETS.register_module()
@@ -69,89 +62,21 @@ class RelevanceFilteredDataset(FilteredDataset):
         caption_key: str | None = None,
         lazy_init: bool = False,
     ) -> None:
-        if not isinstance(scores, str | os.PathLike | RelevanceScores):
-            raise TypeError(
-                'RelevanceFilteredDataset needs the path of a score file, '
-                f'got scores={scores!r}. Write one with '
-                'tools/filtering/score_relevance.py, see '
-                'docs/user_guides/filtering.md.'
-            )
-        check_rules(max_rank, keep_ratio, min_score)
-        self.rules: dict[str, Any] = dict(
-            max_rank=max_rank, keep_ratio=keep_ratio, min_score=min_score
+        self.selector = ScoreSelector(
+            scores,
+            max_rank=max_rank,
+            keep_ratio=keep_ratio,
+            min_score=min_score,
+            image_key=image_key,
+            caption_key=caption_key,
+            owner='RelevanceFilteredDataset',
         )
-        self.scores = scores
-        self.image_key = image_key
-        self.caption_key = caption_key
         super().__init__(dataset, lazy_init)
 
     def _load_scores(self) -> None:
         """Read the scores, before the data, which takes longer."""
-        if isinstance(self.scores, RelevanceScores):
-            self._loaded = self.scores
-        else:
-            self._loaded = load_scores(self.scores)
+        self.selector.prepare()
 
     def _keep(self) -> np.ndarray:
         """See :class:`FilteredDataset`."""
-        scores = self._loaded
-        del self._loaded  # not in memory while training
-        self._check_data(scores)
-        keep = keep_mask(scores.rank, scores.score, **self.rules)
-        self._log(keep, scores)
-        return keep
-
-    def _check_data(self, scores: RelevanceScores) -> None:
-        """Check that the scores were made from the wrapped data."""
-        theirs = scores.meta['data']
-        length, ours = len(self.dataset), None
-        if length == len(scores):
-            data = (self.dataset, self.image_key, self.caption_key)
-            quick = theirs.get('serialized')
-            if quick and quick == serialized_fingerprint(*data):
-                return
-            # Scores of former versions, or data that lie elsewhere.
-            ours = dataset_fingerprint(*data)
-            if ours == theirs['fingerprint']:
-                return
-        here = f', fingerprint {ours[:12]}' if ours else ''
-        raise ValueError(
-            f'The relevance scores {self._source} belong to other data: they '
-            f'were made from {theirs.get("name", "unknown data")} with '
-            f'{len(scores)} pairs (fingerprint '
-            f'{theirs["fingerprint"][:12]}), but the dataset here is '
-            f'{dataset_name(self.dataset)} with {length} pairs{here}. Score '
-            'these data with tools/filtering/score_relevance.py, or name '
-            'the score file that belongs to them.'
-        )
-
-    def _log(self, keep: np.ndarray, scores: RelevanceScores) -> None:
-        rules = {k: v for k, v in self.rules.items() if v is not None}
-        rule = ', '.join(f'{key}={value}' for key, value in rules.items())
-        kept, total = int(keep.sum()), len(keep)
-        if not kept:
-            raise ValueError(
-                f'The rule {rule} keeps none of the {total} pairs of '
-                f'{dataset_name(self.dataset)} (scores {self._source}).'
-            )
-        print_log(
-            f'Relevance filter ({rule}): kept {kept} of {total} pairs '
-            f'({100 * kept / total:.1f} %), dropped {total - kept}, of them '
-            f'{scores.unreadable} with an unreadable image.',
-            logger='current',
-        )
-        bank = scores.meta['bank'].get('size')
-        limit = self.rules['max_rank']
-        if bank is not None and limit is not None and limit > bank:
-            print_log(
-                f'max_rank={limit} drops nothing: the bank of {self._source} '
-                f'has {bank} captions. Choose a rank below that.',
-                logger='current',
-                level=logging.WARNING,
-            )
-
-    @property
-    def _source(self) -> str:
-        if isinstance(self.scores, RelevanceScores):
-            return 'given'
-        return f'"{os.fspath(self.scores)}"'
+        return self.selector.trained(self.selector.judge(self.dataset))

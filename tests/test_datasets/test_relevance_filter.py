@@ -99,7 +99,7 @@ def test_other_rules(foreign, rules):
 def test_counts_are_logged(foreign, monkeypatch):
     lines = []
     monkeypatch.setattr(
-        'mmtpr.datasets.relevance_filter.print_log',
+        'mmtpr.datasets.pair_selection.score_selector.print_log',
         lambda text, **_: lines.append(text),
     )
     RelevanceFilteredDataset(foreign, scores_for(foreign), max_rank=2)

@@ -35,6 +35,7 @@ MIM = 'mmtpr/.mim'
 BLIP2 = {'transformers'}
 SEARCH = {'faiss-cpu', 'pyarrow'}
 QDRANT = {'qdrant-client', 'pyarrow'}
+FILTERING = {'pyarrow', 'scikit-learn'}
 ONNX = {'onnx', 'onnxruntime', 'onnxscript', 'tokenizers'}
 TESTS = {'lmdb', 'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
 TESTS |= {'openai', 'scipy', 'tensorboard'}
@@ -145,6 +146,7 @@ def test_metadata_head(metadata):
         'turbojpeg',
         'search',
         'onnx',
+        'filtering',
         'tests',
         'docs',
         'lint',
@@ -184,7 +186,8 @@ def test_hard_dependencies_leave_the_mm_stack_alone(metadata):
         ('webdataset', {'webdataset'}),
         ('ray', {'ray[data]'}),
         ('onnx', ONNX),
-        ('tests', {*TESTS, *BLIP2, *SEARCH, *QDRANT, *ONNX}),
+        ('filtering', FILTERING),
+        ('tests', {*TESTS, *BLIP2, *SEARCH, *QDRANT, *ONNX, *FILTERING}),
     ],
 )
 def test_extras(metadata, extra, wanted):

@@ -34,6 +34,7 @@ CONTRACT = {
         'RSTPReid',
         'MALS',
         'RelevanceFilteredDataset',
+        'SelectedPairsDataset',
     ],
     'MODELS': [
         'WoRAModel',
@@ -54,6 +55,7 @@ CONTRACT = {
         'PackRetrievalInputs',
     ],
     'DATA_SAMPLERS': ['IdentitySampler'],
+    'TASK_UTILS': ['ScoreSelector', 'ConsensusDivision'],
     'METRICS': ['PersonRetrievalMetric'],
 }
 #: Names a sibling scope has too: an unprefixed clash would be silent.
@@ -87,6 +89,7 @@ def test_the_promised_registries_are_there():
         'LOOPS',
         'MODEL_WRAPPERS',
         'OPTIM_WRAPPER_CONSTRUCTORS',
+        'TASK_UTILS',
         'VISUALIZERS',
         'INFERENCERS',
     }

@@ -8,6 +8,7 @@ from .compile import CompileHook
 from .cut_captions import CutCaptionsHook
 from .epoch_length import EpochLengthHook
 from .finite_loss import StopOnNonFiniteLossHook
+from .pair_selection import PairSelectionHook
 from .plain_checkpoint import PlainCheckpointHook
 from .randomness import ReproducibleRandomnessHook
 from .resume_check import ResumeCheckHook
@@ -22,6 +23,7 @@ __all__ = [
     'CompileHook',
     'CutCaptionsHook',
     'EpochLengthHook',
+    'PairSelectionHook',
     'PlainCheckpointHook',
     'ReproducibleRandomnessHook',
     'ResumeCheckHook',

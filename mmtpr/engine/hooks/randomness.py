@@ -59,7 +59,7 @@ class ReproducibleRandomnessHook(Hook):
             runner (Runner): The runner of the training process.
         """
         self.rank = get_rank()
-        self.seed = _base_seed(runner, self.rank)
+        self.seed = base_seed(runner, self.rank)
         loop = runner.train_loop
         self.by_iter = isinstance(loop, IterBasedTrainLoop)
         if self.by_iter:
@@ -146,8 +146,8 @@ class _SeededIterator:
         return getattr(self._iterator, name)
 
 
-def _base_seed(runner, rank: int) -> int:
-    """The seed that all processes share.
+def base_seed(runner, rank: int) -> int:
+    """Tell the seed that all processes share.
 
     After a resume it is the seed of the checkpoint.
     """

@@ -147,6 +147,7 @@ def itc_loss(
     logit_scale: Tensor | float,
     ids: Tensor | None = None,
     text_ids: Tensor | None = None,
+    reduction: str = 'mean',
 ) -> Tensor:
     """Symmetric InfoNCE.
 
@@ -159,15 +160,23 @@ def itc_loss(
             only row i and column i belong together.
         text_ids (Tensor, optional): Ids of the texts, of shape (N, ).
             Defaults to None, which means ``ids``.
+        reduction (str): ``'mean'``, or ``'none'`` for each of M = N pairs.
+            Defaults to ``'mean'``.
 
     Returns:
-        Tensor: Scalar, the mean of both directions.
+        Tensor: Scalar, the mean of both directions; with ``'none'`` that of
+        each pair, (M, ).
 
     Raises:
-        ValueError: If M differs from N and there are no ids to match, ids do
-            not fit, or the batch is empty.
+        ValueError: If M differs from N and there are no ids to match, or with
+            ``'none'``; if ids do not fit, or the batch is empty.
     """
     ids, text_ids = check_rows(image_feats, text_feats, ids, text_ids)
+    if reduction == 'none' and len(image_feats) != len(text_feats):
+        raise ValueError(
+            f'Single pairs need as many images as texts, got '
+            f'{len(image_feats)} and {len(text_feats)}.'
+        )
     with full_precision(image_feats.device):
         image = F.normalize(upcast(image_feats), dim=1)
         text = F.normalize(upcast(text_feats), dim=1)
@@ -178,8 +187,9 @@ def itc_loss(
         else:
             same = _targets(ids, text_ids)  # (M, N)
             target, target_t = map(_row_normalised, (same, same.t()))
-        forward = F.cross_entropy(logits, target)
-        return (forward + F.cross_entropy(logits.t(), target_t)) / 2
+        forward = F.cross_entropy(logits, target, reduction=reduction)
+        back = F.cross_entropy(logits.t(), target_t, reduction=reduction)
+        return (forward + back) / 2
 
 
 def cmpm_loss(

@@ -10,6 +10,29 @@ from mmtpr.models.losses import PairwiseLoss
 from mmtpr.structures import RetrievalDataSample
 
 
+def pairwise_names(retriever: Any) -> list[str]:
+    """List the losses of a retriever that are made of losses of single pairs.
+
+    Args:
+        retriever (nn.Module): A :class:`mmtpr.TextPersonRetriever`.
+
+    Returns:
+        list[str]: Their names, one or more.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    losses = getattr(retriever, 'losses', {})
+    names = [n for n, x in losses.items() if isinstance(x, PairwiseLoss)]
+    if not names:
+        raise ValueError(
+            f'None of the losses {", ".join(losses) or "(none)"} of '
+            f'{type(retriever).__name__} has losses of single pairs: train '
+            'with mmtpr.TALLoss, mmtpr.TRLLoss or mmtpr.ITCLoss.'
+        )
+    return names
+
+
 @torch.no_grad()
 def pair_losses(
     retriever: Any,
@@ -35,17 +58,7 @@ def pair_losses(
         ValueError: If no loss of the retriever has losses of single pairs,
             or a sample is no pair.
     """
-    wanted = {
-        name
-        for name, loss in retriever.losses.items()
-        if isinstance(loss, PairwiseLoss)
-    }
-    if not wanted:
-        raise ValueError(
-            f'None of the losses {", ".join(retriever.losses) or "(none)"} '
-            'has losses of single pairs: train with mmtpr.TALLoss or '
-            'mmtpr.TRLLoss.'
-        )
+    wanted = pairwise_names(retriever)
     ready = retriever.loss_inputs(inputs, data_samples)
     facts = retriever._pair_facts(ready)
     if ready['image'].dtype == torch.uint8:  # left for parts of a batch
@@ -55,5 +68,5 @@ def pair_losses(
         name: loss.pair_losses(view.features)
         for view in retriever._views(ready, facts)
         for name, loss in view.losses.items()
-        if name in wanted
+        if name in wanted and not view.suffix
     }

@@ -227,7 +227,10 @@ def batch_label_hat(
     low, high = int(found.min()), int(found.max())
     if low < 0 or high > 1:
         raise ValueError(
-            f'label_hat must be 0 or 1, got values from {low} to {high}.'
+            f'label_hat must be 0 or 1, got values from {low} to {high}. -1 '
+            'is that of a pair on which nobody has decided: with '
+            'mmtpr.SelectedPairsDataset the config needs custom_hooks=[dict('
+            "type='mmtpr.PairSelectionHook')]."
         )
     return inputs.get('label_hat', _moved(found, device))
 

@@ -70,6 +70,26 @@ def test_itc_positives(features, positives):
     assert loss(features).item() == pytest.approx(wanted.item())
 
 
+@pytest.mark.parametrize('positives', ['pair', 'image_id', 'pid'])
+def test_itc_of_single_pairs(features, positives):
+    loss = MODELS.build(dict(type='mmtpr.ITCLoss', positives=positives))
+    pairs = loss.pair_losses(features)
+    assert pairs.shape == (6,)
+    assert loss(features).item() == pytest.approx(pairs.mean().item())
+    features.label_hat = torch.tensor([1, 0, 1, 1, 0, 1])
+    assert loss(features).item() == pytest.approx(
+        pairs[[0, 2, 3, 5]].mean().item()
+    )
+    features.label_hat = torch.zeros(6, dtype=torch.long)
+    assert loss(features).item() == 0
+    with pytest.raises(ValueError, match='as many images as texts, got 6 and'):
+        itc_loss(
+            *(features.image_feats, features.text_feats[:5], 20.0),
+            *(features.pids, features.pids[:5]),
+            reduction='none',
+        )
+
+
 def test_itc_says_what_is_wrong(features):
     with pytest.raises(ValueError, match="'pair', 'image_id' or 'pid'"):
         MODELS.build(dict(type='mmtpr.ITCLoss', positives='caption'))

@@ -184,7 +184,7 @@ def test_losses_of_pairs_need_neither_training_mode_nor_a_whole_model():
     for name, values in wanted.items():
         torch.testing.assert_close(got[name], values)
     sdm = build(losses=dict(sdm=dict(type='mmtpr.SDMLoss')))
-    with pytest.raises(ValueError, match='None of the losses sdm has'):
+    with pytest.raises(ValueError, match='None of the losses sdm of Text'):
         pair_losses(sdm, **sdm.data_preprocessor(pairs(), True))
 
 
