@@ -1,9 +1,9 @@
-"""Consensus division of pairs by their losses (RDE, CVPR 2024), pure functions.
+"""Consensus division of pairs by their losses, as pure functions.
 
-A network learns what is right before it learns what is wrong by heart: wrong
-pairs have the higher losses. For each loss a mixture of two Gaussians is fitted
-to the losses of all pairs; what likely belongs to the component of lower mean is
-clean. Several losses are several votes.
+As in RDE (CVPR 2024). A network learns what is right before it learns what is
+wrong by heart: wrong pairs have the higher losses. For each loss a mixture of
+two Gaussians is fitted to the losses of all pairs; what likely belongs to the
+component of lower mean is clean. Several losses are several votes.
 """
 
 import warnings

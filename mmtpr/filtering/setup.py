@@ -11,11 +11,12 @@ from mmtpr.utils.config_parts import get_setting
 
 from .bank import read_captions
 
-_WRAPPER = 'RelevanceFilteredDataset'
+#: Dataset wrappers that choose among pairs.
+SELECTING = ('RelevanceFilteredDataset', 'SelectedPairsDataset')
 
 
 def raw_dataset_cfg(node: Any) -> Any:
-    """Take relevance filters out of a dataset config, and its pipelines.
+    """Take what chooses among pairs out of a dataset config, and its pipelines.
 
     Args:
         node (Any): Config of a dataset or a part of it. Not modified.
@@ -26,7 +27,7 @@ def raw_dataset_cfg(node: Any) -> Any:
     if isinstance(node, dict):
         kind = node.get('type', '')
         name = kind if isinstance(kind, str) else kind.__name__
-        if name.rsplit('.', 1)[-1] == _WRAPPER:
+        if name.rsplit('.', 1)[-1] in SELECTING:
             return raw_dataset_cfg(node['dataset'])
         return {
             k: [] if k == 'pipeline' else raw_dataset_cfg(v)
@@ -38,7 +39,7 @@ def raw_dataset_cfg(node: Any) -> Any:
 
 
 def build_raw_dataset(cfg: Config, key: str) -> Any:
-    """Build a config's dataset without relevance filter and transforms.
+    """Build a config's dataset without filters of pairs and transforms.
 
     Args:
         cfg (Config): The config.

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmtpr.filtering.setup import SELECTING
+
 from .tiny_blip2 import shrink_blip2, write_tiny_vocab
 from .tiny_clip import tiny_clip_cfg, tiny_encoder_cfg
 from .tiny_swin_bert import shrink_swin_bert
@@ -58,9 +60,10 @@ def shrink_config(
         data_root (str | Path): Folder of :func:`write_tiny_data`.
         image_size (tuple[int, int]): Height and width of the images.
         batch_size (int): Batch size of all data loaders. Defaults to 4.
-        keep_filter (bool): Whether to keep ``RelevanceFilteredDataset``
-            wrappers, which need a scores file of the tiny data. Defaults to
-            False, which puts the wrapped dataset in their place.
+        keep_filter (bool): Whether to keep ``RelevanceFilteredDataset`` and
+            ``SelectedPairsDataset``, which need a scores file of the tiny data
+            or scikit-learn. Defaults to False, which puts the wrapped dataset
+            in their place and takes ``PairSelectionHook`` out.
         keep_schedule (bool): Whether to train all epochs with the schedule
             as it is. Defaults to False: one epoch, and schedulers that step
             once an epoch.
@@ -73,6 +76,10 @@ def shrink_config(
     small = copy.deepcopy(cfg.to_dict())
     if not keep_filter:
         small = _drop_filters(small)
+        hooks = small.get('custom_hooks') or []
+        small['custom_hooks'] = [
+            hook for hook in hooks if _kind(hook) != 'PairSelectionHook'
+        ]
     for node in _dicts(small):
         _shrink_node(node, str(data_root), image_size)
     for name, loader in small.items():
@@ -100,7 +107,7 @@ def _kind(node: Any) -> str:
 
 
 def _drop_filters(node: Any) -> Any:
-    while _kind(node) == 'RelevanceFilteredDataset':
+    while _kind(node) in SELECTING:
         node = node['dataset']
     if isinstance(node, dict):
         return {key: _drop_filters(value) for key, value in node.items()}

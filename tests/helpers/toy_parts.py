@@ -141,3 +141,20 @@ def toy_config(work_dir, num_workers=0, iters=None, **kwargs):
     )
     cfg.update(kwargs)
     return cfg
+
+
+def assert_same(a, b, where=''):
+    """Compare nested states, tensors to the bit."""
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert list(a) == list(b), where
+        for key in a:
+            assert_same(a[key], b[key], f'{where}.{key}')
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f'{where}.{i}')
+    else:
+        assert a == b, where

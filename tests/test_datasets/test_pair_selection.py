@@ -135,7 +135,7 @@ def test_one_line_where_losses_do_not_fall_apart(others, monkeypatch):
 
 def test_marks_of_a_selector_that_asks_the_model(place):
     cfg = pairs_cfg(place)
-    dataset = SelectedPairsDataset(cfg, Asking(), pipeline=PLAIN)
+    dataset = SelectedPairsDataset(cfg, Asking(), plain_pipeline=PLAIN)
     sample = dataset[5]['data_samples']
     assert (sample.pair_index, sample.label_hat) == (5, -1)
     plain = dataset.plain_sample(5)
@@ -163,8 +163,12 @@ def test_over_other_wrappers(marked, place):
         scores=scores,
         max_rank=9,
     )
-    joined = dict(type='ConcatDataset', datasets=[inner, dataset.dataset])
-    outer = SelectedPairsDataset(joined, Asking(), pipeline=PLAIN)
+    joined = dict(
+        type='mmtpr.ConcatDataset',
+        datasets=[inner, dataset.dataset],
+        same_persons=True,
+    )
+    outer = SelectedPairsDataset(joined, Asking(), plain_pipeline=PLAIN)
     assert len(outer) == 9 + 24
     for index in (3, 9 + 7):
         sample = outer[index]['data_samples']
@@ -203,7 +207,7 @@ def test_mistakes(place):
     with pytest.raises(ValueError, match='got none'):
         ConsensusDivision().judge(None, {})
     bare = SelectedPairsDataset(pairs_cfg(place, []), Asking(), PLAIN)
-    with pytest.raises(ValueError, match='must end with mmtpr.Pack'):
+    with pytest.raises(ValueError, match='must end with'):
         bare[0]
     with pytest.raises(TypeError, match='does not take ann_file'):
         SelectedPairsDataset(

@@ -39,7 +39,7 @@ class SelectedPairsDataset(FilteredDataset):
     Args:
         dataset (dict | BaseDataset): The dataset.
         selector (dict | PairSelector): Config of a selector.
-        pipeline (Sequence[dict], optional): Transforms without chance, by
+        plain_pipeline (Sequence[dict], optional): Transforms without chance, by
             which the model is asked what pairs cost: as a rule those of the
             test. Needed by a selector that asks the model. Defaults to None.
         lazy_init (bool): Whether to read annotations and scores only when
@@ -50,7 +50,7 @@ class SelectedPairsDataset(FilteredDataset):
         ...     type='mmtpr.SelectedPairsDataset',
         ...     dataset=dict(type='mmtpr.CUHKPEDES', data_root='data/CUHK'),
         ...     selector=dict(type='mmtpr.ConsensusDivision'),
-        ...     pipeline=[dict(type='mmtpr.PackRetrievalInputs')],
+        ...     plain_pipeline=[dict(type='mmtpr.PackRetrievalInputs')],
         ... )
     """
 
@@ -58,7 +58,7 @@ class SelectedPairsDataset(FilteredDataset):
         self,
         dataset: Any,
         selector: dict | PairSelector,
-        pipeline: Sequence[dict] | None = None,
+        plain_pipeline: Sequence[dict] | None = None,
         lazy_init: bool = False,
     ) -> None:
         if isinstance(selector, dict):
@@ -69,13 +69,13 @@ class SelectedPairsDataset(FilteredDataset):
                 f"'mmtpr.ConsensusDivision'), got {selector!r}."
             )
         self.selector = selector
-        if selector.needs_losses and not pipeline:
+        if selector.needs_losses and not plain_pipeline:
             raise ValueError(
                 f'{type(selector).__name__} asks the model what each pair '
-                'costs: SelectedPairsDataset needs a pipeline without chance '
-                'for that, such as the one of the test.'
+                'costs: SelectedPairsDataset needs a '
+                'plain_pipeline, without chance, such as the one of the test.'
             )
-        self.plain_pipeline = Compose(pipeline or [])
+        self._plain = Compose(plain_pipeline or [])
         self._trained: np.ndarray | None = None
         super().__init__(dataset, lazy_init)
 
@@ -97,14 +97,14 @@ class SelectedPairsDataset(FilteredDataset):
             index (int): Of the pair.
 
         Returns:
-            Any: What ``pipeline`` makes of it.
+            Any: What ``plain_pipeline`` makes of it.
         """
         info = self.get_data_info(index)
-        packed = self.plain_pipeline(info)
+        packed = self._plain(info)
         if packed is None:
             raise ValueError(
-                f'The pipeline of SelectedPairsDataset gives nothing for pair '
-                f'{index}, "{info.get("img_path")}". Take unreadable images '
+                'The plain_pipeline of SelectedPairsDataset gives nothing for '
+                f'pair {index}, "{info.get("img_path")}". Take unreadable images '
                 'out of the dataset.'
             )
         return packed

@@ -42,9 +42,9 @@ class PairSelectionHook(Hook):
     one that trains, in the precision in which it trains; averages of an
     EMAHook are not asked.
 
-    Classes, and the coin for doubtful pairs, do not depend on the number of
-    processes beyond what rounding does to the weights. They are in checkpoints:
-    a resumed run has those of a run that was never stopped.
+    With the same weights, classes and the coin for doubtful pairs are the same
+    in any number of processes. Classes are in checkpoints: a resumed run has
+    those of a run that was never stopped.
 
     In an iteration-based loop ``start`` and ``interval`` count iterations.
 

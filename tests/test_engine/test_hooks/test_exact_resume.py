@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import FUNCTIONS
 from mmengine.runner import Runner
 from torch.utils.data import _utils as data_utils
-from toy_parts import toy_config
+from toy_parts import assert_same, toy_config
 
 from mmtpr.engine.resume import find_resume_checkpoint
 
@@ -43,22 +43,6 @@ def run(cfg, stop_at=None, resume=False):
 def final_state(work_dir):
     path = find_resume_checkpoint(work_dir)
     return path, torch.load(path, weights_only=True)
-
-
-def assert_same(a, b, where=''):
-    assert type(a) is type(b), where
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert list(a) == list(b), where
-        for key in a:
-            assert_same(a[key], b[key], f'{where}.{key}')
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_same(x, y, f'{where}.{i}')
-    else:
-        assert a == b, where
 
 
 STATES = ('state_dict', 'optimizer', 'param_schedulers')
