@@ -105,7 +105,7 @@ def test_parts_build_small_and_offline(path, tmp_path):
 
 
 def pipeline_of(dataset: dict) -> list:
-    while 'pipeline' not in dataset:
+    while 'dataset' in dataset:
         dataset = dataset['dataset']
     return dataset['pipeline']
 

@@ -48,7 +48,16 @@ def test_the_recipe_is_the_published_one(name):
     assert cfg.train_dataloader.batch_size == 128
     assert cfg.auto_scale_lr.base_batch_size == 128
     assert cfg.train_cfg.max_epochs == 60
-    kinds = [t.type for t in cfg.train_dataloader.dataset.pipeline]
+    dataset = cfg.train_dataloader.dataset
+    assert dataset.type == 'mmtpr.SelectedPairsDataset'
+    assert dataset.plain_pipeline == cfg.test_pipeline
+    fine = dict(max_iter=100, tol=1e-4, reg_covar=1e-6)
+    assert dataset.selector == dict(
+        type='mmtpr.ConsensusDivision', **(fine if 'rstp' in name else {})
+    )
+    hook = dict(type='mmtpr.PairSelectionHook', batch_size=128)
+    assert cfg.custom_hooks == [hook]
+    kinds = [t.type for t in dataset.dataset.pipeline]
     assert kinds == [
         'mmtpr.ImageTransforms',
         'mmtpr.TokenizeCaption',
@@ -102,11 +111,12 @@ def call(name, monkeypatch, *words):
     module.main()
 
 
-@pytest.mark.parametrize('name', ['toy/rde_toy', 'wora_rde_cuhk'])
+@pytest.mark.parametrize('name', ['toy/rde_ccd_toy', 'wora_rde_cuhk'])
 def test_it_trains_and_tests_through_the_tools(
     name, data, tmp_path, monkeypatch
 ):
-    cfg = shrink_config(CONFIGS / f'{name}.py', data)
+    pytest.importorskip('sklearn.mixture')
+    cfg = shrink_config(CONFIGS / f'{name}.py', data, keep_filter=True)
     cfg.visualizer.vis_backends = [dict(type='LocalVisBackend')]
     cfg.dump(tmp_path / 'rde.py')
     monkeypatch.chdir(tmp_path)
