@@ -9,35 +9,41 @@ checkpoint is chosen on the validation split and tested once.
     make demo demo-composed   # the encoder and the triplets
     python benchmarks/fafa_ablation.py --seeds 0 1 2
 
-Finished runs are kept in the work dir: the same command goes on where a
-killed one was. The table goes to WORK_DIR/table.md.
+Finished runs are kept in the work dir, whose settings must stay the same: the
+same command goes on where a killed one was. The table goes to
+WORK_DIR/table.md.
 """
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from mmengine.config import Config
-from toy_study import (  # first: it makes the package known
+from study_runs import (
     ROOT,
     TOY,
+    begin,
     by_steps,
-    run,
+    digest,
     spread,
+    test_best,
     train,
 )
 
+from mmtpr.engine import launch
 from mmtpr.utils import atomic_write, read_json
+from mmtpr.utils.errors import LaunchError
 
 #: Name -> what the row is called, and what it changes in the head.
 VARIANTS = {
     'all': ('FDA + FD + MFR, k = 6, same id 1', {}),
     'fda': ('FDA alone', dict(fd_weight=0.0, mfr_weight=0.0)),
     'fda_fd': ('FDA + FD', dict(mfr_weight=0.0)),
-    'k1': ('k = 1', dict(topk=1)),
-    'k2': ('k = 2', dict(topk=2)),
-    'k4': ('k = 4', dict(topk=4)),
-    'k8': ('k = 8', dict(topk=8)),
+    'k1': ('k = 1', dict(topk_tokens=1)),
+    'k2': ('k = 2', dict(topk_tokens=2)),
+    'k4': ('k = 4', dict(topk_tokens=4)),
+    'k8': ('k = 8', dict(topk_tokens=8)),
     'same05': ('same id 0.5', dict(same_id_weight=0.5)),
 }
 BASELINES = {
@@ -77,7 +83,7 @@ def vary(cfg: Config, changes: dict) -> Config:
         Config: The config.
     """
     cfg.model.head.update(changes)
-    topk = cfg.model.head.topk
+    topk = cfg.model.head.topk_tokens
     cfg.val_evaluator.topk_tokens = cfg.test_evaluator.topk_tokens = topk
     return cfg
 
@@ -95,12 +101,7 @@ def measure(args: argparse.Namespace, seed: int, name: str) -> None:
         return
     cfg = vary(Config.fromfile(TOY / 'fafa_toy.py'), VARIANTS[name][1])
     config = train(by_steps(cfg, args.steps, seed, 4), folder)
-    best = max(folder.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
-    run(
-        *('tools/test.py', config, best, '--work-dir', folder / 'test'),
-        *('--overwrite', '--out', folder / 'test.json'),
-        log=folder / 'test.log',
-    )
+    test_best(config, folder)
 
 
 def line(title: str, results: list[dict[str, float]], row: str = '') -> str:
@@ -149,9 +150,18 @@ def main() -> None:
     """Run the study."""
     args = parse_args()
     args.work_dir = (ROOT / args.work_dir).resolve()
-    for seed in args.seeds:
-        for name in args.variants:
-            measure(args, seed, name)
+    os.chdir(ROOT)
+    with launch.short_errors():
+        weights = Path(Config.fromfile(TOY / 'fafa_toy.py').filtered_weights)
+        if not weights.is_file():
+            raise LaunchError(
+                f'"{weights}" is missing: run "make demo demo-composed" first.'
+            )
+        settings = dict(steps=args.steps, encoder=digest(weights))
+        begin(args.work_dir, 'fafa ablation', settings)
+        for seed in args.seeds:
+            for name in args.variants:
+                measure(args, seed, name)
     settings = {k: str(v) for k, v in vars(args).items() if k != 'work_dir'}
     text = f'Settings: {json.dumps(settings)}\n\n{table(args)}\n'
     with atomic_write(args.work_dir / 'table.md', 'w') as file:

@@ -1,37 +1,60 @@
 #!/usr/bin/env python
-"""Compare filtered with unfiltered pre-training, and ways of tuning.
+"""Compare ways of choosing pairs of a noisy set, and ways of tuning.
 
-For each seed a dual encoder is pre-trained on the noisy toy set and scores
-it; a second one is pre-trained, for as many steps, on the pairs that the
-scores keep. Each of the two is then tuned on the clean target set, for as many
-steps, in full, with LoRA, DoRA and WoRA. The checkpoint is chosen on the
-validation split and tested once.
+The toy pre-training set is drawn with 30 % and with 60 % wrong captions. For
+each share and each seed a small dual encoder is pre-trained, for equally many
+steps, on
 
-    python tools/synthesis/write_toy_data.py --out data/toy --size 64 32 ...
-    python benchmarks/toy_study.py --seeds 0 1 2
+    none           all pairs
+    relevance      those that the encoder of `none` scores best
+    joined         those that are best by the mean position in two score files:
+                   that one, and one by `none` after its tuning in full
+    ccd            those that consensus division of the losses lets train
+    relevance_ccd  consensus division of what `relevance` keeps
 
-(`make demo` writes these data as well.) Finished runs are kept in the work
-dir: the same command goes on where a killed one was. The table goes to
-WORK_DIR/table.md.
+and then tuned on the clean target set, for equally many steps, in full and
+with WoRA. The checkpoint is chosen on the validation split and tested once.
+
+    python benchmarks/toy_study.py
+    python benchmarks/toy_study.py --rates 60 --seeds 1 --cells ccd --jobs 1
+
+Finished parts are kept in the work dir, whose settings must stay the same: the
+same command goes on where a killed one was, and other cells, rates, seeds and
+methods are added to it. The table goes to WORK_DIR/table.md. By default 30
+pre-trainings and 60 tunings, two at a time with a thread each: about 85
+minutes on two cores.
 """
 
 import argparse
 import json
-import re
-import statistics
-import subprocess
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from itertools import product
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
+from study_runs import (
+    ROOT,
+    TOY,
+    begin,
+    by_steps,
+    encoder_of,
+    last_weights,
+    run,
+    test_best,
+    train,
+)
+from toy_study_pairs import CELLS, NEEDS, Place, pretrain, require_joins
+from toy_study_tables import TUNINGS, table
 
-from mmtpr.utils import atomic_write, read_json
+from mmtpr.engine import launch
+from mmtpr.utils import atomic_write
+from mmtpr.utils.run_lock import lock_output
 
-ROOT = Path(__file__).resolve().parents[1]
-
-TOY = ROOT / 'configs' / 'toy'
-PRETRAININGS = ('unfiltered', 'filtered')
-TUNINGS = dict(full='full', lora='LoRA', dora='DoRA', wora='WoRA')
+sys.path.append(str(ROOT / 'tools'))
+demo = import_module('demo')
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,251 +69,116 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     add('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    add('--pretrain-steps', type=int, default=900)
-    add('--steps', type=int, default=450, help='of each tuning')
-    add('--methods', nargs='+', choices=TUNINGS, default=list(TUNINGS))
+    add('--rates', type=int, nargs='+', default=[30, 60],
+        help='wrong captions of the pre-training set, in percent')  # fmt: skip
+    add('--cells', nargs='+', choices=CELLS, default=list(CELLS))
+    add('--methods', nargs='+', choices=TUNINGS, default=['full', 'wora'])
+    add('--pretrain-steps', type=int, default=600)
+    add('--steps', type=int, default=150, help='of each tuning')
     add('--bank-size', type=int, default=3000)
+    add('--jobs', type=int, default=min(2, os.cpu_count() or 1),
+        help='seeds and rates at a time; they share the cores')  # fmt: skip
     add('--work-dir', type=Path, default=Path('work_dirs/toy_study'))
     return parser.parse_args()
 
 
-def run(*command: str | Path, log: Path) -> None:
-    """Run one of the project's tools.
-
-    Args:
-        *command (str | Path): Script and arguments.
-        log (Path): File for the output.
-
-    Raises:
-        SystemExit: If it fails.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print(f'$ python {" ".join(map(str, command))}', flush=True)
-    with open(log, 'w', encoding='utf-8') as file:
-        done = subprocess.run(
-            [sys.executable, *map(str, command)],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            cwd=ROOT,
-        )
-    if done.returncode:
-        raise SystemExit(f'This run failed; its output is in {log}.')
-
-
-def by_steps(cfg: Config, steps: int, seed: int, validations: int) -> Config:
-    """Make a config of epochs one of a number of steps.
-
-    Args:
-        cfg (Config): Changed in place.
-        steps (int): Optimizer steps.
-        seed (int): Seed of the run.
-        validations (int): How often to validate.
-
-    Returns:
-        Config: The config.
-    """
-    warmup = max(1, steps // 10)
-    interval = -(-steps // validations)
-    cfg.train_cfg = dict(
-        type='IterBasedTrainLoop', max_iters=steps, val_interval=interval
-    )
-    cfg.param_scheduler = [
-        dict(
-            type='LinearLR',
-            start_factor=0.05,
-            by_epoch=False,
-            begin=0,
-            end=warmup,
-        ),
-        dict(
-            type='CosineAnnealingLR',
-            by_epoch=False,
-            T_max=steps - warmup,
-            begin=warmup,
-            end=steps,
-        ),
-    ]
-    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=interval)
-    cfg.log_processor.by_epoch = False
-    cfg.randomness.seed = seed
-    return cfg
-
-
-def encoder_of(cfg: Config) -> ConfigDict:
-    """Find the config of the encoder below an adapter model.
-
-    Args:
-        cfg (Config): Config of a retriever.
-
-    Returns:
-        ConfigDict: The part with ``pretrained``.
-    """
-    return cfg.model.encoder.get('module', cfg.model.encoder)
-
-
-def train(cfg: Config, folder: Path) -> Path:
-    """Train unless it is done.
-
-    Args:
-        cfg (Config): What to train.
-        folder (Path): Work dir.
-
-    Returns:
-        Path: The config as a file in the work dir.
-    """
-    config = folder / 'study.py'
-    if not (folder / 'done').exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        cfg.dump(config)
-        run(
-            *('tools/train.py', config, '--work-dir', folder, '--resume'),
-            log=folder / 'train.log',
-        )
-        (folder / 'done').touch()
-    return config
-
-
-def last_weights(folder: Path) -> str:
-    """Read which checkpoint a run wrote last.
-
-    Args:
-        folder (Path): Work dir.
-
-    Returns:
-        str: Path of the checkpoint.
-    """
-    path = Path((folder / 'last_checkpoint').read_text().strip())
-    return str(folder / path.name)
-
-
-def pretrain(args: argparse.Namespace, seed: int) -> dict[str, str]:
-    """Pre-train with and without filter.
+def write_data(args: argparse.Namespace, rate: int) -> None:
+    """Draw the people of a share of wrong captions, unless it is done.
 
     Args:
         args (Namespace): Arguments of the command line.
-        seed (int): Seed of the runs.
-
-    Returns:
-        dict[str, str]: Weights by kind of pre-training.
+        rate (int): Wrong captions in percent.
     """
-    root, steps = args.work_dir / f'seed{seed}', args.pretrain_steps
-    folders = {name: root / f'pretrain_{name}' for name in PRETRAININGS}
-    cfg = Config.fromfile(TOY / 'pretrain_toy.py')
-    config = train(by_steps(cfg, steps, seed, 1), folders['unfiltered'])
-    noisy = last_weights(folders['unfiltered'])
-    scores = root / 'relevance.npz'
-    if not scores.exists():
+    folder = args.work_dir / f'wrong{rate}' / 'data'
+    size = demo.TOY_SIZE.split()
+    with lock_output(folder.with_name('.lock'), f'The folder "{folder}"'):
         run(
-            *('tools/filtering/score_relevance.py', config, noisy),
-            *('--bank', 'configs/wora_toy.py', '--out', scores),
-            *('--bank-size', args.bank_size, '--num-workers', 0),
-            log=root / 'score.log',
+            *('tools/synthesis/write_toy_data.py', '--out', folder, *size),
+            *('--wrong', rate / 100, '--seed', 0),
+            log=folder.with_name('data.log'),
         )
-    cfg = Config.fromfile(TOY / 'pretrain_toy_filtered.py')
-    cfg.train_dataloader.dataset.scores = str(scores)
-    cfg.optim_wrapper = Config.fromfile(TOY / 'pretrain_toy.py').optim_wrapper
-    encoder_of(cfg).pretrained = None
-    train(by_steps(cfg, steps, seed, 1), folders['filtered'])
-    return {name: last_weights(folder) for name, folder in folders.items()}
 
 
-def tune(
-    args: argparse.Namespace, seed: int, method: str, name: str, weights: str
-) -> None:
+def tune(args: argparse.Namespace, place: Place, cell: str, way: str) -> None:
     """Tune and test once.
 
     Args:
         args (Namespace): Arguments of the command line.
-        seed (int): Seed of the run.
-        method (str): Key of ``TUNINGS``.
-        name (str): Kind of pre-training.
-        weights (str): Its checkpoint.
+        place (Place): Where, and on which data.
+        cell (str): Whose pre-training.
+        way (str): Key of ``TUNINGS``.
     """
-    folder = args.work_dir / f'seed{seed}' / f'{name}_{method}'
-    if (folder / 'test.json').exists():
-        return
-    cfg = Config.fromfile(TOY / f'{method}_toy.py')
-    encoder_of(cfg).pretrained = weights
-    config = train(by_steps(cfg, args.steps, seed, 5), folder)
-    best = max(folder.glob('best_*.pth'), key=lambda p: p.stat().st_mtime)
-    run(
-        *('tools/test.py', config, best, '--work-dir', folder / 'test'),
-        *('--overwrite', '--out', folder / 'test.json'),
-        log=folder / 'test.log',
-    )
-
-
-def results(folder: Path) -> dict[str, float] | None:
-    """Read the results of one run.
-
-    Args:
-        folder (Path): Work dir.
-
-    Returns:
-        dict[str, float] | None: R@1, mAP and the number of trained
-        parameters; None if the run is not done.
-    """
+    folder = place.folder / f'{cell}_{way}'
     if not (folder / 'test.json').exists():
-        return None
-    values = {k.split('/')[-1]: v for k, v in
-              read_json(folder / 'test.json').items()}  # fmt: skip
-    log = (folder / 'train.log').read_text('utf-8')
-    count = re.search(r'Parameters: ([\d,]+) of', log).group(1)
-    return dict(values, parameters=int(count.replace(',', '')))
+        cfg = place.on_data(Config.fromfile(TOY / f'{way}_toy.py'))
+        weights = last_weights(place.folder / f'pretrain_{cell}')
+        encoder_of(cfg).pretrained = weights
+        config = train(by_steps(cfg, args.steps, place.seed, 5), folder)
+        test_best(config, folder)
 
 
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation.
-
-    Args:
-        values (list[float]): One or more numbers.
-
-    Returns:
-        str: E.g. ``'88.31 ± 0.52'``.
-    """
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f'{statistics.mean(values):.2f} ± {deviation:.2f}'
-
-
-def table(args: argparse.Namespace) -> str:
-    """Tabulate the runs that are done.
+def run_seed(args: argparse.Namespace, rate: int, seed: int) -> None:
+    """Run all cells of a rate and a seed.
 
     Args:
         args (Namespace): Arguments of the command line.
-
-    Returns:
-        str: Markdown.
+        rate (int): Wrong captions in percent.
+        seed (int): Seed of the runs.
     """
-    lines = [
-        '| pre-training | tuning | trained parameters | R@1 | mAP | seeds |',
-        '|---|---|---:|---:|---:|---:|',
-    ]
-    for name in PRETRAININGS:
-        for method in args.methods:
-            folders = (
-                args.work_dir / f'seed{seed}' / f'{name}_{method}'
-                for seed in args.seeds
-            )
-            done = [r for r in map(results, folders) if r is not None]
-            if not done:
-                continue
-            lines.append(
-                f'| {name} | {TUNINGS[method]} | {done[0]["parameters"]:,} | '
-                f'{spread([r["R@1"] for r in done])} | '
-                f'{spread([r["mAP"] for r in done])} | {len(done)} |'
-            )
-    return '\n'.join(lines)
+    root = args.work_dir / f'wrong{rate}'
+    place = Place(root / f'seed{seed}', root / 'data', rate, seed)
+    with lock_output(place.folder / '.lock', f'The folder "{place.folder}"'):
+        for cell in CELLS:  # in this order: one needs what another left
+            wanted = cell in args.cells
+            if wanted or any(cell in NEEDS[c] for c in args.cells):
+                pretrain(args, place, cell)
+            ways = list(args.methods) if wanted else []
+            if cell == 'none' and 'joined' in args.cells:
+                ways = [*dict.fromkeys(['full', *ways])]  # it scores
+            for way in ways:
+                tune(args, place, cell, way)
+
+
+def run_together(
+    args: argparse.Namespace, parts: list[tuple[int, int]]
+) -> None:
+    """Run several rates and seeds at a time; stop at the first that fails.
+
+    Args:
+        args (Namespace): Arguments of the command line.
+        parts (list[tuple[int, int]]): Rates and seeds.
+    """
+    with ThreadPoolExecutor(args.jobs) as pool:
+        started = [pool.submit(run_seed, args, *part) for part in parts]
+        try:
+            for one in started:
+                one.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def main() -> None:
     """Run the study."""
     args = parse_args()
     args.work_dir = (ROOT / args.work_dir).resolve()
-    for seed in args.seeds:
-        for name, weights in pretrain(args, seed).items():
-            for method in args.methods:
-                tune(args, seed, method, name, weights)
-    settings = {k: str(v) for k, v in vars(args).items() if k != 'work_dir'}
+    os.chdir(ROOT)
+    with launch.short_errors():
+        require_joins(args)
+        names = ('pretrain_steps', 'steps', 'bank_size')
+        settings = {name: vars(args)[name] for name in names}
+        settings['size'] = demo.TOY_SIZE
+        begin(args.work_dir, 'toy study', settings)
+        for rate in args.rates:
+            write_data(args, rate)
+        threads = max(1, (os.cpu_count() or 1) // args.jobs)
+        os.environ.setdefault('OMP_NUM_THREADS', str(threads))
+        parts = list(product(args.rates, args.seeds))
+        if args.jobs == 1:
+            for part in parts:
+                run_seed(args, *part)
+        else:
+            run_together(args, parts)
     text = f'Settings: {json.dumps(settings)}\n\n{table(args)}\n'
     with atomic_write(args.work_dir / 'table.md', 'w') as file:
         file.write(text)

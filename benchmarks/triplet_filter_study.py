@@ -24,7 +24,6 @@ WORK_DIR/table.md.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shlex
@@ -36,7 +35,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
-from toy_study import ROOT, by_steps, last_weights, run, train
+from study_runs import ROOT, by_steps, digest, last_weights, run, train
 from triplet_filter_tables import CELLS, fault_table, quality_table
 
 from mmtpr.data_engine import StageFolder
@@ -95,14 +94,13 @@ def begin(args: argparse.Namespace) -> None:
                 f'"{weights}" is missing: run "make demo" first, which trains '
                 'the encoder.'
             )
-    digest = hashlib.blake2b(weights.read_bytes(), digest_size=16)
     rule = Config.fromfile(ROOT / synthesis.ENGINE).assemble.rule
     settings = dict(
         steps=args.steps,
         records=args.records,
         pairs=args.pairs,
         rule=[dict(term) for term in rule],
-        encoder=digest.hexdigest(),
+        encoder=digest(weights),
     )
     StageFolder(args.work_dir).open('triplet filter study', settings, [], 1)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from toy_study import spread
+from study_runs import spread
 
 from mmtpr.utils import read_json
 

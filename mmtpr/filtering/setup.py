@@ -16,7 +16,7 @@ SELECTING = ('RelevanceFilteredDataset', 'SelectedPairsDataset')
 
 
 def raw_dataset_cfg(node: Any) -> Any:
-    """Take what chooses among pairs out of a dataset config, and its pipelines.
+    """Take filters of pairs out of a dataset config, and its pipelines.
 
     Args:
         node (Any): Config of a dataset or a part of it. Not modified.

@@ -1,6 +1,6 @@
-"""The study of filtered triplets, its tools called in one process.
+"""A study on toy data, its tools called in one process.
 
-Usage: python study_worker.py PROJECT KILLED_AT [ARGUMENTS]
+Usage: python study_worker.py STUDY PROJECT KILLED_AT [ARGUMENTS]
 
 The names of the tools go to PROJECT/called.txt; at the first whose command
 holds KILLED_AT the process ends as if it were killed.
@@ -26,13 +26,13 @@ def call(words):
 
 
 if __name__ == '__main__':
-    project, killed_at, *arguments = sys.argv[1:]
+    name, project, killed_at, *arguments = sys.argv[1:]
     os.chdir(project)
     sys.path[:0] = [str(Path(project, n)) for n in ('benchmarks', 'tools')]
-    toy_study = import_module('toy_study')
-    toy_study.run = lambda *words, log: call(words)
+    study_runs = import_module('study_runs')
+    study_runs.run = lambda *words, log: call(words)
     demo_steps = import_module('demo_steps')
     demo_steps.Demo.run = lambda _, step: call(shlex.split(step.command))
-    study = import_module('triplet_filter_study')
-    sys.argv = ['triplet_filter_study.py', *arguments]
+    study = import_module(name)
+    sys.argv = [f'{name}.py', *arguments]
     study.main()

@@ -14,6 +14,7 @@ from mmtpr.data_engine import StageFolder
 from mmtpr.utils import read_json
 
 WORKER = Path(__file__).resolve().parents[1] / 'helpers/study_worker.py'
+NAME = 'triplet_filter_study'
 SMALL = ('--records', '60', '--pairs', '2', '--seeds', '3')
 ROWS = ('all', 'passed', 'clean', 'half_clean', 'half_mixed')
 
@@ -29,7 +30,14 @@ def study(tmp_path_factory, repo_root):
         (project / 'called.txt').unlink(missing_ok=True)
         words = [*SMALL, '--steps', steps, *arguments]
         done = subprocess.run(
-            [sys.executable, WORKER, project, killed_at, *map(str, words)],
+            [
+                sys.executable,
+                WORKER,
+                NAME,
+                project,
+                killed_at,
+                *map(str, words),
+            ],
             capture_output=True,
             text=True,
             env=dict(os.environ, PYTHONPATH=str(repo_root)),

@@ -39,9 +39,10 @@ class SelectedPairsDataset(FilteredDataset):
     Args:
         dataset (dict | BaseDataset): The dataset.
         selector (dict | PairSelector): Config of a selector.
-        plain_pipeline (Sequence[dict], optional): Transforms without chance, by
-            which the model is asked what pairs cost: as a rule those of the
-            test. Needed by a selector that asks the model. Defaults to None.
+        plain_pipeline (Sequence[dict], optional): Transforms without chance,
+            by which the model is asked what pairs cost: as a rule those of
+            the test. Needed by a selector that asks the model. Defaults to
+            None.
         lazy_init (bool): Whether to read annotations and scores only when
             they are needed. Defaults to False.
 
@@ -104,8 +105,8 @@ class SelectedPairsDataset(FilteredDataset):
         if packed is None:
             raise ValueError(
                 'The plain_pipeline of SelectedPairsDataset gives nothing for '
-                f'pair {index}, "{info.get("img_path")}". Take unreadable images '
-                'out of the dataset.'
+                f'pair {index}, "{info.get("img_path")}". Take unreadable '
+                'images out of the dataset.'
             )
         return packed
 
