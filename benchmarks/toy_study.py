@@ -21,7 +21,7 @@ with WoRA. The checkpoint is chosen on the validation split and tested once.
 Finished parts are kept in the work dir, whose settings must stay the same: the
 same command goes on where a killed one was, and other cells, rates, seeds and
 methods are added to it. The table goes to WORK_DIR/table.md. By default 30
-pre-trainings and 60 tunings, two at a time with a thread each: about 85
+pre-trainings and 60 tunings, two at a time with a thread each: about 80
 minutes on two cores.
 """
 
@@ -74,7 +74,7 @@ def parse_args() -> argparse.Namespace:
     add('--cells', nargs='+', choices=CELLS, default=list(CELLS))
     add('--methods', nargs='+', choices=TUNINGS, default=['full', 'wora'])
     add('--pretrain-steps', type=int, default=600)
-    add('--steps', type=int, default=150, help='of each tuning')
+    add('--steps', type=int, default=120, help='of each tuning')
     add('--bank-size', type=int, default=3000)
     add('--jobs', type=int, default=min(2, os.cpu_count() or 1),
         help='seeds and rates at a time; they share the cores')  # fmt: skip

@@ -113,7 +113,9 @@ class SelectedPairsDataset(FilteredDataset):
     def __getitem__(self, idx: int) -> Any:
         item = super().__getitem__(idx)
         index = int(idx) % len(self)
-        sample = item.get('data_samples') if isinstance(item, dict) else None
+        sample: Any = (
+            item.get('data_samples') if isinstance(item, dict) else None
+        )
         if not hasattr(sample, 'set_metainfo'):
             raise ValueError(
                 'SelectedPairsDataset marks packed samples: the pipeline of '
