@@ -14,6 +14,7 @@ from .pair_selection import (
     ScoreSelector,
     SelectedPairsDataset,
 )
+from .reassigned_dataset import ReassignedDataset
 from .relevance_filter import RelevanceFilteredDataset
 from .rstp_reid import RSTPReid
 from .syn_cpr import SynCPR
@@ -31,6 +32,7 @@ __all__ = [
     'ConsensusDivision',
     'PairSelector',
     'RSTPReid',
+    'ReassignedDataset',
     'RelevanceFilteredDataset',
     'ScoreSelector',
     'SelectedPairsDataset',

@@ -1,15 +1,15 @@
 """Dataset wrapper that keeps the pairs a rule on relevance scores allows."""
 
-import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mmtpr.filtering.scores import RelevanceScores
 from mmtpr.registry import DATASETS
 from mmtpr.utils.leftovers import refuse_leftovers
 
 from .filtered_dataset import FilteredDataset
+from .pair_selection.score_files import Source
 from .pair_selection.score_selector import ScoreSelector
 
 
@@ -27,14 +27,18 @@ class RelevanceFilteredDataset(FilteredDataset):
 
     Args:
         dataset (dict | BaseDataset): The dataset to filter.
-        scores (str | RelevanceScores): Score file, written by
-            ``tools/filtering/score_relevance.py``, or its content.
+        scores (str | RelevanceScores | list): Score file, written by
+            ``tools/filtering/score_relevance.py`` or joined by
+            ``tools/filtering/join_scores.py``, or its content; or a list of
+            those, of which a pair must pass all. Those of a list that have a
+            rule of their own are dicts with ``scores`` and rules.
         max_rank (int, optional): Keep pairs of at most this rank.
         keep_ratio (float, optional): Keep this share, the best by rank, then
             by score.
         min_score (float, optional): Keep pairs of at least this relevance.
             At least one of the three rules is needed; a pair must satisfy
-            all that are given.
+            all that are given. In a list they are the rules of the files
+            without rules of their own.
         image_key (str, optional): Key of the image path in an entry. Defaults
             to None: ``img_path``.
         caption_key (str, optional): Key of the caption in an entry. Defaults
@@ -49,12 +53,16 @@ class RelevanceFilteredDataset(FilteredDataset):
         ...     scores='work_dirs/scores/cuhk.npz',
         ...     max_rank=1800,
         ... )
+        >>> two_files = [
+        ...     dict(scores='noisy.npz', max_rank=1800),
+        ...     dict(scores='tuned.npz', keep_ratio=0.8),
+        ... ]
     """
 
     def __init__(
         self,
         dataset: Any,
-        scores: str | os.PathLike | RelevanceScores,
+        scores: Source | Sequence[Source | Mapping[str, Any]],
         max_rank: int | None = None,
         keep_ratio: float | None = None,
         min_score: float | None = None,

@@ -12,6 +12,7 @@ from .hooks import (
     ReproducibleRandomnessHook,
     ResumeCheckHook,
     SameBatchesHook,
+    ShareCheckpointHook,
     StopOnNonFiniteLossHook,
     StrictLoadHook,
 )
@@ -42,6 +43,7 @@ __all__ = [
     'RerankValLoop',
     'ResumeCheckHook',
     'SameBatchesHook',
+    'ShareCheckpointHook',
     'StopOnNonFiniteLossHook',
     'StrictLoadHook',
 ]

@@ -8,6 +8,7 @@ from mmtpr.structures.pairs import (
 
 from .bank import own_indices, read_captions, sample_bank
 from .field_rule import FieldTerm, parse_rule, rule_mask
+from .joining import join_scores, positions
 from .ranking import relevance_rank, relevance_score
 from .rules import keep_mask
 from .scores import RelevanceScores, load_scores, save_scores
@@ -22,12 +23,14 @@ __all__ = [
     'RelevanceScores',
     'TripletScores',
     'dataset_fingerprint',
+    'join_scores',
     'keep_mask',
     'load_scores',
     'load_triplet_scores',
     'own_indices',
     'pair_fingerprint',
     'parse_rule',
+    'positions',
     'read_captions',
     'read_pairs',
     'relevance_rank',

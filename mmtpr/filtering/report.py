@@ -1,7 +1,7 @@
 """Numbers that say what a filter does."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,42 @@ def auc_by_kind(
             score=roc_auc(scores.score[group], is_bad),
         )
     return result
+
+
+def auc_rows(
+    files: Mapping[str, RelevanceScores],
+    kinds: np.ndarray,
+    names: Sequence[str],
+    chosen: np.ndarray | None = None,
+) -> list[str]:
+    """Tabulate how well several scores tell each kind of wrong pairs.
+
+    Args:
+        files (Mapping[str, RelevanceScores]): Scores of N pairs by name.
+        kinds (np.ndarray): Kind of each pair, (N, ), 0 = right.
+        names (Sequence[str]): Names of the kinds.
+        chosen (np.ndarray, optional): Whether a pair counts, (N, ), bool.
+            Defaults to None: all do.
+
+    Returns:
+        list[str]: Lines of Markdown, the AUC by rank of each file.
+    """
+    rows: list[str] = []
+    for name, scores in files.items():
+        part, here = scores, kinds
+        if chosen is not None:
+            here = kinds[chosen]
+            part = RelevanceScores(scores.rank[chosen], scores.score[chosen])
+        auc = auc_by_kind(part, here, names)
+        if not rows:
+            heads = [f'{kind} ({auc[kind]["pairs"]})' for kind in auc]
+            rows = [
+                f'| scores, AUC by rank | {" | ".join(heads)} |',
+                '|---|' + '---:|' * len(heads),
+            ]
+        values = ' | '.join(f'{row["rank"]:.3f}' for row in auc.values())
+        rows.append(f'| {name} | {values} |')
+    return rows
 
 
 def threshold_counts(

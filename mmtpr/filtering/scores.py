@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmtpr.structures.pairs import Pairs, dataset_name
 from mmtpr.utils import atomic_write
 
 #: Version of the file format.
@@ -131,6 +132,28 @@ def load_scores(path: str | os.PathLike) -> RelevanceScores:
             path, f'{len(scores)} scores for {meta["data"]["length"]} pairs'
         )
     return scores
+
+
+def check_scored(
+    scores: RelevanceScores, pairs: Pairs, source: str | os.PathLike
+) -> None:
+    """Check that scores were made from some pairs.
+
+    Args:
+        scores (RelevanceScores): The scores.
+        pairs (Pairs): The pairs.
+        source (str | PathLike): File of the scores, for the message.
+
+    Raises:
+        ValueError: If they are of other data.
+    """
+    theirs = scores.meta['data']
+    if pairs.fingerprint != theirs['fingerprint']:
+        raise ValueError(
+            f'"{source}" belongs to {theirs["name"]} with {len(scores)} '
+            f'pairs, but the dataset here is {dataset_name(pairs.dataset)} '
+            f'with {len(pairs)} pairs of other content.'
+        )
 
 
 def write_arrays(path: str | os.PathLike, **arrays: np.ndarray) -> None:

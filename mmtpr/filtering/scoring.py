@@ -103,7 +103,7 @@ def score_shard(
         ValueError: If not one of many images can be read.
     """
     numbers = range(*bounds)
-    first, image_of = _unique([pairs.paths[i] for i in numbers])
+    first, image_of = unique_places([pairs.paths[i] for i in numbers])
     samples = [pairs.image_entry(numbers[i]) for i in first]
     counts = np.bincount(image_of, minlength=len(first))
     tokens, broken = scorer.embed_images(samples, _Counter(counts, on_batch))
@@ -112,7 +112,7 @@ def score_shard(
             raise unreadable(samples, broken)
         tokens = bank_feats.new_zeros(len(samples), 1, bank_feats.size(1))
     texts = [pairs.captions[i] for i in numbers]
-    first, text_of = _unique(texts)
+    first, text_of = unique_places(texts)
     captions = scorer.embed_captions([texts[i] for i in first])
     ranks, scores = _rank(
         tokens, captions, bank_feats, own_index, image_of, text_of
@@ -187,8 +187,16 @@ def _rank(
     return torch.cat(ranks).cpu().numpy(), torch.cat(scores).cpu().numpy()
 
 
-def _unique(values: Sequence[str]) -> tuple[list[int], np.ndarray]:
-    """Places of the different values, and which of them each value is."""
+def unique_places(values: Sequence[str]) -> tuple[list[int], np.ndarray]:
+    """Find the different values of a list.
+
+    Args:
+        values (Sequence[str]): N values.
+
+    Returns:
+        tuple[list[int], np.ndarray]: Where each of them stands first, and
+        which of them each value is, (N, ).
+    """
     number: dict[str, int] = {}
     first, inverse = [], []
     for place, value in enumerate(values):

@@ -3,13 +3,21 @@
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import get_device
 
+from mmtpr.models.build import build_model
 from mmtpr.registry import DATASETS
 from mmtpr.structures.pairs import CAPTION_KEYS, Pairs, read_pairs
 from mmtpr.utils.config_file import read_config
-from mmtpr.utils.config_parts import get_setting
+from mmtpr.utils.config_parts import (
+    build_pipeline,
+    find_pipeline,
+    get_setting,
+)
+from mmtpr.utils.fingerprint import scorer_fingerprint
 
 from .bank import read_captions
+from .scorer import RetrieverScorer
 
 #: Dataset wrappers that choose among pairs.
 SELECTING = ('RelevanceFilteredDataset', 'SelectedPairsDataset')
@@ -72,6 +80,43 @@ def load_pairs(
     """
     dataset = build_raw_dataset(cfg, key)
     return read_pairs(dataset, image_key, caption_key)
+
+
+def build_scorer(
+    cfg: Config,
+    config: str,
+    checkpoint: str | None = None,
+    pipeline: str | None = None,
+    allow_partial: bool = False,
+    **options: Any,
+) -> tuple[RetrieverScorer, dict[str, Any]]:
+    """Build the scorer of a config.
+
+    Args:
+        cfg (Config): The config.
+        config (str): Its file, for the description.
+        checkpoint (str, optional): Weights. Defaults to None: those that the
+            config loads.
+        pipeline (str, optional): Dotted key of the transforms. Defaults to
+            None: those of the test data.
+        allow_partial (bool): Whether weights may be missing that were trained.
+            Defaults to False.
+        **options: Of :class:`RetrieverScorer`.
+
+    Returns:
+        tuple[RetrieverScorer, dict]: The scorer, and its description: config,
+        checkpoint, fingerprint and precision.
+    """
+    transforms = find_pipeline(cfg, pipeline)
+    model = build_model(cfg, checkpoint, get_device(), allow_partial)
+    scorer = RetrieverScorer(model, build_pipeline(transforms), **options)
+    who = dict(
+        config=config,
+        checkpoint=checkpoint,
+        fingerprint=scorer_fingerprint(model, cfg, transforms),
+        precision='bfloat16' if scorer.amp else 'float32',
+    )
+    return scorer, who
 
 
 def load_bank_captions(

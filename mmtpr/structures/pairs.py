@@ -248,6 +248,19 @@ def _fingerprint(
     return hashlib.blake2b(both.encode(), digest_size=16).hexdigest()
 
 
+def relative_names(paths: Sequence[str]) -> list[str]:
+    """Give paths from the deepest folder common to all of them.
+
+    Args:
+        paths (Sequence[str]): Paths of the images.
+
+    Returns:
+        list[str]: The same wherever the data lie, with ``/`` between folders.
+    """
+    root = _common_folder(paths)
+    return [path[root:].replace('\\', '/') for path in paths]
+
+
 def dataset_name(dataset: Any) -> str:
     """Name a dataset for messages, e.g. ``ConcatDataset(MALS, MALS)``.
 

@@ -99,13 +99,12 @@ def mals_layout(
     rng = np.random.default_rng([seed, 2])
     pairs = [(person, view) for view in range(views) for person in people]
     truth = pair_kinds(len(pairs), wrong, rng)
+    owners = caption_owners(truth, len(people), rng)
     records, shots = [], []
     for number, (person, view) in enumerate(pairs):
         kind = PAIR_KINDS[truth[number]]
         if kind == 'another':
-            step = int(rng.integers(1, len(people)))
-            other = people[(number + step) % len(people)]
-            caption = generator.describe(other, view)
+            caption = generator.describe(people[owners[number]], view)
         else:
             caption = generator.describe(person, view, errors=_ERRORS[kind])
         name = f'imgs/{number // 1000:04d}/{number:07d}.jpg'
@@ -119,6 +118,30 @@ def mals_layout(
         )
         shots.append(Shot(person, view, name))
     return records, shots, truth
+
+
+def caption_owners(
+    kinds: list[int], num_people: int, rng: np.random.Generator
+) -> list[int]:
+    """Draw whom the captions of a dataset describe.
+
+    Args:
+        kinds (list[int]): Kind of each pair, an index into ``PAIR_KINDS``.
+        num_people (int): Number of people; pair i shows number
+            ``i % num_people``.
+        rng (Generator): Source of randomness, that of :func:`pair_kinds`
+            after it has drawn the kinds.
+
+    Returns:
+        list[int]: For each pair the number of the person its caption is
+        about: the one seen but for captions of another person.
+    """
+    another = PAIR_KINDS.index('another')
+    owners = []
+    for number, kind in enumerate(kinds):
+        step = int(rng.integers(1, num_people)) if kind == another else 0
+        owners.append((number + step) % num_people)
+    return owners
 
 
 def pair_kinds(

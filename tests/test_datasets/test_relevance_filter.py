@@ -96,6 +96,62 @@ def test_other_rules(foreign, rules):
     assert 0 < len(dataset) < 8
 
 
+def test_all_files_of_a_list_must_agree(tmp_path, foreign):
+    one, two = scores_for(foreign), scores_for(foreign, seed=1)
+    save_scores(tmp_path / 'two.npz', two)
+    parts = [
+        dict(scores=one, max_rank=6),
+        dict(scores=str(tmp_path / 'two.npz'), min_score=0.3),
+    ]
+    dataset = RelevanceFilteredDataset(foreign, parts)
+    kept = np.flatnonzero((one.rank <= 6) & (two.score >= 0.3)).tolist()
+    assert 0 < len(kept) < min((one.rank <= 6).sum(), (two.score >= 0.3).sum())
+    assert [dataset[i]['label'] for i in range(len(dataset))] == kept
+    # A rule beside the list is that of the files without one.
+    parts = [one, dict(scores=two, min_score=0.3)]
+    dataset = RelevanceFilteredDataset(foreign, parts, max_rank=6)
+    assert [dataset[i]['label'] for i in range(len(dataset))] == kept
+
+
+def test_counts_of_a_list_are_logged(foreign, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'mmtpr.datasets.pair_selection.score_selector.print_log',
+        lambda text, **_: lines.append(text),
+    )
+    both = [scores_for(foreign), scores_for(foreign, seed=1)]
+    dataset = RelevanceFilteredDataset(foreign, both, max_rank=5)
+    assert lines[0].startswith(
+        'Relevance filter (max_rank=5 of given): kept 5'
+    )
+    assert lines[2].startswith(
+        f'Relevance filter, all 2 files: kept {len(dataset)} of 8 pairs'
+    )
+
+
+def test_lists_of_score_files_that_make_no_sense(foreign):
+    scores, other = scores_for(foreign), scores_for(ForeignPairs(7))
+    build = RelevanceFilteredDataset
+    with pytest.raises(ValueError, match=r'belong to other data: .* 7 pairs'):
+        build(foreign, [scores, other], max_rank=3)
+    with pytest.raises(ValueError, match='an empty list'):
+        build(foreign, [], max_rank=3)
+    with pytest.raises(ValueError, match='at least one of max_rank'):
+        build(foreign, [dict(scores=scores, max_rank=3), scores])
+    with pytest.raises(ValueError, match=r'takes scores and .*, got rank'):
+        build(foreign, [dict(scores=scores, rank=3)])
+    with pytest.raises(TypeError, match='got scores=None'):
+        build(foreign, [dict(max_rank=3)])
+    own = [dict(scores=scores, max_rank=3)]
+    with pytest.raises(ValueError, match='rules beside the list would do no'):
+        build(foreign, own, keep_ratio=0.5)
+    best = [np.flatnonzero(scores.rank == r)[0] for r in (1, 2)]
+    apart = [scores_for(foreign), scores_for(foreign)]
+    apart[1].rank[best[0]], apart[1].rank[best[1]] = 2, 1
+    with pytest.raises(ValueError, match='No one of the 8 pairs of Foreign'):
+        build(foreign, apart, max_rank=1)
+
+
 def test_counts_are_logged(foreign, monkeypatch):
     lines = []
     monkeypatch.setattr(

@@ -38,7 +38,7 @@ QDRANT = {'qdrant-client', 'pyarrow'}
 FILTERING = {'pyarrow', 'scikit-learn'}
 ONNX = {'onnx', 'onnxruntime', 'onnxscript', 'tokenizers'}
 TESTS = {'lmdb', 'peft', 'pytest', 'pytest-timeout', 'pytest-xdist'}
-TESTS |= {'openai', 'scipy', 'tensorboard'}
+TESTS |= {'openai', 'scikit-learn', 'scipy', 'tensorboard'}
 MM_STACK = ('mmengine', 'mmcv', 'mmpretrain', 'onedl')
 
 pytestmark = pytest.mark.skipif(

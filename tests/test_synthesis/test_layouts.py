@@ -7,6 +7,7 @@ from mmtpr.synthesis import (
     mals_layout,
     sample_identities,
 )
+from mmtpr.synthesis.layouts import caption_owners, pair_kinds
 
 
 def test_cuhk_layout_has_disjoint_ids_and_all_keys():
@@ -48,3 +49,19 @@ def test_mals_layout_repeats_people_by_views():
     records, shots, _ = mals_layout(ProceduralWorld(), people, views=3)
     assert len({r['image'] for r in records}) == 15
     assert [s.view for s in shots] == [0] * 5 + [1] * 5 + [2] * 5
+
+
+def test_owners_are_whom_the_captions_describe():
+    people = sample_identities(40, 3)
+    world = ProceduralWorld((64, 32), 3)
+    records, _, truth = mals_layout(world, people, 2, 0.3, 5)
+    rng = np.random.default_rng([5, 2])
+    kinds = pair_kinds(80, 0.3, rng)
+    assert kinds == truth
+    owners = caption_owners(kinds, 40, rng)
+    for number, (kind, owner) in enumerate(zip(kinds, owners, strict=True)):
+        seen = number % 40
+        assert (owner != seen) == (PAIR_KINDS[kind] == 'another')
+        if PAIR_KINDS[kind] in ('right', 'another'):
+            wanted = world.describe(people[owner], number // 40)
+            assert records[number]['caption'] == wanted

@@ -71,8 +71,8 @@ from mmengine.registry import init_default_scope
 from mmtpr.engine import launch
 from mmtpr.filtering import load_scores, report, setup
 from mmtpr.filtering.plots import plot_histograms, plot_pairs
-from mmtpr.filtering.scores import RelevanceScores
-from mmtpr.structures.pairs import Pairs, dataset_name
+from mmtpr.filtering.scores import RelevanceScores, check_scored
+from mmtpr.structures.pairs import Pairs
 from mmtpr.utils import atomic_write
 
 
@@ -83,14 +83,7 @@ def load_data(args: argparse.Namespace, scores: RelevanceScores) -> Pairs:
     pairs = setup.load_pairs(
         cfg, args.dataset, args.image_key, args.caption_key
     )
-    theirs = scores.meta['data']
-    if pairs.fingerprint != theirs['fingerprint']:
-        raise LaunchError(
-            f'"{args.scores}" belongs to {theirs["name"]} with {len(scores)} '
-            f'pairs, but {args.dataset} of "{args.config}" is '
-            f'{dataset_name(pairs.dataset)} with {len(pairs)} pairs of '
-            'other content.'
-        )
+    check_scored(scores, pairs, args.scores)
     return pairs
 
 

@@ -111,7 +111,6 @@ if __name__ == '__main__':
     parse_args()  # --help and mistakes end here, before seconds of imports
 
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.dist import get_dist_info
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -120,11 +119,7 @@ from mmtpr.engine import launch
 from mmtpr.engine.processes import join_processes
 from mmtpr.filtering import sample_bank, setup
 from mmtpr.filtering.run import describe_run, run_scoring
-from mmtpr.filtering.scorer import RetrieverScorer
-from mmtpr.models.build import build_model
 from mmtpr.utils.atomic import check_writable
-from mmtpr.utils.config_parts import build_pipeline, find_pipeline
-from mmtpr.utils.fingerprint import scorer_fingerprint
 from mmtpr.utils.precision import allow_tf32
 from mmtpr.utils.run_lock import lock_output
 
@@ -167,23 +162,16 @@ def main() -> None:
         pairs = setup.load_pairs(
             cfg, args.dataset, args.image_key, args.caption_key
         )
-        pipeline = find_pipeline(cfg, args.pipeline)
-        model = build_model(
-            cfg, args.checkpoint, get_device(), args.allow_partial
-        )
-        scorer = RetrieverScorer(
-            model,
-            build_pipeline(pipeline),
-            args.batch_size,
-            args.num_workers,
-            args.amp,
-            args.skip_broken,
-        )
-        who = dict(
-            config=args.config,
-            checkpoint=args.checkpoint,
-            fingerprint=scorer_fingerprint(model, cfg, pipeline),
-            precision='bfloat16' if args.amp else 'float32',
+        scorer, who = setup.build_scorer(
+            cfg,
+            args.config,
+            args.checkpoint,
+            args.pipeline,
+            args.allow_partial,
+            batch_size=args.batch_size,
+            num_workers=args.num_workers,
+            amp=args.amp,
+            skip_broken=args.skip_broken,
         )
         source = dict(source=args.bank, seed=args.seed)
         meta = describe_run(pairs, bank, who, source)

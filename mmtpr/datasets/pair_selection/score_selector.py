@@ -1,15 +1,14 @@
 """Pairs that a rule on relevance scores allows."""
 
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
 
 from mmtpr.filtering.consensus import RIGHT, WRONG
-from mmtpr.filtering.rules import check_rules, keep_mask
+from mmtpr.filtering.rules import keep_mask
 from mmtpr.filtering.scores import RelevanceScores, load_scores
 from mmtpr.registry import TASK_UTILS
 from mmtpr.structures.pairs import (
@@ -18,6 +17,7 @@ from mmtpr.structures.pairs import (
     serialized_fingerprint,
 )
 
+from .score_files import ScoreFile, Source, score_files
 from .selector import PairSelector
 
 
@@ -29,8 +29,11 @@ class ScoreSelector(PairSelector):
     throughout a run.
 
     Args:
-        scores (str | RelevanceScores): Score file, written by
-            ``tools/filtering/score_relevance.py``, or its content.
+        scores (str | RelevanceScores | list): Score file, written by
+            ``tools/filtering/score_relevance.py`` or joined by
+            ``tools/filtering/join_scores.py``, or its content; or a list of
+            those, of which a pair must pass all. Those of a list that have a
+            rule of their own are dicts with ``scores`` and rules.
         max_rank (int, optional): Keep pairs of at most this rank.
         keep_ratio (float, optional): Keep this share, the best by rank, then
             by score.
@@ -47,7 +50,7 @@ class ScoreSelector(PairSelector):
 
     def __init__(
         self,
-        scores: str | os.PathLike | RelevanceScores,
+        scores: Source | Sequence[Source | Mapping[str, Any]],
         max_rank: int | None = None,
         keep_ratio: float | None = None,
         min_score: float | None = None,
@@ -55,28 +58,22 @@ class ScoreSelector(PairSelector):
         caption_key: str | None = None,
         owner: str = 'ScoreSelector',
     ) -> None:
-        if not isinstance(scores, str | os.PathLike | RelevanceScores):
-            raise TypeError(
-                f'{owner} needs the path of a score file, '
-                f'got scores={scores!r}. Write one with '
-                'tools/filtering/score_relevance.py, see '
-                'docs/user_guides/filtering.md.'
-            )
-        check_rules(max_rank, keep_ratio, min_score)
-        self.rules: dict[str, Any] = dict(
+        rules = dict(
             max_rank=max_rank, keep_ratio=keep_ratio, min_score=min_score
         )
-        self.scores = scores
+        self._files = score_files(scores, rules, owner)
         self.image_key = image_key
         self.caption_key = caption_key
-        self._loaded: RelevanceScores | None = None
+        self._loaded: list[RelevanceScores] | None = None
 
     def prepare(self) -> None:
         """Read the scores, before the data, which takes longer."""
-        if isinstance(self.scores, RelevanceScores):
-            self._loaded = self.scores
-        else:
-            self._loaded = load_scores(self.scores)
+        self._loaded = [
+            file.source
+            if isinstance(file.source, RelevanceScores)
+            else load_scores(file.source)
+            for file in self._files
+        ]
 
     def judge(
         self,
@@ -87,14 +84,21 @@ class ScoreSelector(PairSelector):
         """See :meth:`PairSelector.judge`; of right and wrong alone."""
         if self._loaded is None:
             self.prepare()
-        scores: Any = self._loaded
+        loaded: Any = self._loaded
         self._loaded = None  # not in memory while training
-        self._check_data(dataset, scores)
-        keep = keep_mask(scores.rank, scores.score, **self.rules)
-        self._log(dataset, keep, scores)
+        masks = []
+        for file, scores in zip(self._files, loaded, strict=True):
+            self._check_data(dataset, scores, file)
+            masks.append(keep_mask(scores.rank, scores.score, **file.rules))
+            self._log(dataset, masks[-1], scores, file)
+        keep = np.logical_and.reduce(masks)
+        if len(masks) > 1:
+            self._log_all(dataset, keep)
         return np.where(keep, RIGHT, WRONG).astype(np.uint8)
 
-    def _check_data(self, dataset: Any, scores: RelevanceScores) -> None:
+    def _check_data(
+        self, dataset: Any, scores: RelevanceScores, file: ScoreFile
+    ) -> None:
         """Check that the scores were made from these data."""
         theirs = scores.meta['data']
         length, ours = len(dataset), None
@@ -109,7 +113,7 @@ class ScoreSelector(PairSelector):
                 return
         here = f', fingerprint {ours[:12]}' if ours else ''
         raise ValueError(
-            f'The relevance scores {self._source} belong to other data: they '
+            f'The relevance scores {file} belong to other data: they '
             f'were made from {theirs.get("name", "unknown data")} with '
             f'{len(scores)} pairs (fingerprint '
             f'{theirs["fingerprint"][:12]}), but the dataset here is '
@@ -119,34 +123,49 @@ class ScoreSelector(PairSelector):
         )
 
     def _log(
-        self, dataset: Any, keep: np.ndarray, scores: RelevanceScores
+        self,
+        dataset: Any,
+        keep: np.ndarray,
+        scores: RelevanceScores,
+        file: ScoreFile,
     ) -> None:
-        rules = {k: v for k, v in self.rules.items() if v is not None}
-        rule = ', '.join(f'{key}={value}' for key, value in rules.items())
+        rule = file.rule
         kept, total = int(keep.sum()), len(keep)
         if not kept:
             raise ValueError(
                 f'The rule {rule} keeps none of the {total} pairs of '
-                f'{dataset_name(dataset)} (scores {self._source}).'
+                f'{dataset_name(dataset)} (scores {file}).'
             )
+        of = f' of {file}' if len(self._files) > 1 else ''
         print_log(
-            f'Relevance filter ({rule}): kept {kept} of {total} pairs '
+            f'Relevance filter ({rule}{of}): kept {kept} of {total} pairs '
             f'({100 * kept / total:.1f} %), dropped {total - kept}, of them '
             f'{scores.unreadable} with an unreadable image.',
             logger='current',
         )
         bank = scores.meta['bank'].get('size')
-        limit = self.rules['max_rank']
+        limit = file.rules['max_rank']
         if bank is not None and limit is not None and limit > bank:
+            joined = 'join' in scores.meta['scorer']
+            what = 'other pairs' if joined else 'captions'
             print_log(
-                f'max_rank={limit} drops nothing: the bank of {self._source} '
-                f'has {bank} captions. Choose a rank below that.',
+                f'max_rank={limit} drops nothing: the bank of {file} '
+                f'has {bank} {what}. Choose a rank below that.',
                 logger='current',
                 level=logging.WARNING,
             )
 
-    @property
-    def _source(self) -> str:
-        if isinstance(self.scores, RelevanceScores):
-            return 'given'
-        return f'"{os.fspath(self.scores)}"'
+    def _log_all(self, dataset: Any, keep: np.ndarray) -> None:
+        kept, total = int(keep.sum()), len(keep)
+        number = len(self._files)
+        if not kept:
+            raise ValueError(
+                f'No one of the {total} pairs of {dataset_name(dataset)} '
+                f'passes the rules of all {number} score files. Keep more by '
+                'each, or join the files with tools/filtering/join_scores.py.'
+            )
+        print_log(
+            f'Relevance filter, all {number} files: kept {kept} of {total} '
+            f'pairs ({100 * kept / total:.1f} %), dropped {total - kept}.',
+            logger='current',
+        )

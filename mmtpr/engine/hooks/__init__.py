@@ -13,6 +13,7 @@ from .plain_checkpoint import PlainCheckpointHook
 from .randomness import ReproducibleRandomnessHook
 from .resume_check import ResumeCheckHook
 from .same_batches import SameBatchesHook
+from .share_checkpoint import ShareCheckpointHook
 from .strict_load import StrictLoadHook
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     'ReproducibleRandomnessHook',
     'ResumeCheckHook',
     'SameBatchesHook',
+    'ShareCheckpointHook',
     'StopOnNonFiniteLossHook',
     'StrictLoadHook',
 ]

@@ -19,6 +19,7 @@ from .identity import IDLoss
 from .masked_language import MLMLoss
 from .matching import CrossModalMLMLoss, ITMLoss, hard_negatives
 from .pairwise import PairwiseLoss, TALLoss, TRLLoss
+from .swapped_words import SwappedWordsLoss, swapped_words_loss
 from .triplet_alignment import tal_loss, trl_loss
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     'RetrievalFeatures',
     'RetrievalLoss',
     'SDMLoss',
+    'SwappedWordsLoss',
     'TALLoss',
     'TRLLoss',
     'cmpm_loss',
@@ -46,6 +48,7 @@ __all__ = [
     'id_loss',
     'itc_loss',
     'sdm_loss',
+    'swapped_words_loss',
     'tal_loss',
     'trl_loss',
 ]

@@ -33,6 +33,10 @@ class RetrievalFeatures:
             shape (B, L).
         mlm_index (Tensor, optional): Rows of the H masked words among the
             B * L, known without asking the device, of shape (H, ).
+        swapped_feats (Tensor, optional): Raw features of the captions with
+            one word changed, of shape (B, D).
+        swapped (Tensor, optional): Whether a word was changed, of shape
+            (B, ), bool.
         prepared (Mapping[str, Tensor]): What :meth:`RetrievalLoss.prepare` of
             the loss that gets these features has made.
     """
@@ -48,6 +52,8 @@ class RetrievalFeatures:
     mlm_text_tokens: Tensor | None = None
     mlm_labels: Tensor | None = None
     mlm_index: Tensor | None = None
+    swapped_feats: Tensor | None = None
+    swapped: Tensor | None = None
     prepared: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, name: str) -> 'RetrievalFeatures':
@@ -139,6 +145,8 @@ class RetrievalLoss(nn.Module, metaclass=ABCMeta):
     across_processes: ClassVar[bool] = False
     #: Whether the loss needs the tokens of images and masked captions.
     needs_tokens: ClassVar[bool] = False
+    #: Whether the loss needs captions with one word changed.
+    needs_swapped: ClassVar[bool] = False
     #: Whether the loss is also taken of an augmented caption, if there is one.
     takes_augmented: ClassVar[bool] = False
     #: Whether gradients reach the features of images and captions.

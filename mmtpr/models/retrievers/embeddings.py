@@ -164,7 +164,7 @@ def pair_views(
         necks (nn.ModuleDict): The necks.
         losses (Mapping[str, RetrievalLoss]): All losses by name.
         inputs (Mapping): Of the device, with ``image``, ``tokens`` and, for
-            losses on tokens, ``mlm_tokens``.
+            losses that need them, ``mlm_tokens`` and ``swapped_tokens``.
         facts (RetrievalFeatures): Ids and scale of these pairs.
 
     Returns:
@@ -174,15 +174,25 @@ def pair_views(
     needed = needed and 'mlm_tokens' in inputs
     images, tokens = embed_images(encoder, necks, inputs['image'], needed)
     texts = embed_captions(encoder, necks, inputs['tokens'])
+    swapped: list = [None] * len(texts)
+    if 'swapped_tokens' in inputs:
+        changed = inputs['swapped_tokens']  # (B, L)
+        swapped = embed_captions(encoder, necks, changed)
+        facts = replace(
+            facts, swapped=(changed != inputs['tokens']).any(dim=1)
+        )
     words = None
     if needed:
         _, words = encoder.encode_text(
             inputs['mlm_tokens'], return_tokens=True
         )
     views = []
-    for name, image, text in zip((None, *necks), images, texts, strict=True):
+    made = zip((None, *necks), images, texts, swapped, strict=True)
+    for name, image, text, other in made:
         taken = {k: v for k, v in losses.items() if v.embedding == name}
-        features = replace(facts, image_feats=image, text_feats=text)
+        features = replace(
+            facts, image_feats=image, text_feats=text, swapped_feats=other
+        )
         if name is None and needed:
             features.image_tokens, features.mlm_text_tokens = tokens, words
         views += [View(features, taken)] if taken else []

@@ -14,6 +14,7 @@ from mmtpr.models.temperature import bounded_scale
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.predictions import put_by_kind
+from mmtpr.text.word_swaps import swap_tokens
 
 from .accumulation import View, accumulated_losses, check_accumulate
 from .build_loss import build_losses
@@ -259,6 +260,8 @@ class TextPersonRetriever(BaseModel):
         ready: dict[str, Any] = dict(device_inputs(inputs), pid=pids)
         ready['image_id'] = batch_image_ids(*given)
         ready['label_hat'] = batch_label_hat(*given)
+        if any(loss.needs_swapped for loss in self.losses.values()):
+            ready['swapped_tokens'] = swap_tokens(ready['tokens'])
         if self.accumulate > 1:
             ready['mlm_counts'] = inputs.get('mlm_counts')
         known = dict(ready, pid_range=pid_range)

@@ -1,0 +1,121 @@
+"""The benchmark of joined filters, its trainings pretended."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from joined_case import scores_of
+
+from mmtpr.filtering import load_scores, save_scores
+from mmtpr.filtering.reassigning import Reassignment, save_reassignment
+from mmtpr.synthesis.layouts import PAIR_KINDS, caption_owners, pair_kinds
+
+PAIRS = 300
+
+
+@pytest.fixture
+def benchmark(repo_root, monkeypatch, tmp_path):
+    """The benchmark on pretended data, and the tools that it ran."""
+    monkeypatch.syspath_prepend(str(repo_root / 'benchmarks'))
+    path = repo_root / 'benchmarks/joined_filters.py'
+    spec = importlib.util.spec_from_file_location('joined_filters', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    data = tmp_path / 'toy'
+    (data / 'pretrain').mkdir(parents=True)
+    rng = np.random.default_rng([0, 2])
+    kinds = pair_kinds(PAIRS, 0.3, rng)
+    owners = caption_owners(kinds, PAIRS, rng)
+    truth = dict(names=PAIR_KINDS, kinds=kinds)
+    (data / 'pretrain/truth.json').write_text(json.dumps(truth))
+    settings = dict(seed=0, wrong=0.3, pretrain=PAIRS)
+    (data / 'settings.json').write_text(json.dumps(settings))
+    monkeypatch.setattr(module, 'DATA', data)
+    monkeypatch.setattr(module, 'TRUTH', data / 'pretrain/truth.json')
+    calls = []
+
+    def train(cfg, folder):
+        if not (folder / 'done').exists():
+            calls.append(f'train {folder.name}')
+            folder.mkdir(parents=True)
+            (folder / 'done').touch()
+            (folder / 'last_checkpoint').write_text(f'{folder}/last.pth')
+
+    def run(tool, *args, log):
+        args = [str(arg) for arg in args]
+        out = Path(args[args.index('--out') + 1])
+        calls.append(f'{Path(tool).stem} {out.stem}')
+        wrong = np.array(kinds) != 0
+        if out.stem == 'reassigned':
+            image = np.where(wrong, -1, np.arange(PAIRS))
+            another = np.flatnonzero(np.array(kinds) == 1)
+            image[another] = np.array(owners)[another]
+            image[another[0]] = another[1]  # of somebody else
+            data = dict(fingerprint='a', name='X', length=PAIRS)
+            meta = dict(version=1, data=data)
+            save_reassignment(out, Reassignment(image, meta))
+            return
+        noise = np.random.default_rng(sum(map(ord, out.stem)))
+        score = 1.0 - wrong + noise.normal(size=PAIRS)
+        save_scores(out, scores_of(1 + np.argsort(np.argsort(-score)), score))
+
+    monkeypatch.setattr(module, 'train', train)
+    monkeypatch.setattr(module, 'run', run)
+
+    def call(*args):
+        work = ['--work-dir', str(tmp_path / 'work')]
+        monkeypatch.setattr(sys, 'argv', [str(path), *work, *map(str, args)])
+        calls.clear()
+        module.main()
+        return calls.copy()
+
+    return call, tmp_path / 'work'
+
+
+def rows_of(work):
+    text = (work / 'table.md').read_text()
+    cells = [line.split(' | ') for line in text.splitlines() if '| ' in line]
+    return text, {row[0].strip('| '): row[1:] for row in cells}
+
+
+def test_scores_joins_and_a_table(benchmark):
+    call, work = benchmark
+    args = ['--seeds', 0, 1, '--joins', 'mean', 'change', '--num-labels', 20]
+    calls = call(*args)
+    assert calls.count('train noisy') == calls.count('train tuned') == 2
+    scored = [c.split()[1] for c in calls if c.startswith('score')]
+    assert sorted(set(scored)) == [
+        *('noisy', 'share_020', 'share_040', 'share_060', 'share_080'),
+        'tuned',
+    ]
+    text, rows = rows_of(work)
+    assert rows[''][:3] == ['another', 'three', 'one']
+    joined = [
+        float(x) for x in rows['joined: mean'][-1].strip(' |').split(',')
+    ]
+    noisy = [float(x) for x in rows['noisy'][-1].strip(' |').split(',')]
+    assert len(joined) == 2
+    assert joined > noisy
+    assert load_scores(work / 'seed1/joined_mean.npz').meta['bank']['size']
+    assert 'Seed 1, time of scoring: ' in text
+    # All that is finished stays.
+    assert call(*args) == []
+
+
+def test_scorers_that_no_join_needs_are_left_out(benchmark):
+    call, _ = benchmark
+    calls = call('--seeds', 0, '--joins', 'mean', '--num-labels', 20)
+    assert 'score_relevance share_020' not in calls
+
+
+def test_moved_captions_are_told_right_from_wrong(benchmark):
+    call, work = benchmark
+    args = ['--seeds', 0, '--joins', 'mean', '--num-labels', 20]
+    assert 'reassign_captions reassigned' in call(*args, '--reassign')
+    text, _ = rows_of(work)
+    assert '210 pairs stay, 30 captions move, 60 are dropped' in text
+    assert 'Of those moved 29 (96.7 %) came to the person' in text
+    assert '30 had been with another, of these 96.7 % came right' in text
