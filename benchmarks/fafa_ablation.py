@@ -2,9 +2,10 @@
 """Take the light FAFA apart on toy triplets.
 
 Trains configs/toy/fafa_toy.py for a number of steps with one thing changed at
-a time: its losses, how many tokens of a target count (k), and the label of
-another triplet of the same id. Each is trained with every seed; the
-checkpoint is chosen on the validation split and tested once.
+a time: its losses, how many tokens of a target count (k), the label of
+another triplet of the same id, and the ranking loss of composition (CPL).
+Each is trained with every seed; the checkpoint is chosen on the validation
+split and tested once.
 
     make demo demo-composed   # the encoder and the triplets
     python benchmarks/fafa_ablation.py --seeds 0 1 2
@@ -45,6 +46,8 @@ VARIANTS = {
     'k4': ('k = 4', dict(topk_tokens=4)),
     'k8': ('k = 8', dict(topk_tokens=8)),
     'same05': ('same id 0.5', dict(same_id_weight=0.5)),
+    'cpl': ('FDA + FD + MFR + CPL', dict(cpl_weight=1.0)),
+    'cpl3': ('CPL of 3 partners', dict(cpl_weight=1.0, cpl_partners=3)),
 }
 BASELINES = {
     'image': "image only, that run's encoder",

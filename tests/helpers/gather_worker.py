@@ -111,6 +111,8 @@ def build_composed(kind: str):
             same_id_weight=0.5,
             max_tokens=20,
             margin=0.0,
+            cpl_weight=0.5,
+            cpl_partners=3,
             noise=dict(type='mmtpr.TokenStatisticsNoise', p=1.0),
         )
     else:

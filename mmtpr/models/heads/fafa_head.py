@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmtpr.models.losses.composition_ranking import composition_ranking_loss
 from mmtpr.models.losses.fine_grained import (
     SAME_ID_WEIGHTS,
     MaskedFeatureReasoning,
@@ -32,6 +33,15 @@ class FAFAHead(BaseModule):
     directions are averaged, and diversity pools tokens of the whole batch.
     The paper's are 0.5, summed, and within an image.
 
+    Beyond the paper, ``cpl_weight`` adds the ranking loss of composition
+    (:func:`mmtpr.models.losses.composition_ranking_loss`): the true pair of
+    image and sentence above those mixed in the batch. The retriever makes
+    ``cpl_partners`` more compositions of each image, which costs as many
+    forward and backward passes of what fuses image and sentence. With
+    ``mmtpr.PseudoWordQuery`` that is the text tower, and the image tower does
+    not run again; an encoder that makes queries itself, as BLIP-2 does, reads
+    the references again.
+
     Args:
         raw_dim (int, optional): Width of the raw features that MFR takes.
             Filled in by the retriever.
@@ -54,6 +64,10 @@ class FAFAHead(BaseModule):
             as the release does. Defaults to None.
         init_cfg (dict, optional): Initialization config.
         topk (int, optional): Former name of ``topk_tokens``.
+        cpl_weight (float): Factor of the ranking loss of composition; 0
+            leaves it out. Defaults to 0.0.
+        cpl_partners (int): Triplets whose sentence each image is mixed with
+            for it. Defaults to 1.
 
     Raises:
         ValueError: If an argument is out of range, or MFR lacks ``raw_dim``.
@@ -77,6 +91,8 @@ class FAFAHead(BaseModule):
         noise: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
         topk: int | None = None,
+        cpl_weight: float = 0.0,
+        cpl_partners: int = 1,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         topk_tokens = renamed_argument(
@@ -91,6 +107,11 @@ class FAFAHead(BaseModule):
             raise ValueError(
                 f'topk_tokens must be at least 1, got {topk_tokens}.'
             )
+        if cpl_weight < 0 or cpl_partners < 1:
+            raise ValueError(
+                f'cpl_weight={cpl_weight} must be at least 0 and '
+                f'cpl_partners={cpl_partners} at least 1.'
+            )
         if same_id_weight is None:
             same_id_weight = SAME_ID_WEIGHTS[variant]
         self.topk_tokens, self.variant = topk_tokens, variant
@@ -98,6 +119,7 @@ class FAFAHead(BaseModule):
         self.fda_weight, self.fd_weight = fda_weight, fd_weight
         self.margin, self.max_tokens = margin, max_tokens
         self.mfr_weight = mfr_weight
+        self.cpl_weight, self.cpl_partners = cpl_weight, cpl_partners
         self._set_temperature(temperature, learn_temperature)
         self.noise = MODELS.build(noise) if isinstance(noise, dict) else noise
         self.reasoning: Any = None
@@ -146,6 +168,7 @@ class FAFAHead(BaseModule):
         query_raw: Tensor | None = None,
         target_raw: Tensor | None = None,
         temperature: Tensor | float | None = None,
+        mixed: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Compute the losses of B triplets.
 
@@ -157,10 +180,14 @@ class FAFAHead(BaseModule):
             target_raw (Tensor, optional): Features for MFR, (B, raw_dim).
             temperature (Tensor | float, optional): Used where the head has
                 none of its own.
+            mixed (tuple[Tensor, Tensor], optional): For ``cpl_weight``:
+                vectors (K, B, D) of each image with the sentences of others,
+                normalised inside, and who these are, (K, B), from
+                :func:`mmtpr.models.losses.swap_partners`.
 
         Returns:
-            dict[str, Tensor]: ``loss_fda``, ``loss_fd``, ``loss_mfr``, each
-            with its weight.
+            dict[str, Tensor]: ``loss_fda``, ``loss_fd``, ``loss_mfr``,
+            ``loss_cpl``, each with its weight.
 
         Raises:
             ValueError: If ``topk_tokens`` exceeds T, or a part is missing.
@@ -172,12 +199,14 @@ class FAFAHead(BaseModule):
             query = F.normalize(query, dim=-1)
             tokens = F.normalize(tokens, dim=-1)
             similarity = fda_similarity(query, tokens, self.topk_tokens)
+        # Once for all losses: it bounds a learned one in place.
+        divisor = self._divisor(temperature)
         losses = dict(
             loss_fda=self.fda_weight
             * fda_loss(
                 similarity,
                 ids,
-                self._divisor(temperature),
+                divisor,
                 self.same_id_weight,
                 self.variant,
             )
@@ -190,7 +219,25 @@ class FAFAHead(BaseModule):
             losses['loss_mfr'] = self.mfr_weight * self._reason(
                 query_raw, target_raw
             )
+        if self.cpl_weight:
+            losses['loss_cpl'] = self.cpl_weight * self._rank(
+                query, mixed, tokens, ids, divisor
+            )
         return losses
+
+    def _rank(self, query, mixed, tokens, ids, divisor) -> Tensor:
+        if mixed is None:
+            raise ValueError(
+                'cpl_weight takes compositions with the sentences of other '
+                'triplets, which mmtpr.ComposedPersonRetriever makes; set '
+                'cpl_weight=0 to do without.'
+            )
+        vectors, partners = mixed
+        with full_precision(query.device):
+            vectors = F.normalize(upcast(vectors), dim=-1)  # (K, B, D)
+        return composition_ranking_loss(
+            query, vectors, partners, tokens, ids, divisor, self.topk_tokens
+        )
 
     def _divisor(self, given: Tensor | float | None) -> Tensor | float:
         if self.temperature is not None:

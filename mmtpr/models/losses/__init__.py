@@ -7,6 +7,7 @@ from .base import (
     RetrievalFeatures,
     RetrievalLoss,
 )
+from .composition_ranking import composition_ranking_loss, swap_partners
 from .contrastive import CMPMLoss, ITCLoss, SDMLoss
 from .fine_grained import (
     MaskedFeatureReasoning,
@@ -41,6 +42,7 @@ __all__ = [
     'TALLoss',
     'TRLLoss',
     'cmpm_loss',
+    'composition_ranking_loss',
     'fda_loss',
     'fda_similarity',
     'feature_diversity_loss',
@@ -48,6 +50,7 @@ __all__ = [
     'id_loss',
     'itc_loss',
     'sdm_loss',
+    'swap_partners',
     'swapped_words_loss',
     'tal_loss',
     'trl_loss',

@@ -42,11 +42,7 @@ def fda_similarity(query: Tensor, tokens: Tensor, topk: int = 6) -> Tensor:
         ValueError: If ``topk`` is not in 1..T.
     """
     num_tokens = tokens.size(1)
-    if not 1 <= topk <= num_tokens:
-        raise ValueError(
-            f'topk={topk} does not fit targets of {num_tokens} tokens: '
-            f'choose 1..{num_tokens}.'
-        )
+    check_topk_tokens(topk, num_tokens)
     with full_precision(query.device):
         query, tokens = upcast(query), upcast(tokens)
         cosines = torch.einsum('bd,ntd->bnt', query, tokens)  # (B, N, T)
@@ -54,6 +50,23 @@ def fda_similarity(query: Tensor, tokens: Tensor, topk: int = 6) -> Tensor:
         if topk == num_tokens:
             return cosines.mean(dim=2)  # (B, N)
         return cosines.topk(topk, dim=2, sorted=False).values.mean(dim=2)
+
+
+def check_topk_tokens(topk: int, num_tokens: int) -> None:
+    """Check that so many tokens can be chosen.
+
+    Args:
+        topk (int): Tokens that count.
+        num_tokens (int): Tokens T of a target.
+
+    Raises:
+        ValueError: If ``topk`` is not in 1..T.
+    """
+    if not 1 <= topk <= num_tokens:
+        raise ValueError(
+            f'topk={topk} does not fit targets of {num_tokens} tokens: '
+            f'choose 1..{num_tokens}.'
+        )
 
 
 def _soft_labels(ids: Tensor, same_id_weight: float) -> Tensor:

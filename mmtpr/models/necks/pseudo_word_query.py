@@ -149,6 +149,29 @@ class PseudoWordQuery(BaseModule):
             rows.update((f'tinet{i}', part) for i, part in enumerate(parts))
         return QueryFeatures(fused, fused, rows, cut)
 
+    def mix(
+        self,
+        encoder: Any,
+        images: Tensor,
+        query: QueryFeatures,
+        tokens: Tensor,
+        length: int | None = None,
+    ) -> Tensor:
+        """Make queries of the same images with other sentences.
+
+        Args:
+            encoder (nn.Module): The encoder.
+            images (Tensor): Reference images of shape (B, 3, H, W).
+            query (QueryFeatures): What :meth:`forward` made of them; the
+                image tower is not run again.
+            tokens (Tensor): Other captions, token ids of shape (B, L).
+            length (int, optional): See :meth:`forward`.
+
+        Returns:
+            Tensor: Query vectors of shape (B, D).
+        """
+        return self.compose(encoder, query.rows['image'], tokens, length).feats
+
     def prompts(self, encoder: Any, image_feats: Tensor) -> list[Tensor]:
         """Encode the prompt followed by each image's pseudo words.
 
@@ -226,3 +249,14 @@ class EncoderQuery(BaseModule):
             images, tokens, return_hidden=True
         )
         return QueryFeatures(feats, hidden)
+
+    def mix(
+        self,
+        encoder: Any,
+        images: Tensor,
+        query: QueryFeatures,
+        tokens: Tensor,
+        length: int | None = None,
+    ) -> Tensor:
+        """See :meth:`PseudoWordQuery.mix`; the encoder reads images again."""
+        return self(encoder, images, tokens).feats

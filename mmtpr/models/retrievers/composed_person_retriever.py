@@ -26,13 +26,13 @@ from .composed_batch import (
     check_several_ids,
     check_trains,
     count_cut,
-    gather_triplets,
     needed_inputs,
     used_tokens,
 )
 from .gather import gather_rows
 from .sample_fields import batch_pids, device_inputs
 from .text_person_retriever import TextPersonRetriever
+from .triplet_losses import triplet_losses
 
 _INVERSION = ('text', 'vis')
 
@@ -231,32 +231,25 @@ class ComposedPersonRetriever(TextPersonRetriever):
         known = {k: v for k, v in inputs.items() if k == 'cut_captions'}
         if self.head is None:
             return self._inversion_losses(inputs, inputs['pid']) | known
-        losses, cut = self._triplet_losses(inputs, inputs['pid'])
+        losses, cut = triplet_losses(self, inputs)
         return losses | (known if cut is None else count_cut((), cut))
 
-    def _query(self, images: Tensor, tokens: Tensor, inputs: dict) -> Any:
+    def make_query(self, images: Tensor, tokens: Tensor, inputs: dict) -> Any:
+        """Compose queries of a batch.
+
+        Args:
+            images (Tensor): Reference images of shape (K, 3, H, W).
+            tokens (Tensor): Token ids of shape (K, L).
+            inputs (dict): May tell by ``tokens_used`` how long they are.
+
+        Returns:
+            QueryFeatures: The queries.
+        """
         parts = self.encoder, images, tokens
         takes = getattr(self.query, 'takes_length', False)
         if takes and 'tokens_used' in inputs:
             return self.query(*parts, inputs['tokens_used'].shape[0])
         return self.query(*parts)
-
-    def _triplet_losses(self, inputs: dict, ids: Tensor) -> tuple:
-        query = self._query(inputs['reference'], inputs['tokens'], inputs)
-        target = self.target(self.encoder, inputs['image'])
-        if self.gather:
-            query, target, ids = gather_triplets(query, target, ids)
-            if not inputs['several']:
-                check_several_ids(ids)
-        losses = self.head(
-            query.feats,
-            target.tokens,
-            ids,
-            query.raw,
-            target.raw,
-            getattr(self.encoder, 'temperature', None),
-        )
-        return losses, query.cut
 
     def _inversion_losses(self, inputs: dict, ids: Tensor) -> dict:
         several, text = inputs['several'], None
@@ -322,7 +315,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         rows, token_rows, queries = query_rows(inputs, data_samples)
         if queries:
             tokens, used = inputs['tokens'][token_rows], used_tokens(inputs)
-            query = self._query(inputs['image'][rows], tokens, used)
+            query = self.make_query(inputs['image'][rows], tokens, used)
             self._predict_queries(query, tokens, queries)
         image_rows, items = gallery_rows(inputs, data_samples)
         if items:

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from mmtpr.models.heads import FAFAHead
-from mmtpr.models.losses import fda_loss, fda_similarity
+from mmtpr.models.losses import (
+    composition_ranking_loss,
+    fda_loss,
+    fda_similarity,
+    swap_partners,
+)
 from mmtpr.models.necks import TokenStatisticsNoise
 from mmtpr.registry import MODELS
 
@@ -177,3 +182,42 @@ def test_the_former_name_of_its_tokens_works_and_says_so():
     with pytest.warns(FutureWarning, match='"topk" is now .*"topk_tokens"'):
         head = FAFAHead(mfr_weight=0, topk=3)
     assert head.topk_tokens == 3
+
+
+def test_the_ranking_of_compositions_is_off_unless_it_is_asked_for(case):
+    args = (case['query'], case['target_tokens'], case['qid'])
+    plain = FAFAHead(mfr_weight=0)(*args)
+    head = FAFAHead(mfr_weight=0, cpl_weight=0.5, topk_tokens=6)
+    partners = swap_partners(case['qid'])
+    mixed = 3 * case['query'].roll(1, 0)[None]  # normalised by the head
+    losses = head(*args, mixed=(mixed, partners))
+    wanted = composition_ranking_loss(
+        case['query'],
+        case['query'].roll(1, 0)[None],
+        partners,
+        torch.nn.functional.normalize(case['target_tokens'], dim=-1),
+        case['qid'],
+        0.07,
+        6,
+    )
+    assert losses.keys() - plain.keys() == {'loss_cpl'}
+    assert all(losses[name] == plain[name] for name in plain)
+    torch.testing.assert_close(losses['loss_cpl'], 0.5 * wanted)
+    with pytest.raises(ValueError, match='cpl_weight=0 to do without'):
+        head(*args)
+    for wrong in (dict(cpl_weight=-1), dict(cpl_partners=0)):
+        with pytest.raises(ValueError, match='must be at least 0 and'):
+            FAFAHead(mfr_weight=0, **wrong)
+
+
+def test_a_learned_temperature_serves_both_losses(case):
+    head = FAFAHead(mfr_weight=0, cpl_weight=0.5, learn_temperature=True)
+    head.temperature.data.fill_(-1.0)  # bounded in place, once
+    partners = swap_partners(case['qid'])
+    losses = head(
+        *(case['query'], case['target_tokens'], case['qid']),
+        mixed=(case['query'].roll(1, 0)[None], partners),
+    )
+    sum(losses.values()).backward()
+    assert head.temperature > 0
+    assert torch.isfinite(head.temperature.grad)

@@ -371,3 +371,66 @@ def test_incomplete_queries_are_named(missing):
     )
     with pytest.raises(ValueError, match=r'gallery item .* no image'):
         model.test_step(batch)
+
+
+def ranked(**kwargs):
+    head = dict(FAFA['head'], cpl_weight=1.0, cpl_partners=2)
+    return build(**{**FAFA, 'head': head, **kwargs})
+
+
+def test_mixed_compositions_are_those_of_the_swapped_sentences():
+    """Made of known features, they are what the query makes of the images."""
+    model = ranked().eval()
+    data = model.data_preprocessor(pairs(reference=True), True)
+    seen = []
+    model.head.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs['mixed']), with_kwargs=True
+    )
+    runs = []
+    model.encoder.clip.visual.register_forward_hook(lambda *x: runs.append(1))
+    torch.manual_seed(2)  # what MFR masks
+    losses = model(**data, mode='loss')
+    assert len(runs) == 1  # of the references; targets go another way
+    ((mixed, partners),) = seen
+    inputs = data['inputs']
+    for vectors, some in zip(mixed, partners, strict=True):
+        wanted = model.query(
+            model.encoder, inputs['reference'], inputs['tokens'][some]
+        )
+        torch.testing.assert_close(vectors, wanted.feats)
+    assert torch.isfinite(losses['loss_cpl'])
+    plain_model = build(**FAFA).eval()
+    torch.manual_seed(2)
+    plain = plain_model(**data, mode='loss')
+    assert 'loss_cpl' not in plain
+    assert all(losses[name] == plain[name] for name in plain)
+
+
+def test_compositions_are_learned_to_be_ranked():
+    head = dict(
+        type='mmtpr.FAFAHead',
+        hidden_dim=16,
+        fda_weight=0.0,
+        fd_weight=0.0,
+        mfr_weight=0.0,
+        cpl_weight=1.0,
+    )
+    logs = steps(ranked(head=head), pairs(reference=True), 12)
+    assert logs[-1]['loss_cpl'] < logs[0]['loss_cpl']
+    # One outfit alone has nothing to rank, and says so.
+    model = ranked()
+    data = model.data_preprocessor(pairs(2, reference=True), True)
+    with pytest.raises(ValueError, match='All 2 samples of this batch'):
+        model(**data, mode='loss')
+
+
+def test_an_encoder_that_makes_queries_itself_ranks_compositions():
+    head = dict(type='mmtpr.FAFAHead', temperature=None, hidden_dim=5)
+    model = build(
+        encoder=_OwnQueries(), query=None, head=dict(head, cpl_weight=0.5)
+    )
+    data = model.data_preprocessor(pairs(reference=True), True)
+    losses = model(**data, mode='loss')
+    assert torch.isfinite(losses['loss_cpl'])
+    losses['loss_cpl'].backward()
+    assert model.encoder.linear.weight.grad.abs().sum() > 0

@@ -77,7 +77,7 @@ def test_composed_losses_see_the_triplets_of_all_processes(runs, kind):
     one, two = (run[kind] for run in runs)
     _check_equal(two, one)
     losses = {
-        'fafa': ('loss_fda', 'loss_fd', 'loss_mfr'),
+        'fafa': ('loss_fda', 'loss_fd', 'loss_mfr', 'loss_cpl'),
         'inversion': ('loss_text', 'loss_vis'),
     }[kind]
     assert all(one[name] > 0 for name in losses)
