@@ -10,7 +10,9 @@ from .metrics import (
     ComposedRetrievalMetric,
     PersonRetrievalMetric,
     RerankedRetrievalMetric,
+    ScoreMatrix,
     read_ranking,
+    read_score_matrix,
 )
 from .ranking import (
     Ranking,
@@ -41,6 +43,7 @@ __all__ = [
     'PersonRetrievalMetric',
     'Ranking',
     'RerankedRetrievalMetric',
+    'ScoreMatrix',
     'attribute_metrics',
     'balanced_accuracy',
     'check_missing',
@@ -54,6 +57,7 @@ __all__ = [
     'ranked_lists',
     'ranks_of_positives',
     'read_ranking',
+    'read_score_matrix',
     'similarity_blocks',
     'top_candidates',
     'topk_similarity',

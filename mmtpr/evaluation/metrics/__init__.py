@@ -6,6 +6,7 @@ from .gathered_metric import GatheredMetric
 from .person_retrieval_metric import PersonRetrievalMetric
 from .ranking_file import read_ranking
 from .reranked_retrieval_metric import RerankedRetrievalMetric
+from .score_matrix_file import ScoreMatrix, read_score_matrix
 
 __all__ = [
     'AttributeMetric',
@@ -13,5 +14,7 @@ __all__ = [
     'GatheredMetric',
     'PersonRetrievalMetric',
     'RerankedRetrievalMetric',
+    'ScoreMatrix',
     'read_ranking',
+    'read_score_matrix',
 ]

@@ -37,6 +37,9 @@ class ComposedRetrievalMetric(GatheredMetric):
         topk (Sequence[int]): The k of R@k. Defaults to (1, 5, 10).
         save_ranking (str, optional): A ``.json`` file for the ranked lists
             of the queries proper. Defaults to None.
+        save_scores (str, optional): A ``.npz`` file for the scores of the
+            queries proper with the whole gallery, see
+            :class:`PersonRetrievalMetric`. Defaults to None.
         collect_device (str): See :class:`PersonRetrievalMetric`.
         prefix (str, optional): Put before all names. Defaults to None.
         collect_dir (str, optional): See mmengine. Defaults to None.
@@ -54,6 +57,7 @@ class ComposedRetrievalMetric(GatheredMetric):
         topk_tokens: int = 1,
         topk: Sequence[int] = (1, 5, 10),
         save_ranking: str | None = None,
+        save_scores: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -69,7 +73,10 @@ class ComposedRetrievalMetric(GatheredMetric):
         kwargs.update(match_key=match_key, topk=topk)
         self.rows = rows
         self._main = PersonRetrievalMetric(
-            topk_tokens=topk_tokens, save_ranking=save_ranking, **kwargs
+            topk_tokens=topk_tokens,
+            save_ranking=save_ranking,
+            save_scores=save_scores,
+            **kwargs,
         )
         self._beside = PersonRetrievalMetric(**kwargs)
 

@@ -14,9 +14,11 @@ from mmtpr.utils.atomic import check_writable
 from ..ranking.from_features import rank_queries
 from ..ranking.matches import ON_MISSING, check_missing
 from ..ranking.ranking import TIES, Ranking, check_topk
+from ..similarity import similarity_blocks
 from ..stacked_items import StackedItems
 from .gathered_metric import GatheredMetric
 from .ranking_file import same_image_pairs, write_ranking
+from .score_matrix_file import DTYPES, write_score_matrix
 
 _MATCH_KEYS = ('pid', 'instance_id')
 # Items whose features are looked at together.
@@ -60,6 +62,12 @@ class PersonRetrievalMetric(GatheredMetric):
             written by the main process; ``visualize_ranking.py`` and
             ``plot_curves.py`` in ``tools/analysis`` draw it. Defaults to None.
         save_topk (int): Length of the saved lists. Defaults to 10.
+        save_scores (str, optional): A ``.npz`` file for the scores of all
+            queries with the whole gallery, for other evaluators; read it with
+            :func:`read_score_matrix`. Written by the main process in blocks,
+            whose products are computed once more. Defaults to None.
+        scores_dtype (str): ``'float32'``, or ``'float16'`` for half the size,
+            in which near scores may become equal. Defaults to ``'float32'``.
         collect_device (str): ``'cpu'`` or ``'gpu'``, where results of several
             processes meet. Defaults to ``'cpu'``.
         prefix (str, optional): Put before the names of the numbers, with a
@@ -86,6 +94,8 @@ class PersonRetrievalMetric(GatheredMetric):
         on_missing: str = 'error',
         save_ranking: str | None = None,
         save_topk: int = 10,
+        save_scores: str | None = None,
+        scores_dtype: str = 'float32',
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -99,10 +109,9 @@ class PersonRetrievalMetric(GatheredMetric):
         _at_least_one('save_topk', save_topk)
         if chunk_size is not None:
             _at_least_one('chunk_size', chunk_size)
-        if save_ranking and not str(save_ranking).endswith('.json'):
-            raise ValueError(
-                f'save_ranking must be a .json file, got "{save_ranking}".'
-            )
+        _one_of('scores_dtype', scores_dtype, DTYPES)
+        _check_file('save_ranking', save_ranking, '.json')
+        _check_file('save_scores', save_scores, '.npz')
         self.match_key = match_key
         self.topk = tuple(topk)
         self.topk_tokens = topk_tokens
@@ -111,9 +120,8 @@ class PersonRetrievalMetric(GatheredMetric):
         self.ignore_ids = tuple(ignore_ids)
         self.exclude_same_image = exclude_same_image
         self.on_missing = on_missing
-        if save_ranking:
-            check_writable(save_ranking)  # before the test, not after
         self.save_ranking = save_ranking
+        self.save_scores, self.scores_dtype = save_scores, scores_dtype
         self.save_topk = save_topk
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -199,10 +207,11 @@ class PersonRetrievalMetric(GatheredMetric):
                 logger='current',
                 level=logging.WARNING,
             )
+        features = _stack(queries, 'query'), _stack(gallery, 'gallery')
         ranking, lists = rank_queries(
-            _stack(queries, 'query'),
+            features[0],
             query_ids,
-            _stack(gallery, 'gallery'),
+            features[1],
             gallery_ids,
             topk_tokens=self.topk_tokens,
             ties=self.ties,
@@ -216,6 +225,19 @@ class PersonRetrievalMetric(GatheredMetric):
         if self.save_ranking:
             path = self.save_ranking
             self._save(path, queries, gallery, ranking, lists, metrics)
+        if self.save_scores:
+            write_score_matrix(
+                self.save_scores,
+                similarity_blocks(
+                    *features, self.topk_tokens, self.chunk_size
+                ),
+                queries,
+                gallery,
+                self.match_key,
+                self.ignore_ids,
+                exclude,
+                self.scores_dtype,
+            )
         return metrics
 
     def _save(
@@ -309,6 +331,15 @@ def _stack(items: list[dict], role: str) -> Any:
 def _one_of(name: str, value: Any, choices: tuple) -> None:
     if value not in choices:
         raise ValueError(f'{name} must be one of {choices}, not {value!r}.')
+
+
+def _check_file(name: str, path: str | None, ending: str) -> None:
+    """Check a file before the test, not after."""
+    if not path:
+        return
+    if not str(path).endswith(ending):
+        raise ValueError(f'{name} must be a {ending} file, got "{path}".')
+    check_writable(path)
 
 
 def _at_least_one(name: str, value: int) -> None:

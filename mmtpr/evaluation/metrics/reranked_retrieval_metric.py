@@ -47,7 +47,8 @@ class RerankedRetrievalMetric(GatheredMetric):
         collect_device (str): See :class:`PersonRetrievalMetric`.
         prefix (str, optional): Put before all names. Defaults to None.
         collect_dir (str, optional): See mmengine. Defaults to None.
-        **kwargs: Further arguments of :class:`PersonRetrievalMetric`.
+        **kwargs: Further arguments of :class:`PersonRetrievalMetric`;
+            ``save_scores`` are the cosines before re-ranking.
 
     Examples:
         >>> test_cfg = dict(type='mmtpr.RerankTestLoop', topk=128)
