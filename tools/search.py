@@ -3,6 +3,7 @@
 
     search.py CONFIG CHECKPOINT STORE 'a woman in a red coat'
     search.py CONFIG CHECKPOINT STORE 'now in blue' --image her.jpg
+    search.py CONFIG CHECKPOINT STORE 'in a coat' --without 'a red coat'
     search.py CONFIG CHECKPOINT STORE --queries queries.csv --out found.html
     search.py ... --where "camera == 3 and time > '2024-05-01'"
 
@@ -38,7 +39,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('store', help='folder of the store')
     parser.add_argument('sentence', nargs='?', help='what to look for')
     parser.add_argument(
-        '--image', help='photo that the sentence changes, of composed models'
+        '--image',
+        action='append',
+        help='photo that the sentence changes, of composed models; may be '
+        'repeated for several photos of one person',
+    )
+    parser.add_argument(
+        '--without',
+        metavar='SENTENCE',
+        help='what is not wanted, e.g. "a red jacket"',
+    )
+    parser.add_argument(
+        '--without-weight',
+        type=float,
+        help='of what is not wanted beside the query; default 0.5',
     )
     parser.add_argument(
         '--queries',
@@ -58,6 +72,10 @@ def parse_args() -> argparse.Namespace:
         parser.error('give a sentence, or --queries FILE')
     if args.image is not None and args.sentence is None:
         parser.error('--image goes with a sentence')
+    if args.without is not None and args.sentence is None:
+        parser.error('--without goes with a sentence')
+    if args.without_weight is not None and args.without is None:
+        parser.error('--without-weight goes with --without')
     if args.paraphrase and args.paraphrases:
         parser.error('give --paraphrase or --paraphrases')
     said = args.paraphrase or args.paraphrases
@@ -149,15 +167,21 @@ def run(args: argparse.Namespace) -> None:
     """
     if args.out is not None:
         check_ending(args.out)
-        sources = (args.queries, args.image, args.paraphrases)
+        sources = (args.queries, *(args.image or ()), args.paraphrases)
         check_output(args.out, args.overwrite, sources)
     if args.where is not None:
         parse_where(args.where)
     queries = args.sentence
     if args.queries is not None:
         queries = read_queries(args.queries)
-    elif args.image is not None:
-        queries = dict(img_path=args.image, caption=args.sentence)
+    else:
+        parts = dict(
+            img_path=args.image,
+            negative_text=args.without,
+            negative_weight=args.without_weight,
+        )
+        parts = {k: v for k, v in parts.items() if v is not None}
+        queries = dict(parts, caption=args.sentence) if parts else queries
     said, weight = args.paraphrase, args.paraphrase_weight
     if args.paraphrases is not None:
         said = read_paraphrases(args.paraphrases)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmtpr.gallery import FaissStore, GalleryStore, Hits
 from mmtpr.gallery.two_stage import CANDIDATES
+from mmtpr.structures.image_paths import image_paths
 
 from .image_facts import FACTS
 from .loaded_retriever import LoadedRetriever
@@ -29,10 +30,12 @@ class SearchResult:
         scores (list[float]): Likewise.
         columns (dict[str, list]): Their k values of each column of the user,
             None where one is missing.
-        reference (str | None): Image of the query, if it has one.
+        reference (str | None): Image of the query, if it has one; the first
+            of several.
         proven (int | None): Places, counted from the first, in which a
             comparison with all images would show the same; None if nobody
             asked.
+        references (list[str]): All images of the query.
     """
 
     query: str
@@ -42,6 +45,7 @@ class SearchResult:
     columns: dict[str, list] = field(default_factory=dict)
     reference: str | None = None
     proven: int | None = None
+    references: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -226,13 +230,13 @@ class GallerySearcher:
         self, query: Query, vector: Tensor, k: int, options: dict[str, Any]
     ) -> Hits:
         """Search without the image of a query, however often it is there."""
-        own = query.get('img_path') if isinstance(query, dict) else None
-        if own is None:
+        own = _references(query)
+        if not own:
             return self.store.search(vector, k, **options)[0]
-        real, asked = os.path.realpath(own), k + 1
+        real, asked = {os.path.realpath(path) for path in own}, k + len(own)
         while True:
             (hits,) = self.store.search(vector, asked, **options)
-            same = [os.path.realpath(path) == real for path in hits.paths]
+            same = [os.path.realpath(path) in real for path in hits.paths]
             if len(hits) < asked or same.count(False) >= k:
                 return _kept(hits, same, k)
             asked *= 2
@@ -246,9 +250,17 @@ class GallerySearcher:
             hits.paths,
             hits.scores.tolist(),
             {name: x for name, x in columns.items() if name not in own},
-            query['img_path'] if isinstance(query, dict) else None,
+            next(iter(_references(query)), None),
             hits.proven,
+            _references(query),
         )
+
+
+def _references(query: Query) -> list[str]:
+    """Images of a checked query."""
+    return image_paths(
+        query.get('img_path') if isinstance(query, dict) else None
+    )
 
 
 def _kept(hits: Hits, dropped: Sequence[bool], k: int) -> Hits:

@@ -9,11 +9,13 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmtpr.structures.image_paths import image_paths
 from mmtpr.text.characters import is_blank
+from mmtpr.text.negative_text import check_negative
 
 #: A sentence, or ``dict(img_path='photo.jpg', caption='now in red')``.
 Query = str | dict
-_KEYS = {'img_path', 'caption'}
+_NEGATIVE = {'negative_text', 'negative_weight'}
 #: Endings that a sentence does not have.
 _FILE = re.compile(r'\.(jpe?g|png|bmp|webp|tiff?|gif|txt|json|csv)$', re.I)
 _FORM = "dict(img_path='photo.jpg', caption='the same man, now in red')"
@@ -46,7 +48,10 @@ def list_queries(inputs: Query | Sequence[Query], composed: bool) -> list:
 
 
 def _checked(query: Query, composed: bool) -> Query:
-    if isinstance(query, dict) != composed:
+    has_image = isinstance(query, dict) and (
+        'img_path' in query or not _NEGATIVE & query.keys()
+    )
+    if has_image != composed:
         takes = (
             f'a reference image with a sentence, {_FORM}'
             if composed
@@ -55,10 +60,14 @@ def _checked(query: Query, composed: bool) -> Query:
         raise ValueError(f'The model takes {takes}; got {query!r}.')
     caption = query
     if isinstance(query, dict):
-        if set(query) != _KEYS or not query['img_path']:
+        keys = {'caption', 'img_path'} if composed else {'caption'}
+        if query.keys() - _NEGATIVE != keys or not query.get('img_path', 1):
             raise ValueError(f'A query is {_FORM}, got {query!r}.')
         caption = query['caption']
-        query = dict(query, img_path=os.fspath(query['img_path']))
+        text, weight = (query.get(name) for name in sorted(_NEGATIVE))
+        check_negative(text, weight, f'The query {query!r}')
+        if composed:
+            query = dict(query, img_path=_image_of(query))
     if not isinstance(caption, str) or is_blank(caption):
         raise ValueError(f'A query is a sentence with words, got {caption!r}.')
     try:
@@ -69,6 +78,17 @@ def _checked(query: Query, composed: bool) -> Query:
             'surrogate): read it from its file with the right encoding.'
         ) from None
     return query
+
+
+def _image_of(query: dict) -> str | list[str]:
+    """Path of the reference image, or of each of several."""
+    given = query['img_path']
+    if not isinstance(given, list | tuple):
+        return os.fspath(given)
+    if not all(given):
+        raise ValueError(f'An image of the query {query!r} has no path.')
+    paths = [os.fspath(path) for path in given]
+    return paths if len(paths) > 1 else paths[0]
 
 
 def warn_of_paths(queries: Sequence[Query]) -> None:
@@ -117,12 +137,13 @@ def sample_of(query: Query) -> dict:
 
 
 def reference_pairs(
-    references: Sequence[str | None], places: Mapping[str, list[int]]
+    references: Sequence[str | list[str] | None],
+    places: Mapping[str, list[int]],
 ) -> tuple[Tensor, Tensor]:
     """Pair queries with the gallery items that are their own image.
 
     Args:
-        references (Sequence[str | None]): Image of each query.
+        references (Sequence[str | list[str] | None]): Images of each query.
         places (Mapping[str, list[int]]): Indices of the gallery's images by
             their real path.
 
@@ -132,15 +153,15 @@ def reference_pairs(
     pairs = [
         (row, col)
         for row, reference in enumerate(references)
-        if reference is not None
-        for col in places.get(os.path.realpath(reference), [])
+        for path in {os.path.realpath(p): 0 for p in image_paths(reference)}
+        for col in places.get(path, [])
     ]
     rows, cols = torch.tensor(pairs, dtype=torch.long).view(-1, 2).unbind(1)
     return rows, cols
 
 
 def warn_of_absent(
-    references: Sequence[str | None], hidden: tuple[Tensor, Tensor]
+    references: Sequence[str | list[str] | None], hidden: tuple[Tensor, Tensor]
 ) -> None:
     """Tell of queries that have no image of their own to leave out.
 

@@ -127,7 +127,13 @@ def report_odd(queries: Sequence[Query], pipeline: Any) -> None:
         ),
         None,
     )
-    for sentence in map(sentence_of, queries if tokenizer else ()):
+    sentences = [sentence_of(query) for query in queries]
+    sentences += [
+        query['negative_text']
+        for query in queries
+        if isinstance(query, dict) and 'negative_text' in query
+    ]
+    for sentence in sentences if tokenizer else ():
         letters = unknown_characters(tokenizer, sentence)
         if letters:
             told = ' '.join(letters[:10]) + (' ...' if letters[10:] else '')

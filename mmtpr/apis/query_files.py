@@ -4,9 +4,11 @@ import csv
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from mmtpr.text.characters import is_blank
+from mmtpr.text.negative_text import check_negative
 from mmtpr.utils.warn import warn
 
 from .queries import Query
@@ -19,8 +21,9 @@ def read_queries(path: str | os.PathLike) -> list[Query]:
 
     ``.txt`` holds a sentence a line; ``.csv`` has a column ``caption``, and
     ``img_path`` for queries with a photo; ``.jsonl`` has a sentence a line,
-    or an object of these names. Relative paths start at the folder of the
-    file.
+    or an object of these names, ``img_path`` a path or a list of them.
+    Relative paths start at the folder of the file. ``negative_text`` and
+    ``negative_weight`` say what is not wanted.
 
     Args:
         path (str | PathLike): The file, in UTF-8.
@@ -42,18 +45,31 @@ def read_queries(path: str | os.PathLike) -> list[Query]:
             raise ValueError(
                 f'"{path}", line {line}: there is no sentence under "caption".'
             )
-        if not image:
-            queries.append(caption)
-        elif not isinstance(image, str):
-            raise ValueError(
-                f'"{path}", line {line}: "img_path" is {image!r}, no path.'
-            )
-        else:
-            image = image if '://' in image else _beside(path, image)
-            queries.append(dict(img_path=image, caption=caption))
+        query = _negative(record, f'"{path}", line {line}')
+        if image:
+            images = image if isinstance(image, list) else [image]
+            if not all(isinstance(one, str) and one for one in images):
+                raise ValueError(
+                    f'"{path}", line {line}: "img_path" is {image!r}, no path.'
+                )
+            images = [x if '://' in x else _beside(path, x) for x in images]
+            query['img_path'] = images if len(images) > 1 else images[0]
+        queries.append(dict(query, caption=caption) if query else caption)
     if not queries:
         raise ValueError(f'The file of queries "{path}" holds none.')
     return queries
+
+
+def _negative(record: dict, where: str) -> dict:
+    """What is not wanted; in a csv the weight is text, or ''."""
+    names = ('negative_text', 'negative_weight')
+    found = {name: record[name] for name in names if record.get(name)}
+    text, weight = (found.get(name) for name in names)
+    if isinstance(weight, str):
+        with suppress(ValueError):  # what is no number is named below
+            found['negative_weight'] = weight = float(weight)
+    check_negative(text, weight, where)
+    return found
 
 
 def read_paraphrases(path: str | os.PathLike) -> list[str] | dict:
@@ -136,7 +152,8 @@ def _rows(
             f'"{path}" has no column "caption"; it has '
             f'{", ".join(map(str, names)) or "none"}.'
         )
-    others = [x for x in names if x not in ('caption', 'img_path')]
+    read = ('caption', 'img_path', 'negative_text', 'negative_weight')
+    others = [x for x in names if x not in read]
     if others and 'paraphrase' not in others:
         warn(f'Of "{path}" the columns {", ".join(others)} are not read.')
     for row in reader:

@@ -124,12 +124,14 @@ def report_cut(samples: Sequence[RetrievalDataSample]) -> None:
         samples (Sequence[RetrievalDataSample]): The queries.
     """
     for sample in samples:
-        if sample.get('caption_cut'):
-            length = len(sample.caption)
+        for name in ('caption', 'negative_text'):
+            if not sample.get(f'{name}_cut'):
+                continue
+            sentence = sample.get(name)
             warn(
-                f'The sentence "{shortened(sample.caption)}" of '
-                f'{length:,} characters is too long for the text tower; its '
-                'end is left out.'
+                f'The sentence "{shortened(sentence)}" of '
+                f'{len(sentence):,} characters is too long for the text '
+                'tower; its end is left out.'
             )
 
 

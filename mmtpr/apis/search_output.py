@@ -33,7 +33,7 @@ def format_table(results: Sequence[SearchResult]) -> str:
 def _table(result: SearchResult) -> str:
     head = _plain(result.query)
     if result.reference is not None:
-        head = f'{_plain(result.reference)}: {head}'
+        head = f'{_plain("; ".join(_references(result)))}: {head}'
     if not len(result):
         return f'{head}\n  nothing found'
     lines = [['rank', 'score', 'id', 'path', *result.columns]]
@@ -121,6 +121,7 @@ def _write_json(results: Sequence[SearchResult], path: Any, _: str) -> None:
         dict(
             query=result.query,
             reference=result.reference,
+            **_several(result),
             proven=result.proven,
             results=result.rows(),
         )
@@ -128,6 +129,17 @@ def _write_json(results: Sequence[SearchResult], path: Any, _: str) -> None:
     ]
     with atomic_write(path, 'w') as file:
         json.dump(content, file, indent=1, default=_as_json)
+
+
+def _references(result: SearchResult) -> list[str]:
+    if result.references or result.reference is None:
+        return result.references
+    return [result.reference]
+
+
+def _several(result: SearchResult) -> dict[str, list[str]]:
+    several = len(result.references) > 1
+    return dict(references=result.references) if several else {}
 
 
 def _as_json(value: Any) -> str:
@@ -144,7 +156,7 @@ def _write_csv(results: Sequence[SearchResult], path: Any, _: str) -> None:
         writer.writerow(names + own)
         for result in results:
             # A path may have half a character, which is no text.
-            path_bytes = (result.reference or '').encode(
+            path_bytes = '; '.join(_references(result)).encode(
                 'utf-8', 'backslashreplace'
             )
             head = [result.query, path_bytes.decode()]

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from mmtpr.structures.image_paths import image_paths
 from mmtpr.utils.images import missing_cure
 
 from .annotations.composed_records import (
@@ -66,6 +67,7 @@ class ComposedDataset(FrugalDataset):
         captions: tuple[str, ...] = (),
         what: str = 'annotation file',
         argument: str = 'ann_file',
+        several: tuple[str, ...] = (),
     ) -> list[dict]:
         """Read a file and leave out records that say nothing.
 
@@ -75,13 +77,14 @@ class ComposedDataset(FrugalDataset):
             captions (tuple[str, ...]): Keys that hold a caption.
             what (str): What the file is, for the message if it is absent.
             argument (str): What names the file in a config, likewise.
+            several (tuple[str, ...]): Keys that may hold a list of paths.
 
         Returns:
             list[dict]: The records.
         """
         skipped: list[int] = []
         records = self.iter_checked(
-            path, required, captions, what, argument, skipped
+            path, required, captions, what, argument, skipped, several
         )
         kept = list(records)
         self.report_skipped(path, skipped)
@@ -95,6 +98,7 @@ class ComposedDataset(FrugalDataset):
         what: str,
         argument: str,
         skipped: list[int],
+        several: tuple[str, ...] = (),
     ) -> Iterator[dict]:
         """Read a file as :meth:`read_checked`, one record after the other.
 
@@ -105,6 +109,7 @@ class ComposedDataset(FrugalDataset):
             what (str): Likewise.
             argument (str): Likewise.
             skipped (list[int]): Takes the indices of what is left out.
+            several (tuple[str, ...]): See :meth:`read_checked`.
 
         Returns:
             Iterator[dict]: The records.
@@ -116,6 +121,7 @@ class ComposedDataset(FrugalDataset):
             captions,
             self.choices['empty_captions'],
             skipped,
+            several,
         )
 
     def report_skipped(self, path: str, skipped: list[int]) -> None:
@@ -168,7 +174,12 @@ class ComposedDataset(FrugalDataset):
         return records
 
     def _paths(self, records: list[dict], keys: Sequence[str]) -> list[str]:
-        return [self.image_path(r[key]) for r in records for key in keys]
+        return [
+            self.image_path(path)
+            for record in records
+            for key in keys
+            for path in image_paths(record[key])
+        ]
 
     def _without(
         self, records: list[dict], keys: Sequence[str], paths: Iterable[str]
@@ -179,7 +190,7 @@ class ComposedDataset(FrugalDataset):
         return [
             record
             for record in records
-            if not any(self.image_path(record[key]) in bad for key in keys)
+            if bad.isdisjoint(self._paths([record], keys))
         ]
 
     def check_some_left(self, records: Sized, what: str, path: str) -> None:

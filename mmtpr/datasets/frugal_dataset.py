@@ -95,7 +95,11 @@ class FrugalDataset(BaseDataset):
 
     def _with_folder(self, info: dict) -> dict:
         for key in self.path_keys:
-            if key in info:
+            if key not in info:
+                continue
+            if isinstance(info[key], list):  # a query of several images
+                info[key] = [self.image_path(path) for path in info[key]]
+            else:
                 info[key] = self.image_path(info[key])
         return info
 

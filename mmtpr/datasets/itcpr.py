@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from mmtpr.registry import DATASETS
+from mmtpr.structures.image_paths import image_paths
+from mmtpr.structures.query_parts import NEGATIVE_WEIGHT
+from mmtpr.text.negative_text import check_negative
 
 from .annotations.composed_records import COMPOSED_GUIDE
 from .composed_base import ComposedDataset
@@ -34,6 +37,11 @@ class ITCPR(ComposedDataset):
     (see ``exclude_same_image`` of :class:`PersonRetrievalMetric`), and an
     image listed twice is two gallery items. TG-CPR has the same files.
 
+    A query may have several reference images, a list as ``file_path``, and
+    ``negative_text``, what is not wanted (see
+    :mod:`mmtpr.structures.query_parts`); its ``image_id`` is that of the first
+    image.
+
     ``load_report`` counts repeated gallery paths, queries without target
     and what was left out.
 
@@ -56,6 +64,8 @@ class ITCPR(ComposedDataset):
             loading whether every image exists, without opening any, and
             stops or drops and counts queries and gallery items. Defaults to
             None.
+        negative_weight (float): Weight of the ``negative_text`` of queries
+            that tell no ``negative_weight`` of their own. Defaults to 0.5.
         **kwargs: Further arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
@@ -75,8 +85,11 @@ class ITCPR(ComposedDataset):
         empty_captions: str = 'error',
         missing_targets: str = 'error',
         missing_images: str | None = None,
+        negative_weight: float = NEGATIVE_WEIGHT,
         **kwargs,
     ) -> None:
+        check_negative('a', negative_weight, type(self).__name__)
+        self.negative_weight = negative_weight
         self.query_file, self.gallery_file = query_file, gallery_file
         kwargs.setdefault('test_mode', True)
         super().__init__(
@@ -105,8 +118,12 @@ class ITCPR(ComposedDataset):
                 captions,
                 f'{role} file',
                 f'{role}_file (in data_root, or in datasets/ below it)',
+                several,
             )
-            for role, captions in (('query', ('caption',)), ('gallery', ()))
+            for role, captions, several in (
+                ('query', ('caption',), ('file_path',)),
+                ('gallery', (), ()),
+            )
         )
         self._count_repeated(gallery)
         return queries, gallery
@@ -127,7 +144,11 @@ class ITCPR(ComposedDataset):
             num_gallery=len(gallery),
             num_distractors=sum(r['instance_id'] == -1 for r in gallery),
         )
-        paths = dict.fromkeys(r['file_path'] for r in (*queries, *gallery))
+        paths = dict.fromkeys(
+            path
+            for record in (*queries, *gallery)
+            for path in image_paths(record['file_path'])
+        )
         numbers = {path: number for number, path in enumerate(paths)}
         return (
             self._sample(record, role, numbers)
@@ -157,10 +178,14 @@ class ITCPR(ComposedDataset):
             img_path=path,
             instance_id=record['instance_id'],
             pid=record.get('person_id', -1),
-            image_id=numbers[path],
+            image_id=numbers[image_paths(path)[0]],
         )
         if role == 'query':
             sample['caption'] = record['caption']
+            if record.get('negative_text') is not None:
+                weight = record.get('negative_weight', self.negative_weight)
+                sample['negative_text'] = record['negative_text']
+                sample['negative_weight'] = weight
         return sample
 
     def _count_repeated(self, gallery: list[dict]) -> None:

@@ -10,8 +10,13 @@ from torch import Tensor
 
 from mmtpr.models.data_preprocessor import RetrievalDataPreprocessor
 from mmtpr.structures import RetrievalDataSample
-from mmtpr.structures.composed_rows import gallery_rows, query_rows
+from mmtpr.structures.composed_rows import (
+    gallery_rows,
+    put_composed_negatives,
+    query_rows,
+)
 from mmtpr.structures.predictions import put_by_kind, put_rows
+from mmtpr.structures.query_parts import mean_of_parts, put_negatives
 
 from .onnx_folder import OnnxFolder, read_onnx_folder
 from .onnx_session import OnnxSession
@@ -113,10 +118,14 @@ class OnnxRetriever(BaseModel):
             feats = self.extract_image_feat(inputs['image'])
             encoded['image'] = dict(features=feats)
         if 'tokens' in inputs:
-            self._check_tokens(inputs['tokens'])
-            feats = self._towers['text'].run((inputs['tokens'],))[0]
+            feats = self._embed_text(inputs['tokens'])
             encoded['text'] = dict(features=feats)
         put_by_kind(samples, inputs, encoded)
+        put_negatives(samples, inputs, self._embed_text)
+
+    def _embed_text(self, tokens: Tensor) -> Tensor:
+        self._check_tokens(tokens)
+        return self._towers['text'].run((tokens,))[0]
 
 
 class OnnxComposedRetriever(OnnxRetriever):
@@ -145,15 +154,17 @@ class OnnxComposedRetriever(OnnxRetriever):
         return self._towers['query'].run((images, tokens))
 
     def _predict(self, inputs, samples) -> None:
-        rows, token_rows, queries = query_rows(inputs, samples)
+        rows, token_rows, owners, queries = query_rows(inputs, samples)
         if queries:
             feats, *cut = self._query(
                 inputs['image'][rows], inputs['tokens'][token_rows]
             )
+            feats = mean_of_parts(feats, owners, len(queries))
             put_rows(queries, dict(features=feats))
             flags: list[bool] = cut[0].tolist() if cut else []
-            for sample, flag in zip(queries, flags, strict=False):
-                sample.set_metainfo(dict(caption_cut=flag))
+            for owner, flag in zip(owners, flags, strict=False):
+                queries[owner].set_metainfo(dict(caption_cut=flag))
+        put_composed_negatives(samples, inputs, self.extract_query_feat)
         rows, items = gallery_rows(inputs, samples)
         if items:
             feats = self.extract_image_feat(inputs['image'][rows])

@@ -187,7 +187,7 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
                 inputs['mlm_counts'] = counts.tolist()
             if name == 'tokens':
                 inputs['tokens_length'] = used_length(value)
-            if is_image or name == 'tokens':
+            if is_image or name in ('tokens', 'negative_tokens'):
                 # Whose rows are whose is asked on the CPU.
                 inputs[f'{name}_index'] = torch.tensor(data['rows'][name])
         _check_same_captions(inputs, fields)

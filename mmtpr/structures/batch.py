@@ -27,7 +27,8 @@ def stack_batch(
     sample would cost the reader one open file and a copy each.
 
     Args:
-        inputs (Mapping): Name of an image -> B tensors (C, H, W) or None.
+        inputs (Mapping): Name of an image -> B tensors (C, H, W), of a query
+            of several images (K, C, H, W), or None.
         samples (Sequence[RetrievalDataSample]): B samples, with text fields
             of shape (L, ) or cached features of shape (D, ).
 
@@ -50,15 +51,31 @@ def stack_batch(
     rows: dict[str, list[int]] = {}
     for name, values in fields.items():
         index = [i for i, value in enumerate(values) if value is not None]
+        given = [value for value in values if value is not None]
+        if any(value.dim() == 4 for value in given):  # a row an image
+            index, given = _each_image(index, given)
         if index:
-            _check_shapes(name, values, index, samples)
-            stacked[name] = default_collate([values[i] for i in index])
+            _check_shapes(name, given, index, samples)
+            stacked[name] = default_collate(given)
             rows[name] = index
     for name in FACT_FIELDS:
         facts = [sample.get(name) for sample in samples]
         if samples and _are_numbers(facts):
             stacked[name] = torch.tensor(facts, dtype=torch.long)
     return dict(inputs=stacked, rows=rows, data_samples=samples)
+
+
+def _each_image(
+    index: Sequence[int], values: Sequence[Tensor]
+) -> tuple[list[int], list[Tensor]]:
+    """Positions and images, a query of several images once for each."""
+    several = [value if value.dim() == 4 else value[None] for value in values]
+    found = [
+        (i, image)
+        for i, images in zip(index, several, strict=True)
+        for image in images
+    ]
+    return [i for i, _ in found], [image for _, image in found]
 
 
 def check_attributes(attributes: Tensor) -> None:
@@ -100,8 +117,8 @@ def _is_long(value: Any) -> bool:
 def _check_shapes(name: str, values, index, samples) -> None:
     """Name one sample for each shape, if there are several."""
     seen: dict = {}
-    for i in index:
-        seen.setdefault(tuple(values[i].shape), i)
+    for i, value in zip(index, values, strict=True):
+        seen.setdefault(tuple(value.shape), i)
     if len(seen) < 2:
         return
     found = ', '.join(
@@ -110,7 +127,7 @@ def _check_shapes(name: str, values, index, samples) -> None:
     )
     cure = (
         "dict(type='Resize', scale=(width, height), keep_ratio=False)"
-        if values[index[0]].dim() == 3
+        if values[0].dim() == 3
         else "'mmtpr.TokenizeCaption' with one context_length"
     )
     raise ValueError(

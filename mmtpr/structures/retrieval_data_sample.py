@@ -64,7 +64,10 @@ class RetrievalDataSample(BaseDataElement):
           image share it.
         - ``label_hat`` (int): 1 if the pair is held for a true one, 0 if for
           a wrong one, which losses of single pairs leave out.
-        - ``img_path`` (str), ``caption`` (str), ``attributes`` (list[int]).
+        - ``img_path`` (str; of a composed query with several references
+          list[str]), ``caption`` (str), ``attributes`` (list[int]).
+        - ``negative_text`` (str), ``negative_weight`` (float): What a query
+          does not want, see :mod:`mmtpr.structures.query_parts`.
 
     Examples:
         >>> sample = RetrievalDataSample(metainfo=dict(role='query', pid=3))
@@ -77,6 +80,9 @@ class RetrievalDataSample(BaseDataElement):
     mlm_tokens = TextField('mlm_tokens', 'Token ids with some masked')
     mlm_labels = TextField(
         'mlm_labels', 'True ids where masked, else -100', words=False
+    )
+    negative_tokens = TextField(
+        'negative_tokens', 'Token ids of what is not wanted'
     )
     eda_tokens = TextField('eda_tokens', 'Token ids of an augmented caption')
     features = TensorField(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mmtpr.structures.image_paths import image_paths
 from mmtpr.utils import atomic_write
 
 from .small_images import read_small
@@ -155,7 +156,7 @@ def _draw_row(
         place = (layout.margin, layout.margin + number * step)
         pen.text(place, line, fill=_INK, font=font)
     if reference and query.get('img_path'):
-        cell = dict(img_path=query['img_path'])
+        cell = dict(img_path=image_paths(query['img_path'])[0])
         box = (layout.left_of(0), top)
         _draw_cell(canvas, box, cell, 'reference', image_root, layout)
     for rank, item in enumerate(query['ranking'][:topk], 1):

@@ -118,3 +118,58 @@ def test_messages(inferencer, queries, place):
         inferencer(dict(query, img_path='absent.jpg'))
     with pytest.raises(ValueError, match='num_results must be at least 1'):
         inferencer(query, num_results=0)
+
+
+def vectors_of(inferencer, *queries):
+    """Vectors of queries as the model predicts them."""
+    data = [inferencer.pipeline(query) for query in queries]
+    samples = inferencer.model.test_step(inferencer.collate_fn(data))
+    return torch.stack([sample.features for sample in samples])
+
+
+def test_several_references_are_the_mean_of_the_queries(inferencer, queries):
+    first, second = queries
+    other = dict(first, img_path=second['img_path'])
+    several = dict(first, img_path=[first['img_path'], other['img_path']])
+    one, two, second_alone = vectors_of(inferencer, first, other, second)
+    # In one batch with others; these stay as they were.
+    mean, beside = vectors_of(inferencer, several, second)
+    torch.testing.assert_close(beside, second_alone)
+    wanted = torch.nn.functional.normalize(one + two, dim=-1)
+    torch.testing.assert_close(mean, wanted)
+    found = inferencer(several, num_results=99, exclude_reference=True)
+    (found,) = found['predictions']
+    assert found['reference'] == several['img_path']
+    assert len(found['paths']) == len(inferencer.index.paths) - 2
+    assert not set(found['paths']) & set(several['img_path'])
+    alone = dict(first, img_path=[first['img_path']])
+    assert inferencer(alone)['predictions'] == inferencer(first)['predictions']
+
+
+def test_what_is_not_wanted_is_subtracted(inferencer, queries, tmp_path):
+    query = queries[0]
+    unwanted = dict(query, caption='with a white hat')
+    without = dict(query, negative_text='with a white hat')
+    q, n = vectors_of(inferencer, query, unwanted)
+    for more, weight in (({}, 0.5), (dict(negative_weight=0.8), 0.8)):
+        (found,) = vectors_of(inferencer, without | more)
+        wanted = torch.nn.functional.normalize(q - weight * n, dim=-1)
+        torch.testing.assert_close(found, wanted)
+    found = inferencer(without, out_dir=tmp_path)['predictions'][0]
+    assert found['scores'] != inferencer(query)['predictions'][0]['scores']
+    several = dict(without, img_path=[q['img_path'] for q in queries])
+    found = inferencer(several, out_dir=tmp_path)  # drawn with the first
+    assert found['visualization'][0].ndim == 3
+
+
+def test_negatives_that_say_nothing_are_explained(inferencer, queries):
+    for more, why in (
+        (dict(negative_text=' '), 'a sentence with words'),
+        (dict(negative_weight=0.5), 'without negative_text'),
+        (dict(negative_text='a', negative_weight=-1), 'a positive number'),
+        (dict(img_path=['a.jpg', '']), 'has no path'),
+        (dict(img_path=[]), 'A query is'),
+        (dict(negative='a'), 'A query is'),
+    ):
+        with pytest.raises(ValueError, match=why):
+            inferencer(queries[0] | more)

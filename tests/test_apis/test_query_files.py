@@ -49,6 +49,13 @@ def test_queries(tmp_path, name, content, wanted):
         ('a.jsonl', '3', 'line 1: expected a sentence or an object'),
         ('a.jsonl', '{"img_path": "a"}', 'line 1: there is no sentence'),
         ('a.jsonl', '{"caption": "a", "img_path": 3}', 'no path'),
+        ('a.jsonl', '{"caption": "a", "img_path": ["b", ""]}', 'no path'),
+        ('a.csv', 'caption,negative_weight\na,2\n', 'without negative_text'),
+        (
+            'a.csv',
+            'caption,negative_text,negative_weight\na,b,much\n',
+            'line 2: negative_weight must be a positive number',
+        ),
     ],
 )
 def test_files_that_are_refused(tmp_path, name, content, match):
@@ -88,3 +95,15 @@ def test_paraphrases(tmp_path):
     ):
         with pytest.raises(ValueError, match=match):
             read_paraphrases(write(tmp_path, 'b.jsonl', content))
+
+
+def test_several_photos_and_what_is_not_wanted(tmp_path):
+    line = '{"caption": "in red", "img_path": ["a.jpg", "/b.jpg"]}'
+    (query,) = read_queries(write(tmp_path, 'a.jsonl', line))
+    assert query['img_path'] == [str(tmp_path / 'a.jpg'), '/b.jpg']
+    content = 'caption,negative_text,negative_weight\na,b,0.7\nc,d,\ne,,\n'
+    assert read_queries(write(tmp_path, 'a.csv', content)) == [
+        dict(caption='a', negative_text='b', negative_weight=0.7),
+        dict(caption='c', negative_text='d'),
+        'e',
+    ]

@@ -178,3 +178,53 @@ def test_what_is_no_sentence(caption):
         check_composed_records(
             [record], dict(file_path=str), 'query.json', ('caption',), 'skip'
         )
+
+
+def test_queries_may_have_several_references_and_negatives(write):
+    several = record(['a.jpg', 'e.jpg'], 1, 'in red')
+    without = record('b.jpg', 2, 'in blue')
+    queries = [
+        dict(several, negative_text='in white'),
+        dict(without, negative_text='a hat', negative_weight=0.9),
+        *QUERIES,
+    ]
+    root = write(queries, GALLERY)
+    data = ITCPR(data_root=root, negative_weight=0.3)
+    paths = [path.rsplit('/', 1)[1] for path in data[0]['img_path']]
+    assert paths == ['a.jpg', 'e.jpg']
+    assert data[0]['image_id'] == data[6]['image_id']  # of the first
+    assert (data[0]['negative_text'], data[0]['negative_weight']) == (
+        'in white',
+        0.3,
+    )
+    assert data[1]['negative_weight'] == 0.9
+    plain = ITCPR(data_root=write(QUERIES, GALLERY), negative_weight=0.3)
+    assert data[2].keys() == plain[0].keys()
+    assert 'negative_text' not in plain[0]
+
+
+def test_wrong_references_and_negatives_are_named(write):
+    for wrong, why in (
+        (record(['a.jpg', 3], 1, 'in red'), 'must hold str, found int'),
+        (record(['a.jpg', ''], 1, 'in red'), 'is empty'),
+        (record([], 1, 'in red'), 'must hold str, found list'),
+        (dict(QUERIES[0], negative_text=''), 'Record 0 .*with words'),
+        (dict(QUERIES[0], negative_weight=1), 'Record 0 .*without negative'),
+    ):
+        with pytest.raises(ValueError, match=why):
+            ITCPR(data_root=write([wrong], GALLERY)).full_init()
+    gallery = [record(['c.jpg', 'd.jpg'], 1)]
+    with pytest.raises(ValueError, match='must hold str, found list'):
+        ITCPR(data_root=write(QUERIES, gallery)).full_init()
+    with pytest.raises(ValueError, match='a positive number'):
+        ITCPR(data_root=write(QUERIES, GALLERY), negative_weight=0)
+
+
+def test_a_missing_reference_of_several_drops_the_query(write):
+    root = write(
+        [record(['a.jpg', 'none.jpg'], 1, 'in red'), *QUERIES], GALLERY
+    )
+    for name in 'abcd':
+        mmcv.imwrite(np.zeros((4, 4, 3), np.uint8), f'{root}/{name}.jpg')
+    data = ITCPR(data_root=root, missing_images='skip')
+    assert data.metainfo['num_queries'] == 2

@@ -88,6 +88,35 @@ def test_a_photo_with_a_sentence(tool, words, place):
     assert str(photo) not in told.split('now in red', 1)[1]
 
 
+def test_several_photos(tool, words, place, tmp_path):
+    photos = sorted((place / 'my photos').glob('*.png'))[:2]
+    line = (*words('write_composed_model'), 'now in red', '--exact')
+    for photo in photos:
+        line += ('--image', photo)
+    file = tmp_path / 'found.json'
+    told = tool(*line, '--exclude-reference', '--out', file)
+    assert f'{photos[0]}; {photos[1]}: now in red' in told
+    (found,) = json.loads(file.read_text())
+    assert found['references'] == [str(photo) for photo in photos]
+    assert found['reference'] == str(photos[0])
+    assert len(found['results']) == 2  # of four images
+    tool(*line, '--out', tmp_path / 'found.csv')
+    assert f'{photos[0]}; {photos[1]}' in (tmp_path / 'found.csv').read_text()
+
+
+@pytest.mark.parametrize('name', ['write_model', 'write_composed_model'])
+def test_what_is_not_wanted(tool, words, place, name):
+    line = (*words(name), 'a man', '--exact')
+    if name != 'write_model':
+        line += ('--image', next((place / 'my photos').glob('*.png')))
+    plain = tool(*line)
+    without = tool(*line, '--without', 'in red')
+    more = tool(*line, '--without', 'in red', '--without-weight', 0.9)
+    assert len({plain, without, more}) == 3
+    same = tool(*line, '--without', 'in red', '--without-weight', 0.5)
+    assert same == without
+
+
 def test_paraphrases(tool, words, tmp_path):
     file = tmp_path / 'said.txt'
     file.write_text('a guy in scarlet\nsomeone in red\n')
@@ -108,6 +137,9 @@ def test_mistakes_end_in_one_sentence(tool, words, tmp_path):
         ('give a sentence, or --queries', words()),
         ('give a sentence', (*words(), 'a', *queries)),
         ('--image goes with', (*words(), *queries, '--image', 'b')),
+        ('--without goes with', (*words(), *queries, '--without', 'b')),
+        ('goes with --without', (*words(), 'a', '--without-weight', 1)),
+        ('a sentence with words', (*words(), 'a', '--without', ' ')),
         ('goes with paraphrases', (*words(), 'a', *weight[2:])),
         ('goes with --image or', (*words(), 'a', '--exclude-reference')),
         ('holds no gallery store', (config, checkpoint, tmp_path, 'a man')),

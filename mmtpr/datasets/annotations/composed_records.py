@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmtpr.text.characters import is_blank, is_empty_caption, is_nothing
+from mmtpr.text.negative_text import check_negative
 
 #: Page of the documentation that explains the datasets, named by errors.
 COMPOSED_GUIDE = 'docs/user_guides/composed.md'
@@ -19,6 +20,7 @@ def check_composed_records(
     path: str,
     captions: tuple[str, ...] = (),
     empty_captions: str = 'error',
+    several: tuple[str, ...] = (),
 ) -> tuple[list[dict], list[int]]:
     """Check keys and types of records, and that captions say something.
 
@@ -29,6 +31,7 @@ def check_composed_records(
         captions (tuple[str, ...]): Keys that hold a caption.
         empty_captions (str): ``'error'``, or ``'skip'`` to leave records
             without caption out. Defaults to ``'error'``.
+        several (tuple[str, ...]): Keys that may hold a list of paths.
 
     Returns:
         tuple[list[dict], list[int]]: The records kept and the indices of
@@ -39,7 +42,7 @@ def check_composed_records(
     """
     skipped: list[int] = []
     kept = iter_composed_records(
-        records, required, path, captions, empty_captions, skipped
+        records, required, path, captions, empty_captions, skipped, several
     )
     return list(kept), skipped
 
@@ -51,6 +54,7 @@ def iter_composed_records(
     captions: tuple[str, ...],
     empty_captions: str,
     skipped: list[int],
+    several: tuple[str, ...] = (),
 ) -> Iterator[dict]:
     """Check records one after the other.
 
@@ -61,6 +65,7 @@ def iter_composed_records(
         captions (tuple[str, ...]): Likewise.
         empty_captions (str): Likewise.
         skipped (list[int]): Takes the indices of records without caption.
+        several (tuple[str, ...]): Keys that may hold a list of paths.
 
     Yields:
         dict: The records kept.
@@ -75,7 +80,11 @@ def iter_composed_records(
                 f'{where} must be an object, found {type(record).__name__}. '
                 f'See {COMPOSED_GUIDE}.'
             )
-        _check_keys(record, required, where)
+        _check_keys(record, required, where, several)
+        text, weight = (
+            record.get(f'negative_{x}') for x in ('text', 'weight')
+        )
+        check_negative(text, weight, where)
         sentences = {k: _sentence(record, k, where) for k in captions}
         empty = [k for k, said in sentences.items() if is_empty_caption(said)]
         if empty and empty_captions == 'error':
@@ -93,7 +102,12 @@ def iter_composed_records(
         yield record
 
 
-def _check_keys(record: dict, required: dict[str, type], where: str) -> None:
+def _check_keys(
+    record: dict,
+    required: dict[str, type],
+    where: str,
+    several: tuple[str, ...] = (),
+) -> None:
     for key, kind in required.items():
         if key not in record:
             raise ValueError(
@@ -102,6 +116,10 @@ def _check_keys(record: dict, required: dict[str, type], where: str) -> None:
                 f'{COMPOSED_GUIDE}.'
             )
         value = record[key]
+        if key in several and isinstance(value, list) and value:
+            for one in value:  # each as if it were alone
+                _check_keys({key: one}, {key: kind}, where)
+            continue
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ValueError(
                 f'{where}: the key "{key}" must hold {kind.__name__}, found '

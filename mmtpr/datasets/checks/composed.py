@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmtpr.structures.image_paths import image_paths
 from mmtpr.utils.images import MISSING
 
 from ..annotations.images import find_bad_images, find_unreachable_images
@@ -132,7 +133,11 @@ def _queries_and_gallery(dataset: ITCPR) -> tuple[list[str], dict, list]:
         gallery=len(gallery),
         distractors=sum(r['instance_id'] == -1 for r in gallery),
     )
-    paths = [record['file_path'] for record in (*queries, *gallery)]
+    paths = [
+        path
+        for record in (*queries, *gallery)
+        for path in image_paths(record['file_path'])
+    ]
     return paths, found, without_target(queries, gallery)
 
 

@@ -14,7 +14,8 @@ class ImageTransforms(BaseTransform):
     """Apply transforms to the image of a sample, if it has one.
 
     The queries of a text retrieval set have no image and pass unchanged.
-    What goes wrong is reported with the name of the image.
+    What goes wrong is reported with the name of the image. Where ``img_path``
+    is a list, of a query with several references, so is ``img``.
 
     Required Keys: none
 
@@ -68,6 +69,8 @@ class ImageTransforms(BaseTransform):
         path = results.get(self.mapping.get('img_path', 'img_path'))
         if path is None:
             return results
+        if isinstance(path, list | tuple):
+            return self._each(results, path)
         inner: Any = dict(results)
         for name, outer in self.mapping.items():
             inner.pop(name, None)
@@ -85,6 +88,17 @@ class ImageTransforms(BaseTransform):
             if name in inner
         }
         return {**results, **made}
+
+    def _each(self, results: dict, paths: Sequence[str]) -> dict | None:
+        """Read the images of a query that has several."""
+        key = self.mapping.get('img_path', 'img_path')
+        image = self.mapping.get('img', 'img')
+        made = [self.transform({**results, key: path}) for path in paths]
+        kept = [one for one in made if one is not None]
+        if not kept or len(kept) < len(made):
+            return None
+        images = [one[image] for one in kept]
+        return {**kept[0], key: list(paths), image: images}
 
     @staticmethod
     def _apply(transform: Callable, inner: dict, path: str) -> dict | None:

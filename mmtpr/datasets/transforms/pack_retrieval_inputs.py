@@ -20,6 +20,9 @@ _META_KEYS = (
     'reference_path',
     'caption',
     'caption_cut',
+    'negative_text',
+    'negative_text_cut',
+    'negative_weight',
     'attributes',
     'sample_idx',
 )
@@ -29,10 +32,11 @@ _META_KEYS = (
 class PackRetrievalInputs(BaseTransform):
     """Pack a sample for the retriever's data preprocessor.
 
-    Gives ``dict(inputs=dict(image=Tensor), data_samples=...)``; the image
-    is (C, H, W) of the type it had, uint8 as a rule, and None where the
-    sample has none. Facts go into the meta information of the data sample,
-    token ids into its fields; what a sample lacks is left out.
+    Gives ``dict(inputs=dict(image=Tensor), data_samples=...)``; the image is
+    (C, H, W) of the type it had, uint8 as a rule, (K, C, H, W) of a query of
+    K images, and None where the sample has none. Facts go into the meta
+    information of the data sample, token ids into its fields; what a sample
+    lacks is left out.
 
     Required Keys: none
 
@@ -84,9 +88,23 @@ class PackRetrievalInputs(BaseTransform):
         )
 
 
-def _to_tensor(img: np.ndarray | None) -> torch.Tensor | None:
+def _to_tensor(
+    img: np.ndarray | list[np.ndarray] | None,
+) -> torch.Tensor | None:
     if img is None:
         return None
+    if isinstance(img, list):
+        sizes = sorted({one.shape[:2] for one in img})
+        if len(sizes) > 1:
+            raise ValueError(
+                f'The images of one query differ in size (height x width): '
+                f'{sizes}. Add a Resize with keep_ratio=False to the pipeline.'
+            )
+        return torch.stack([_plane_tensor(one) for one in img])  # (K, C, H, W)
+    return _plane_tensor(img)
+
+
+def _plane_tensor(img: np.ndarray) -> torch.Tensor:
     if img.ndim == 2:
         return torch.from_numpy(np.array(img[None]))  # (1, H, W)
     planes = np.empty((img.shape[2], *img.shape[:2]), img.dtype)  # (C, H, W)

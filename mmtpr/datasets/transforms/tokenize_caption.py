@@ -20,6 +20,9 @@ class TokenizeCaption(BaseTransform):
     sample without caption passes unchanged. The vocabulary of CLIP comes
     with open_clip, so this works offline.
 
+    Beside the caption it reads what a query does not want, ``negative_text``,
+    into ``negative_tokens``.
+
     Required Keys: none
 
     Added Keys: ``target``, a LongTensor of shape (context_length, ), and
@@ -109,6 +112,11 @@ class TokenizeCaption(BaseTransform):
         found = self._find(results.get('sample_idx'), caption)
         results[self.target] = found.tokens
         results[f'{self.source}_cut'] = found.is_cut
+        negative = results.get('negative_text')
+        if self.source == 'caption' and negative is not None:
+            unwanted = self._tokenize(negative)
+            results['negative_tokens'] = unwanted.tokens
+            results['negative_text_cut'] = unwanted.is_cut
         if isinstance(self.tokenizer, BertTokenizer):
             mask = torch.zeros_like(found.tokens)  # (L,)
             mask[: found.num_tokens] = 1

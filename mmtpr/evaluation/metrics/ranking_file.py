@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mmtpr.structures.image_paths import image_paths
 from mmtpr.utils import atomic_write, read_json
 
 from ..ranking.matches import Pairs
@@ -22,7 +23,7 @@ def same_image_pairs(queries: list[dict], gallery: list[dict]) -> Pairs:
 
     Args:
         queries (list[dict]): Each with ``img_path``, str or None.
-        gallery (list[dict]): Likewise.
+        gallery (list[dict]): Likewise. ``img_path`` of a query may be a list.
 
     Returns:
         tuple[Tensor, Tensor]: Query and gallery indices, each (P, ), long.
@@ -35,8 +36,10 @@ def same_image_pairs(queries: list[dict], gallery: list[dict]) -> Pairs:
     pairs = [
         (row, col)
         for row, item in enumerate(queries)
-        if item['img_path']
-        for col in places.get(os.path.normpath(item['img_path']), ())
+        for path in dict.fromkeys(
+            map(os.path.normpath, image_paths(item['img_path']))
+        )
+        for col in places.get(path, ())
     ]
     rows, cols = torch.tensor(pairs, dtype=torch.long).view(-1, 2).unbind(1)
     return rows, cols
@@ -202,7 +205,7 @@ def query_rows(
         row = dict(
             index=query.get('index'),
             query=query.get('caption'),
-            query_image=query.get('img_path'),
+            query_image='; '.join(image_paths(query.get('img_path'))) or None,
             id=query.get('id'),
             first_rank=int(first) if has else '',
             AP=query.get('AP') if has else '',

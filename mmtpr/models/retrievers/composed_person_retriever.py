@@ -14,10 +14,12 @@ from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.composed_rows import (
     gallery_rows,
+    put_composed_negatives,
     query_rows,
     rows_of_queries,
 )
 from mmtpr.structures.predictions import put_rows
+from mmtpr.structures.query_parts import mean_of_parts
 
 from .composed_batch import (
     build_head,
@@ -312,26 +314,32 @@ class ComposedPersonRetriever(TextPersonRetriever):
         Raises:
             ValueError: If a sample lacks image or caption.
         """
-        rows, token_rows, queries = query_rows(inputs, data_samples)
+        rows, token_rows, owners, queries = query_rows(inputs, data_samples)
         if queries:
             tokens, used = inputs['tokens'][token_rows], used_tokens(inputs)
             query = self.make_query(inputs['image'][rows], tokens, used)
-            self._predict_queries(query, tokens, queries)
+            self._predict_queries(query, tokens, owners, queries)
+        put_composed_negatives(data_samples, inputs, self.extract_query_feat)
         image_rows, items = gallery_rows(inputs, data_samples)
         if items:
             self._predict_gallery(inputs['image'][image_rows], items)
         return list(data_samples)
 
-    def _predict_queries(self, query, tokens, samples) -> None:
+    def _predict_queries(self, query, tokens, owners, samples) -> None:
         rows = dict(query.rows)
         if self.baselines:
             rows['text'] = self.encoder.encode_text(tokens)
             rows['sum'] = fuse_features([rows['image'], rows['text']])
-        fields = {f'features_{k}': _normalized(v) for k, v in rows.items()}
-        put_rows(samples, fields | dict(features=_normalized(query.feats)))
+        fields = {f'features_{k}': v for k, v in rows.items()}
+        fields['features'] = query.feats
+        whole = {
+            name: mean_of_parts(_normalized(v), owners, len(samples))
+            for name, v in fields.items()
+        }
+        put_rows(samples, whole)
         if query.cut is not None:
-            for sample, cut in zip(samples, query.cut.tolist(), strict=True):
-                sample.set_metainfo(dict(caption_cut=cut))
+            for owner, cut in zip(owners, query.cut.tolist(), strict=True):
+                samples[owner].set_metainfo(dict(caption_cut=cut))
 
     def _predict_gallery(self, images, samples) -> None:
         target = self.target(self.encoder, images)

@@ -23,6 +23,7 @@ from mmtpr.models.temperature import CROSS_BOUNDS, bounded
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.predictions import put_by_kind
+from mmtpr.structures.query_parts import put_negatives
 
 from .accumulation import View
 from .cross_modal_parts import (
@@ -323,4 +324,5 @@ class CrossModalPersonRetriever(TextPersonRetriever):
                 features=features, text_embeds=states, text_mask=mask
             )
         put_by_kind(data_samples, inputs, encoded)
+        put_negatives(data_samples, inputs, self.extract_text_feat)
         return list(data_samples)

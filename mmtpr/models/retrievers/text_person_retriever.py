@@ -14,6 +14,7 @@ from mmtpr.models.temperature import bounded_scale
 from mmtpr.registry import MODELS
 from mmtpr.structures import RetrievalDataSample
 from mmtpr.structures.predictions import put_by_kind
+from mmtpr.structures.query_parts import put_negatives
 from mmtpr.text.word_swaps import swap_tokens
 
 from .accumulation import View, accumulated_losses, check_accumulate
@@ -346,4 +347,5 @@ class TextPersonRetriever(BaseModel):
             for kind, features in self._features(inputs).items()
         }
         put_by_kind(data_samples, inputs, encoded)
+        put_negatives(data_samples, inputs, self.extract_text_feat)
         return list(data_samples)
