@@ -5,6 +5,7 @@ import mmcv.transforms  # noqa: F401
 from .caption_eda import CaptionEDA
 from .clean_person_caption import CleanPersonCaption
 from .colour_policies import AutoContrast, Brightness, Equalize
+from .corrupt_query import CorruptQuery
 from .image_transforms import ImageTransforms
 from .load_image import LoadImage
 from .mask_bert_tokens import MaskBertTokens
@@ -24,6 +25,7 @@ __all__ = [
     'Brightness',
     'CaptionEDA',
     'CleanPersonCaption',
+    'CorruptQuery',
     'Equalize',
     'ImageTransforms',
     'LoadImage',
