@@ -111,7 +111,7 @@ def test_corruptions_have_their_place(place):
     pipeline = corrupted_config(
         cfg, 'typos', 2
     ).test_dataloader.dataset.pipeline
-    assert pipeline[0].type == 'mmtpr.CorruptQuery'
+    assert pipeline[0]['type'] == 'mmtpr.CorruptQuery'
     assert cfg.pretty_text == before
     cfg.test_dataloader.dataset.pipeline = (
         cfg.test_dataloader.dataset.pipeline[1:]

@@ -113,7 +113,8 @@ class CorruptQuery(BaseTransform):
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.strength]
         content = cv2.imencode('.jpg', image, quality)[1]
         flag = cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR
-        return cv2.imdecode(content, flag)
+        decoded: Any = cv2.imdecode(content, flag)
+        return decoded
 
     def __repr__(self) -> str:
         return (
