@@ -331,12 +331,9 @@ class ComposedPersonRetriever(TextPersonRetriever):
             rows['text'] = self.encoder.encode_text(tokens)
             rows['sum'] = fuse_features([rows['image'], rows['text']])
         fields = {f'features_{k}': v for k, v in rows.items()}
-        fields['features'] = query.feats
-        whole = {
-            name: mean_of_parts(_normalized(v), owners, len(samples))
-            for name, v in fields.items()
-        }
-        put_rows(samples, whole)
+        for name, value in (fields | dict(features=query.feats)).items():
+            mean = mean_of_parts(_normalized(value), owners, len(samples))
+            put_rows(samples, {name: mean})
         if query.cut is not None:
             for owner, cut in zip(owners, query.cut.tolist(), strict=True):
                 samples[owner].set_metainfo(dict(caption_cut=cut))
