@@ -14,8 +14,8 @@ logistic model was fitted on:
 best join drops move to the images they fit best, and the table says how many
 of them came to the person they were written of. With --train, encoders are
 pre-trained anew on what today's filter and the joins keep, for equal steps,
-tuned with WoRA and tested. Finished runs are kept in the work dir: the same
-command goes on where a killed one was.
+tuned with WoRA and tested. Finished runs are kept in the work dir, whose
+settings must stay the same: the same command goes on where a killed one was.
 """
 
 import argparse
@@ -25,18 +25,19 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from toy_study import (
+from study_runs import (
     TOY,
+    begin,
     by_steps,
     encoder_of,
     last_weights,
-    results,
     run,
     spread,
+    test_best,
     train,
-    tune,
 )
 
+from mmtpr.engine import launch
 from mmtpr.filtering import join_scores, load_scores, save_scores
 from mmtpr.filtering.labels import draw_labels, load_labels
 from mmtpr.filtering.reassigning import load_reassignment
@@ -257,7 +258,9 @@ def moved_right(args: argparse.Namespace, seed: int, scores: Path) -> str:
     )
 
 
-def trained(args: argparse.Namespace, seed: int, name: str, scores: Path):
+def trained(
+    args: argparse.Namespace, seed: int, name: str, scores: Path
+) -> dict[str, float]:
     """Pre-train on what a filter keeps, tune with WoRA, test.
 
     Args:
@@ -277,8 +280,12 @@ def trained(args: argparse.Namespace, seed: int, name: str, scores: Path):
     encoder_of(cfg).pretrained = None
     folder = root / f'pretrain_{name}'
     train(by_steps(cfg, args.pretrain_steps, seed, 1), folder)
-    tune(args, seed, 'wora', name, last_weights(folder))
-    return results(root / f'{name}_wora')
+    cfg = Config.fromfile(TOY / 'wora_toy.py')
+    encoder_of(cfg).pretrained = last_weights(folder)
+    folder = root / f'{name}_wora'
+    test_best(train(by_steps(cfg, args.steps, seed, 5), folder), folder)
+    values = read_json(folder / 'test.json')
+    return {key.split('/')[-1]: value for key, value in values.items()}
 
 
 def table_of(rows: dict[str, list[dict[str, float]]]) -> str:
@@ -306,6 +313,10 @@ def main() -> None:
     """Compare the filters."""
     args = parse_args()
     args.work_dir = args.work_dir.resolve()
+    with launch.short_errors():
+        keys = ('pretrain_steps', 'tuning_steps', 'bank_size', 'steps')
+        fixed = {key: getattr(args, key) for key in (*keys, 'keep_ratio')}
+        begin(args.work_dir, 'joined filters', fixed)
     aucs: dict[str, list] = {}
     tuned: dict[str, list] = {}
     notes = []

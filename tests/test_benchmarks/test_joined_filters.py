@@ -119,3 +119,11 @@ def test_moved_captions_are_told_right_from_wrong(benchmark):
     assert '210 pairs stay, 30 captions move, 60 are dropped' in text
     assert 'Of those moved 29 (96.7 %) came to the person' in text
     assert '30 had been with another, of these 96.7 % came right' in text
+
+
+def test_a_work_dir_of_other_settings_is_refused(benchmark):
+    call, _ = benchmark
+    args = ['--seeds', 0, '--joins', 'mean', '--num-labels', 20]
+    call(*args)
+    with pytest.raises(SystemExit, match='tuning_steps: 748 there, 9 now'):
+        call(*args, '--tuning-steps', 9)
