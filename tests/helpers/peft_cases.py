@@ -57,3 +57,19 @@ def write(folder, config, state):
     save_file(state, folder / 'adapter_model.safetensors')
     (folder / 'adapter_config.json').write_text(json.dumps(config))
     return folder
+
+
+def peft_applies_out_proj_twice():
+    """Whether this peft has the fault of huggingface/peft#3774."""
+    peft = pytest.importorskip('peft', reason='asks peft itself')
+    layer = nn.Sequential(nn.MultiheadAttention(4, 1, bias=False))
+    config = peft.LoraConfig(r=1, lora_alpha=1, target_modules='0')
+    with torch.no_grad():
+        plain = layer[0].out_proj.weight.clone()
+        out = peft.get_peft_model(layer, config).base_model.model[0]
+        part = out.base_layer.out_proj
+        part.lora_A['default'].weight.fill_(1)
+        part.lora_B['default'].weight.fill_(1)
+        out.merge()
+        change = part.base_layer.weight - plain
+    return change.mean().item() > 1.5

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, TASK_UTILS
 from mmengine.runner import Runner
 from retrieval_worker import main
 from toy_parts import KillHook  # noqa: F401  registered
@@ -22,7 +22,6 @@ from mmtpr.datasets import PairSelector
 from mmtpr.engine import PairSelectionHook
 from mmtpr.engine.dataset_losses import dataset_losses
 from mmtpr.engine.resume import find_resume_checkpoint
-from mmtpr.registry import TASK_UTILS
 from mmtpr.testing import tiny_encoder_cfg, write_tiny_cuhk
 
 PIPELINE = [

@@ -8,9 +8,8 @@ from mmtpr.utils.compat import format_configs_once
     not hasattr(config, 'FormatCode'),
     reason='this mmengine does not format configs by yapf',
 )
-def test_formatted_once_and_alike(monkeypatch):
-    wrapped = config.FormatCode
-    plain = wrapped.__wrapped__  # put there by importing mmtpr
+def test_formatted_once_and_alike(monkeypatch, yapf_of_configs):
+    plain = yapf_of_configs.__wrapped__  # put there by importing mmtpr
     calls = []
     monkeypatch.setattr(
         config, 'FormatCode', lambda *a, **k: calls.append(1) or plain(*a, **k)

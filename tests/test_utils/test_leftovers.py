@@ -51,4 +51,5 @@ def test_the_cure_works(tmp_path):
         "dataset=dict(type='mmtpr.CUHKPEDES', lazy_init=True), "
         'scores="s.npz", max_rank=5, lazy_init=True)',
     )
-    assert DATASETS.build(cfg.dataset).rules['max_rank'] == 5
+    [rules] = DATASETS.build(cfg.dataset).selector.rules
+    assert rules['max_rank'] == 5

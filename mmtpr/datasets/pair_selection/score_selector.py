@@ -66,6 +66,11 @@ class ScoreSelector(PairSelector):
         self.caption_key = caption_key
         self._loaded: list[RelevanceScores] | None = None
 
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules of each file, in the order of the files."""
+        return [dict(file.rules) for file in self._files]
+
     def prepare(self) -> None:
         """Read the scores, before the data, which takes longer."""
         self._loaded = [

@@ -18,6 +18,7 @@ def test_the_list():
         'mlm_tokens': True,
         'mlm_labels': False,
         'eda_tokens': True,
+        'negative_tokens': True,
     }
 
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from peft_cases import peft_applies_out_proj_twice
 from torch import nn
 
 from mmtpr.models.adapters import (
@@ -101,22 +102,6 @@ def test_magnitudes_of_output_features(tmp_path, kind):
     assert config['lora_dropout'] == pytest.approx(0.1)
     assert len(state) == 3 * 8
     check_same(model, plain, write(tmp_path / 'a', config, state), part='')
-
-
-def peft_applies_out_proj_twice():
-    """Whether this peft has the fault of huggingface/peft#3774."""
-    peft = pytest.importorskip('peft', reason='asks peft itself')
-    layer = nn.Sequential(nn.MultiheadAttention(4, 1, bias=False))
-    config = peft.LoraConfig(r=1, lora_alpha=1, target_modules='0')
-    with torch.no_grad():
-        plain = layer[0].out_proj.weight.clone()
-        out = peft.get_peft_model(layer, config).base_model.model[0]
-        part = out.base_layer.out_proj
-        part.lora_A['default'].weight.fill_(1)
-        part.lora_B['default'].weight.fill_(1)
-        out.merge()
-        change = part.base_layer.weight - plain
-    return change.mean().item() > 1.5
 
 
 @pytest.mark.parametrize(

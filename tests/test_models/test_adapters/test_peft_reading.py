@@ -4,7 +4,14 @@ import copy
 
 import pytest
 import torch
-from peft_cases import files_of, images, peft_folder, plain, write
+from peft_cases import (
+    files_of,
+    images,
+    peft_applies_out_proj_twice,
+    peft_folder,
+    plain,
+    write,
+)
 from torch import nn
 
 from mmtpr.models.adapters import (
@@ -91,8 +98,6 @@ def test_attention_both_ways(tmp_path):
     )
     with pytest.raises(ValueError, match=r'peft#3774.*--out-proj twice'):
         read_peft_adapter(plain(), tmp_path / 'theirs')
-    from test_peft_layout import peft_applies_out_proj_twice
-
     twice = peft_applies_out_proj_twice()
     names, *_ = check_both_ways(tmp_path, theirs, out_proj_twice=twice)
     assert names == [
