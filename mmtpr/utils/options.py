@@ -116,6 +116,55 @@ def add_allow_partial(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pair_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which pairs of a config are meant.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument(
+        '--dataset',
+        default='train_dataloader.dataset',
+        metavar='KEY',
+        help='place of the dataset in the config; default: '
+        'train_dataloader.dataset',
+    )
+    parser.add_argument(
+        '--image-key', help='key of the image path in an entry'
+    )
+    parser.add_argument('--caption-key', help='key of the caption in an entry')
+
+
+def add_embedding_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a tool that embeds the pairs of a dataset.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument(
+        '--pipeline',
+        metavar='KEY',
+        help='place of the transforms; default: those of the test data',
+    )
+    add_reading_options(parser)
+    parser.add_argument('--amp', action='store_true', help='embed in bfloat16')
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how images are read.
+
+    Args:
+        parser (ArgumentParser): Changed in place.
+    """
+    parser.add_argument('--batch-size', type=at_least(1), default=64)
+    parser.add_argument(
+        '--num-workers',
+        type=at_least(0),
+        default=2,
+        help='image readers a process',
+    )
+
+
 def add_launcher(
     parser: argparse.ArgumentParser, more: Iterable[str] = ()
 ) -> None:

@@ -18,6 +18,7 @@ from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
     add_config_options,
     add_overwrite,
+    add_pair_options,
     at_least,
     check_output,
 )
@@ -34,12 +35,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('scores', help='score file')
     add('--config', required=True, help='config with the scored data')
-    add(
-        '--dataset',
-        metavar='KEY',
-        default='train_dataloader.dataset',
-        help='place of the dataset in the config',
-    )
+    add_pair_options(parser)
     add('--out', required=True, help='.npy or .parquet to write')
     add('--max-rank', type=at_least(1), help='keep ranks up to this one')
     add('--keep-ratio', type=float, help='keep this share of the pairs')
@@ -51,8 +47,6 @@ def parse_args() -> argparse.Namespace:
         help="column of the score; DataComp's baselines read "
         'clip_l14_similarity_score',
     )
-    add('--image-key', help='key of the image path in an entry')
-    add('--caption-key', help='key of the caption in an entry')
     add_overwrite(parser)
     add_config_options(parser)
     return parser.parse_args()

@@ -14,7 +14,9 @@ from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
     add_allow_partial,
     add_config_options,
+    add_embedding_options,
     add_overwrite,
+    add_pair_options,
     at_least,
     check_output,
 )
@@ -53,22 +55,8 @@ def parse_args() -> argparse.Namespace:
         'the next image; moves fewer captions, and more of them rightly',
     )
     add('--out', required=True, help='file to write (.npz)')
-    add(
-        '--dataset',
-        default='train_dataloader.dataset',
-        metavar='KEY',
-        help='place of the dataset in CONFIG',
-    )
-    add(
-        '--pipeline',
-        metavar='KEY',
-        help='place of the transforms; default: those of the test data',
-    )
-    add('--image-key', help='key of the image path in an entry')
-    add('--caption-key', help='key of the caption in an entry')
-    add('--batch-size', type=at_least(1), default=64)
-    add('--num-workers', type=at_least(0), default=2, help='image readers')
-    add('--amp', action='store_true', help='embed in bfloat16')
+    add_pair_options(parser)
+    add_embedding_options(parser)
     add(
         '--skip-broken',
         action='store_true',

@@ -13,6 +13,7 @@ from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
     add_config_options,
     add_overwrite,
+    add_pair_options,
     at_least,
     check_output,
 )
@@ -29,12 +30,8 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('scores', help='score file')
     add('--config', help='config with the scored data, for the images')
-    add(
-        '--dataset',
-        metavar='KEY',
-        help='place of the dataset in the config; default: '
-        'train_dataloader.dataset',
-    )
+    add_pair_options(parser)
+    parser.set_defaults(dataset=None)  # without --config it is idle
     add(
         '--max-rank',
         type=at_least(1),
@@ -50,8 +47,6 @@ def parse_args() -> argparse.Namespace:
         help='best and worst to show',
     )
     add('--out', default='relevance_report', help='folder to write to')
-    add('--image-key', help='key of the image path in an entry')
-    add('--caption-key', help='key of the caption in an entry')
     add_overwrite(parser)
     add_config_options(parser)
     args = parser.parse_args()

@@ -21,6 +21,8 @@ from mmtpr.utils.options import (
     add_allow_partial,
     add_config_options,
     add_overwrite,
+    add_pair_options,
+    add_reading_options,
     at_least,
     check_output,
 )
@@ -40,12 +42,7 @@ def parse_args() -> argparse.Namespace:
     add('scores', help='score file')
     add('config', help='config with the scored data, and the model')
     add('checkpoint', nargs='?', help='weights, to find near-duplicates')
-    add(
-        '--dataset',
-        metavar='KEY',
-        default='train_dataloader.dataset',
-        help='place of the scored dataset in the config',
-    )
+    add_pair_options(parser)
     add(
         '--num-pairs',
         type=at_least(1),
@@ -71,10 +68,7 @@ def parse_args() -> argparse.Namespace:
         help='of each on the page; default: %(default)s',
     )
     add('--out', default='suspects', help='folder to write to')
-    add('--image-key', help='key of the image path in an entry')
-    add('--caption-key', help='key of the caption in an entry')
-    add('--batch-size', type=at_least(1), default=64)
-    add('--num-workers', type=at_least(0), default=2, help='image readers')
+    add_reading_options(parser)
     add_overwrite(parser)
     add_allow_partial(parser)
     add_config_options(parser)
