@@ -9,8 +9,8 @@ from typing import Any
 from mmtpr.utils.compat import (
     allow_checkpoints_with_torch,
     check_requirements,
-    format_configs_once,
     import_setuptools_first,
+    leave_config_lines,
     register_package,
 )
 
@@ -19,7 +19,7 @@ from .version import __version__
 check_requirements()
 import_setuptools_first()
 register_package()
-format_configs_once()
+leave_config_lines()
 allow_checkpoints_with_torch()
 
 # For configs: worker_init_fn=dict(type='mmtpr.seed_worker').

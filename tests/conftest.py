@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import config
 
 # Processes of a test meet on this machine, whatever its name resolves to.
 for _, _interface in socket.if_nameindex():
@@ -187,19 +186,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if 'gpu' in item.keywords:
             item.add_marker(skip)
-
-
-@pytest.fixture(autouse=True)
-def yapf_of_configs(monkeypatch):
-    """Texts of configs as they are: yapf takes a second to break lines.
-
-    Runs in processes of their own, as those of the tools, use yapf. Gives what
-    calls it, or None where this mmengine does not.
-    """
-    found = getattr(config, 'FormatCode', None)
-    if found:
-        monkeypatch.setattr(config, 'FormatCode', lambda text, **_: (text, 1))
-    return found
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import contextlib
 import sys
 import warnings
-from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -97,34 +96,25 @@ def import_setuptools_first() -> None:
             import_module('setuptools')
 
 
-def format_configs_once() -> None:
-    """Remember how yapf formatted a config.
+def leave_config_lines() -> None:
+    """Keep the text of a config as mmengine puts it together.
 
-    mmengine formats the whole config for every checkpoint and every log
-    backend, each time half a second for a config of 300 lines: most of the
-    time of a short run. Formatting is a pure function, so its results are
-    kept.
+    It is one item a line and indented; mmengine then sends it through yapf,
+    which changes a few spaces and takes half a second and more for a config
+    of 300 lines, each time the text is asked for: most of the time of a short
+    run.
 
-    End of life: when mmengine keeps the text itself.
+    End of life: with the last mmengine that calls yapf.
     """
     from mmengine.config import config
 
-    plain = getattr(config, 'FormatCode', None)
-    if plain is None or hasattr(plain, 'cache'):
-        return
+    if hasattr(config, 'FormatCode'):
+        config.FormatCode = _as_it_is
 
-    @wraps(plain)
-    def format_code(source, *args, **kwargs):
-        key = repr((source, args, sorted(kwargs.items())))
-        if key not in format_code.cache:
-            result = plain(source, *args, **kwargs)
-            if len(format_code.cache) >= 16:
-                format_code.cache.clear()
-            format_code.cache[key] = result
-        return format_code.cache[key]
 
-    format_code.cache = {}  # type: ignore[attr-defined]
-    config.FormatCode = format_code
+def _as_it_is(source: str, **_: Any) -> tuple[str, bool]:
+    """Stands in for yapf; the file ends with its last line."""
+    return source.rstrip('\n') + '\n', False
 
 
 class _AfterTorch:

@@ -1,29 +1,48 @@
+"""Texts of configs: readable, the same after a round trip, without yapf."""
+
+import ast
+import os
+import subprocess
+import sys
+
 import pytest
 from mmengine.config import Config, config
 
-from mmtpr.utils.compat import format_configs_once
+
+@pytest.mark.parametrize('name', ['toy/wora_toy.py', 'wora_cuhk.py'])
+def test_readable_and_read_again(repo_root, tmp_path, name):
+    cfg = Config.fromfile(repo_root / 'configs' / name)
+    cfg.odd = {'a key': ["it's", 'two\nlines', None, (1,)], 'x': float('1e-6')}
+    text = cfg.pretty_text
+    assert max(len(line) for line in text.splitlines()) < 200
+    assert text.count('\n') > 100
+    assert text.endswith('\n')
+    ast.parse(text)
+    cfg.dump(tmp_path / 'again.py')
+    again = Config.fromfile(tmp_path / 'again.py')
+    assert again.to_dict() == cfg.to_dict()
+    assert again.pretty_text == text
 
 
 @pytest.mark.skipif(
     not hasattr(config, 'FormatCode'),
     reason='this mmengine does not format configs by yapf',
 )
-def test_formatted_once_and_alike(monkeypatch, yapf_of_configs):
-    plain = yapf_of_configs.__wrapped__  # put there by importing mmtpr
-    calls = []
-    monkeypatch.setattr(
-        config, 'FormatCode', lambda *a, **k: calls.append(1) or plain(*a, **k)
+def test_yapf_is_not_called():
+    code = (
+        'import yapf.yapflib.yapf_api as api\n'
+        'def fail(*a, **k):\n'
+        '    raise AssertionError("yapf was called")\n'
+        'api.FormatCode = fail\n'
+        'import mmtpr\n'
+        'from mmengine.config import Config\n'
+        'print(Config(dict(a=dict(b=1))).pretty_text)'
     )
-    cfg = Config(dict(a=dict(b=[1, 2], c='x' * 90), d=(1,)))
-    direct = cfg.pretty_text
-    format_configs_once()
-    assert [cfg.pretty_text for _ in range(3)] == [direct] * 3
-    assert len(calls) == 2
-    cfg.d = 5
-    assert 'd = 5' in cfg.pretty_text
-    assert len(calls) == 3
-    format_configs_once()  # once is enough
-    assert config.FormatCode.__wrapped__ is not config.FormatCode
-    for number in range(40):
-        config.FormatCode(f'a = {number}\n')
-    assert len(config.FormatCode.cache) <= 16
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert Config.fromstring(done.stdout, '.py').a.b == 1

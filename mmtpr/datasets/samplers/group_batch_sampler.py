@@ -163,9 +163,7 @@ def _dataset_of(sampler: Sampler) -> Any:
     return dataset
 
 
-def _group(
-    dataset: Any, id_key: str, ids_together: int
-) -> list[np.ndarray]:
+def _group(dataset: Any, id_key: str, ids_together: int) -> list[np.ndarray]:
     """Sample indices of each id, or of neighbouring ones."""
     try:
         found = [dataset.get_data_info(i)[id_key] for i in range(len(dataset))]
