@@ -2,18 +2,23 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 
 from mmtpr.registry import MODELS
+from mmtpr.synthesis import (
+    ComposedSettings,
+    ToySettings,
+    write_composed_toy_data,
+    write_toy_data,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Options of the tool that draws the people of the demos.
 FEW = '--size 64 32 --train 12 --val 4 --test 5'
+_FEW = dict(size=(64, 32), train=12, val=4, test=5)
 
 
 def shrink(path, pattern, text):
@@ -48,14 +53,17 @@ def copy_small_project(folder, *more):
 
 def leave_encoder(folder):
     """What tools/demo.py would leave: data, and an encoder trained later."""
-    command = [
-        *(sys.executable, 'tools/synthesis/write_toy_data.py'),
-        *('--out', 'data/toy', *FEW.split(), '--pretrain', '20'),
-    ]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    write_toy_data(folder / 'data/toy', ToySettings(**_FEW, pretrain=20))
     cfg = Config.fromfile(folder / 'configs/toy/pretrain_toy.py')
     state = MODELS.build(cfg.model).state_dict()
     for name in ('noisy_weights', 'filtered_weights'):
         path = folder / cfg[name]
         path.parent.mkdir(parents=True)
         torch.save(dict(state_dict=state, meta={}), path)
+
+
+def leave_composed(folder):
+    """Triplets and test sets that tools/demo_composed.py would draw."""
+    write_composed_toy_data(
+        folder / 'data/toy_composed', ComposedSettings(**_FEW)
+    )

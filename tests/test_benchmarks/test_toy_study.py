@@ -1,75 +1,65 @@
 """The study of ways to choose pairs on little data, killed and gone on."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from small_study import SmallStudy
 from toy_project import FEW, copy_small_project, shrink
 
 from mmtpr.utils import read_json
 
-WORKER = Path(__file__).resolve().parents[1] / 'helpers/study_worker.py'
-NAME = 'toy_study'
-SMALL = ('--seeds', 3, '--bank-size', 10, '--jobs', 1)
-JOIN = 'tools/filtering/join_scores.py'
-METHOD = ('--methods', 'wora')
-CELLS = ('none', 'relevance', 'ccd', 'relevance_ccd')
+JOIN = Path('tools/filtering/join_scores.py')
+CELLS = ('none', 'relevance', 'joined', 'ccd', 'relevance_ccd')
+WHOLE = ('--methods', 'wora', '--rates', 60, '--cells', *CELLS)
 
 
 @pytest.fixture(scope='module')
-def study(tmp_path_factory, repo_root):
-    """Runs the study in a small project; gives what it ended with."""
+def runs(tmp_path_factory):
+    """The study on little data, by name of what was asked."""
     pytest.importorskip('sklearn.mixture')
     project = tmp_path_factory.mktemp('project')
     copy_small_project(project, 'benchmarks')
     size = f"TOY_SIZE = '{FEW} --pretrain 60'"
     shrink(project / 'tools/demo.py', r"TOY_SIZE = '[^']*'", size)
-
-    def run(*arguments, killed_at='', steps=2):
-        (project / 'called.txt').unlink(missing_ok=True)
-        numbers = '--pretrain-steps', 3, '--steps', steps
-        words = map(str, [*SMALL, *numbers, *arguments])
-        done = subprocess.run(
-            [
-                sys.executable,
-                WORKER,
-                'toy_study',
-                project,
-                killed_at,
-                *map(str, words),
-            ],
-            capture_output=True,
-            text=True,
-            env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
-        )
-        called = project / 'called.txt'
-        done.called = called.read_text() if called.exists() else ''
-        return done
-
-    run.project = project
-    return run
+    numbers = '--pretrain-steps', 3, '--seeds', 3, '--bank-size', 10
+    study = SmallStudy('toy_study', project, (*numbers, '--jobs', 1))
+    two = '--steps', 2
+    study.run((*WHOLE, *two), killed_at='pretrain_ccd')
+    names = 'gone_on', 'again', 'other_settings', 'without_joins'
+    done = study.run(
+        (*WHOLE, *two),
+        (*WHOLE, *two),
+        (*WHOLE, '--steps', 4),
+        (*WHOLE, *two, JOIN),
+    )
+    folder = project / 'work_dirs/toy_study'
+    return dict(zip(names, done, strict=True), folder=folder)
 
 
 @pytest.fixture(scope='module')
-def place(study):
-    """Folder of a study that was killed and went on."""
-    words = *METHOD, '--rates', 60, '--cells', *CELLS
-    done = study(*words, killed_at='pretrain_ccd')
-    assert done.returncode == 9, done.stderr[-2000:]
-    done = study(*words)
+def place(runs):
+    """Folder of the study."""
+    done = runs['gone_on']
     assert done.returncode == 0, done.stderr[-2000:]
-    # Neither the first trainings nor the scores are made again.
-    assert 'score_relevance' not in done.called
-    assert 'pretrain_none --resume' not in done.called
-    assert done.called.count('tools/train.py') == 2 + 2
-    folder = study.project / 'work_dirs/toy_study'
-    text = (folder / 'table.md').read_text()
+    text = (runs['folder'] / 'table.md').read_text()
     assert text.strip() in done.stdout
-    return folder
+    return runs['folder']
+
+
+def test_what_was_done_is_not_repeated(runs, place):
+    called = runs['gone_on'].called
+    # Before it was killed: three pre-trainings, their tunings, and one in
+    # full, whose scores are joined.
+    assert 'score_relevance' not in called
+    assert 'pretrain_none --resume' not in called
+    assert called.count('tools/train.py') == 2 + 2
+    again = runs['again']
+    assert again.returncode == 0
+    assert again.called.split()[0] == 'tools/synthesis/write_toy_data.py'
+    assert '\n' not in again.called
+    assert (place / 'table.md').read_text().strip() in again.stdout
 
 
 def test_what_cells_train_on(place):
@@ -91,10 +81,12 @@ def test_what_cells_train_on(place):
         assert cfg.model == configs['none'].model
         if 'RelevanceFilteredDataset' in kinds[cell]:
             assert found[-1].keep_ratio == pytest.approx(0.58)
-            assert found[-1].scores == str(seed / 'relevance.npz')
+            name = 'joined' if cell == 'joined' else 'relevance'
+            assert found[-1].scores == str(seed / f'{name}.npz')
     assert kinds == dict(
         none=[],
         relevance=['RelevanceFilteredDataset'],
+        joined=['RelevanceFilteredDataset'],
         ccd=['SelectedPairsDataset'],
         relevance_ccd=['SelectedPairsDataset', 'RelevanceFilteredDataset'],
     )
@@ -143,42 +135,26 @@ def test_table(place):
     assert rows[0][1:4] == ['all pairs', '60', '60.0 %']
 
 
-def test_finished_parts_are_not_repeated(place, study):
-    text = (place / 'table.md').read_text()
-    done = study(*METHOD, '--rates', 60, '--cells', *CELLS)
-    assert done.returncode == 0
-    assert [*done.called.split()][:1] == ['tools/synthesis/write_toy_data.py']
-    assert done.called.count('\n') == 1
-    assert (place / 'table.md').read_text() == text
+def test_joined(place):
+    seed = place / 'wrong60/seed3'
+    cfg = Config.fromfile(seed / 'pretrain_joined/study.py')
+    assert cfg.train_dataloader.dataset.scores == str(seed / 'joined.npz')
+    assert '| joined scores | 35 |' in (place / 'table.md').read_text()
 
 
-def test_other_settings_are_refused(place, study):
-    done = study('--rates', 60, '--cells', 'ccd', steps=4)
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        (
+            'other_settings',
+            'was begun with other settings (steps: 2 there, 4 now)',
+        ),
+        ('without_joins', f'The cell "joined" needs {JOIN}'),
+    ],
+)
+def test_what_is_refused(runs, name, message):
+    done = runs[name]
     assert done.returncode == 1
-    assert 'was begun with other settings (steps: 2 there, 4 now)' in (
-        done.stderr
-    )
+    assert message in done.stderr
     assert 'Traceback' not in done.stderr
     assert done.called == ''
-
-
-def test_joined(place, study):
-    tool = study.project / JOIN
-    words = *METHOD, '--rates', 60, '--cells', 'joined'
-    hidden = (
-        tool.rename(tool.with_suffix('.hidden')) if tool.exists() else None
-    )
-    done = study(*words)
-    assert done.returncode == 1
-    assert f'The cell "joined" needs {JOIN}' in done.stderr
-    assert 'Traceback' not in done.stderr
-    if hidden is None:
-        pytest.skip('there is no tool that joins scores')
-    hidden.rename(tool)
-    done = study(*words)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.called.count('score_relevance') == 1
-    assert done.called.count('join_scores') == 1
-    cfg = Config.fromfile(place / 'wrong60/seed3/pretrain_joined/study.py')
-    assert cfg.train_dataloader.dataset.scores.endswith('joined.npz')
-    assert '| joined scores | 35 |' in (place / 'table.md').read_text()

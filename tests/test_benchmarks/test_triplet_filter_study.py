@@ -1,70 +1,56 @@
 """The study of filtered triplets on little data, killed and gone on."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from small_study import SmallStudy
 from toy_project import copy_small_project, leave_encoder
 
 from mmtpr.data_engine import StageFolder
 from mmtpr.utils import read_json
 
-WORKER = Path(__file__).resolve().parents[1] / 'helpers/study_worker.py'
-NAME = 'triplet_filter_study'
-SMALL = ('--records', '60', '--pairs', '2', '--seeds', '3')
 ROWS = ('all', 'passed', 'clean', 'half_clean', 'half_mixed')
+ENCODER = Path('work_dirs/pretrain_toy_filtered/epoch_1.pth')
 
 
 @pytest.fixture(scope='module')
-def study(tmp_path_factory, repo_root):
-    """Runs the study in a small project; gives what it ended with."""
+def runs(tmp_path_factory):
+    """The study on little data, by name of what was asked."""
     project = tmp_path_factory.mktemp('project')
     copy_small_project(project, 'benchmarks')
     leave_encoder(project)
-
-    def run(*arguments, killed_at='', steps=2):
-        (project / 'called.txt').unlink(missing_ok=True)
-        words = [*SMALL, '--steps', steps, *arguments]
-        done = subprocess.run(
-            [
-                sys.executable,
-                WORKER,
-                NAME,
-                project,
-                killed_at,
-                *map(str, words),
-            ],
-            capture_output=True,
-            text=True,
-            env=dict(os.environ, PYTHONPATH=str(repo_root)),
-        )
-        called = project / 'called.txt'
-        done.called = called.read_text() if called.exists() else ''
-        return done
-
-    run.project = project
-    return run
+    numbers = '--records', 60, '--pairs', 2, '--seeds', 3
+    study = SmallStudy('triplet_filter_study', project, numbers)
+    two = '--steps', 2
+    study.run(two, killed_at='--judge composed')
+    names = 'gone_on', 'again', 'other_settings', 'without_encoder'
+    done = study.run(two, two, ('--steps', 3), (*two, ENCODER))
+    folder = project / 'work_dirs/triplet_filter_study'
+    return dict(zip(names, done, strict=True), folder=folder)
 
 
 @pytest.fixture(scope='module')
-def place(study):
-    """Folder of a study that was killed and went on."""
-    done = study(killed_at='--judge composed')
-    assert done.returncode == 9, done.stderr[-2000:]
-    done = study()
+def place(runs):
+    """Folder of the study."""
+    done = runs['gone_on']
     assert done.returncode == 0, done.stderr[-2000:]
-    # Neither pairs nor the first training are made again.
-    assert 'write_quadruples' not in done.called
-    assert done.called.count('tools/train.py') == len(ROWS) - 1
-    assert done.called.count('tools/test.py') == len(ROWS) - 1
-    folder = study.project / 'work_dirs/triplet_filter_study'
-    table = (folder / 'table.md').read_text()
+    table = (runs['folder'] / 'table.md').read_text()
     assert table.strip() in done.stdout
-    return folder
+    return runs['folder']
+
+
+def test_what_was_done_is_not_repeated(runs, place):
+    called = runs['gone_on'].called
+    # Neither pairs nor the first training.
+    assert 'write_quadruples' not in called
+    assert called.count('tools/train.py') == len(ROWS) - 1
+    assert called.count('tools/test.py') == len(ROWS) - 1
+    again = runs['again']
+    assert again.returncode == 0
+    assert again.called == ''
+    assert (place / 'table.md').read_text().strip() in again.stdout
 
 
 def keys_of(path):
@@ -122,16 +108,8 @@ def test_tables(place):
     assert '--seeds 3 --steps 2 --records 60 --pairs 2`, commit' in text
 
 
-def test_finished_rows_are_not_repeated(place, study):
-    text = (place / 'table.md').read_text()
-    done = study()
-    assert done.returncode == 0
-    assert done.called == ''
-    assert (place / 'table.md').read_text() == text
-
-
-def test_other_settings_are_refused(place, study):
-    done = study(steps=3)
+def test_other_settings_are_refused(runs, place):
+    done = runs['other_settings']
     assert done.returncode == 1
     assert 'was begun with other settings (steps: 2 there, 3 now)' in (
         done.stderr
@@ -141,10 +119,7 @@ def test_other_settings_are_refused(place, study):
     assert facts['settings']['steps'] == 2
 
 
-def test_without_the_encoder(study, place):
-    weights = next(study.project.glob('work_dirs/pretrain_toy_filtered/*.pth'))
-    hidden = weights.rename(weights.with_suffix('.hidden'))
-    done = study()
-    hidden.rename(weights)
+def test_without_the_encoder(runs):
+    done = runs['without_encoder']
     assert done.returncode == 1
     assert 'is missing: run "make demo" first' in done.stderr

@@ -1,11 +1,10 @@
 """Tensors of the pretended device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map
 
 from .hollow import run_hollow
 from .record import active
@@ -107,8 +106,7 @@ def compute(func: Any, args: Sequence[Any], kwargs: dict) -> Any:
     name = func._schema.name.split('::')[1]
     if name == '_has_compatible_shallow_copy_type':
         return False
-    leaves = tree_leaves((args, kwargs))
-    tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
+    tensors = [*_tensors(args), *_tensors(kwargs.values())]
     device = kwargs.get('device')
     made_here = device is not None and torch.device(device).type == NAME
     if not made_here and not any(map(is_ours, tensors)):
@@ -120,7 +118,8 @@ def compute(func: Any, args: Sequence[Any], kwargs: dict) -> Any:
     _note('wait', name, waits_of(name, args, kwargs))
     if name not in NO_KERNEL:
         _note('launch', name)
-    plain_args, plain = tree_map(unwrap, (args, kwargs))
+    plain_args = _each(unwrap, args)
+    plain = {key: _each(unwrap, value) for key, value in kwargs.items()}
     if device is not None:
         plain = {**plain, 'device': torch.device('cpu')}
     plain.pop('pin_memory', None)
@@ -131,7 +130,23 @@ def compute(func: Any, args: Sequence[Any], kwargs: dict) -> Any:
         out = func(*plain_args, **plain)
     if name in _ANSWERS or not stays:
         return out
-    return return_and_correct_aliasing(func, args, kwargs, tree_map(wrap, out))
+    return return_and_correct_aliasing(func, args, kwargs, _each(wrap, out))
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """Tensors among arguments; there are no dicts in those of operations."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _each(change: Callable, value: Any) -> Any:
+    """Change values and those in lists of them."""
+    if isinstance(value, list | tuple):
+        return type(value)(_each(change, inner) for inner in value)
+    return change(value)
 
 
 def _stays(name: str, args: Sequence[Any], kwargs: dict, made: bool) -> bool:
