@@ -11,10 +11,7 @@ train_dataloader = dict(
         type='mmtpr.SynCPR',
         ann_file=f'{made}/assembled/SynCPR.json',
         data_prefix=dict(img_path=f'{made}/render/images'),
-        pipeline=_base_.triplet_pipeline),
-    # Both directions of a record meet: the reference of one triplet is the
-    # target of another, and must lose there.
-    batch_sampler=dict(max_per_id=4, id_key='cpr_id', ids_together=2))
+        pipeline=_base_.triplet_pipeline))
 
 train_cfg = dict(
     _delete_=True,

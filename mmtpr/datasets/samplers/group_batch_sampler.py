@@ -30,11 +30,6 @@ class GroupBatchSampler(Sampler):
         max_per_id (int): Most samples of an id in a batch (k). Defaults to 2.
         id_key (str): Key of the id in an entry of the dataset. Defaults to
             ``'pid'``.
-        ids_together (int): Neighbouring ids that count as one. 2, with
-            ``id_key='cpr_id'``, is for triplets whose record has the ids 2i
-            there and 2i + 1 back, as those of SynCPR and of the data engine:
-            the reference of one is the target of the other, and a model
-            learns not to answer with the reference. Defaults to 1.
         seed (int, optional): Seed, the same in all processes. Defaults to
             None, that of the sampler or one agreed on by the processes.
         shuffle (bool): Whether to draw anew in every epoch. Defaults to
@@ -59,15 +54,14 @@ class GroupBatchSampler(Sampler):
         batch_size: int,
         max_per_id: int = 2,
         id_key: str = 'pid',
-        ids_together: int = 1,
         seed: int | None = None,
         shuffle: bool = True,
         drop_last: bool = True,
     ) -> None:
-        if min(batch_size, max_per_id, ids_together) < 1:
+        if batch_size < 1 or max_per_id < 1:
             raise ValueError(
-                f'batch_size={batch_size}, max_per_id={max_per_id} and '
-                f'ids_together={ids_together} must be at least 1.'
+                f'batch_size={batch_size} and max_per_id={max_per_id} must '
+                'be at least 1.'
             )
         if not drop_last:
             raise ValueError('GroupBatchSampler gives full batches only.')
@@ -80,7 +74,7 @@ class GroupBatchSampler(Sampler):
         if seed is None:
             seed = getattr(sampler, 'seed', None)
         self.seed = sync_random_seed() if seed is None else seed
-        self._groups = _group(_dataset_of(sampler), id_key, ids_together)
+        self._groups = _group(_dataset_of(sampler), id_key)
         self._sizes = np.array([len(group) for group in self._groups])
         self._width = batch_size * self.world_size
         self.num_batches = self._count_batches()
@@ -163,8 +157,8 @@ def _dataset_of(sampler: Sampler) -> Any:
     return dataset
 
 
-def _group(dataset: Any, id_key: str, ids_together: int) -> list[np.ndarray]:
-    """Sample indices of each id, or of neighbouring ones."""
+def _group(dataset: Any, id_key: str) -> list[np.ndarray]:
+    """Sample indices of each id."""
     try:
         found = [dataset.get_data_info(i)[id_key] for i in range(len(dataset))]
     except KeyError:
@@ -172,7 +166,7 @@ def _group(dataset: Any, id_key: str, ids_together: int) -> list[np.ndarray]:
             f'GroupBatchSampler needs entries with the key "{id_key}"; those '
             f'of {type(dataset).__name__} have none.'
         ) from None
-    ids = np.asarray(found, dtype=np.int64) // ids_together
+    ids = np.asarray(found, dtype=np.int64)
     order = np.argsort(ids, kind='stable')
     starts = np.flatnonzero(np.diff(ids[order])) + 1
     return np.split(order, starts)
