@@ -7,7 +7,11 @@ import numpy as np
 from mmengine.dataset import force_full_init
 from mmengine.logging import print_log
 
-from mmtpr.filtering.reassigning import Reassignment, load_reassignment
+from mmtpr.filtering.reassigning import (
+    REASSIGNMENT_FILE,
+    Reassignment,
+    load_reassignment,
+)
 from mmtpr.registry import DATASETS
 from mmtpr.structures.pairs import (
     CAPTION_KEYS,
@@ -67,17 +71,11 @@ class ReassignedDataset(FilteredDataset):
         """See :class:`FilteredDataset`."""
         made, length = self._made, len(self.dataset)
         theirs = made.meta['data']
-        same = length == len(made) and theirs['fingerprint'] == (
-            dataset_fingerprint(self.dataset, self.image_key, self.caption_key)
-        )
-        if not same:
-            raise ValueError(
-                f'The reassignment {self._source} belongs to other data: it '
-                f'was made from {theirs.get("name", "unknown data")} with '
-                f'{len(made)} pairs, but the dataset here is '
-                f'{dataset_name(self.dataset)} with {length} pairs, or pairs '
-                'of other content. Make it again with '
-                'tools/filtering/reassign_captions.py.'
+        data = (self.dataset, self.image_key, self.caption_key)
+        ours = dataset_fingerprint(*data) if length == len(made) else ''
+        if ours != theirs['fingerprint']:
+            raise REASSIGNMENT_FILE.other_data(
+                self._source, theirs, len(made), self.dataset, ours
             )
         counts = made.counts
         keep = made.image >= 0

@@ -7,7 +7,11 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmtpr.filtering.field_rule import check_fields, parse_rule, rule_mask
-from mmtpr.filtering.triplet_scores import TripletScores, load_triplet_scores
+from mmtpr.filtering.triplet_scores import (
+    TRIPLET_FILE,
+    TripletScores,
+    load_triplet_scores,
+)
 from mmtpr.registry import DATASETS
 from mmtpr.structures.pairs import dataset_name, triplet_fingerprint
 from mmtpr.utils.leftovers import refuse_leftovers
@@ -106,13 +110,8 @@ class TripletFilteredDataset(FilteredDataset):
             ours = self._fingerprint()
             if ours == theirs['fingerprint']:
                 return
-        here = f', fingerprint {ours[:12]}' if ours else ''
-        raise ValueError(
-            f'The triplet scores {self._source} belong to other data: they '
-            f'were made from {len(scores)} triplets (fingerprint '
-            f'{theirs["fingerprint"][:12]}), but the dataset here is '
-            f'{dataset_name(self.dataset)} with {length}{here}. Name the '
-            'score file that was written beside these triplets.'
+        raise TRIPLET_FILE.other_data(
+            self._source, theirs, len(scores), self.dataset, ours
         )
 
     def _fingerprint(self) -> str:

@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,19 @@ from mmtpr.evaluation.search import search
 from mmtpr.structures.pairs import Pairs
 from mmtpr.utils.progress import progress
 
+from .result_files import ResultFile, write_arrays
 from .scorer import RelevanceScorer
-from .scores import read_arrays, write_arrays
 from .scoring import unique_places
 
 #: Version of the file format.
 REASSIGNMENT_VERSION = 1
-_GUIDE = 'See docs/user_guides/filtering.md.'
+#: The files of moved captions.
+REASSIGNMENT_FILE = ResultFile(
+    what='places of captions',
+    version=REASSIGNMENT_VERSION,
+    cure='Write them with tools/filtering/reassign_captions.py. See '
+    'docs/user_guides/filtering.md.',
+)
 
 
 @dataclass
@@ -197,32 +202,12 @@ def load_reassignment(path: str | os.PathLike) -> Reassignment:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds something else, or is of a later version.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'The reassignment "{path}" does not exist. Write it with '
-            f'tools/filtering/reassign_captions.py. {_GUIDE}'
-        )
-    try:
-        arrays = read_arrays(path, ('image', 'meta'))
-        meta = json.loads(str(arrays['meta']))
-        version, data = int(meta['version']), meta['data']
-        length = int(data['length'])
-        str(data['fingerprint'])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f'"{path}" holds no reassignment of captions. {_GUIDE}'
-        ) from error
-    if version > REASSIGNMENT_VERSION:
-        raise ValueError(
-            f'"{path}" was written by a newer mmtpr. Update mmtpr.'
-        )
-    image = arrays['image']
+    meta, arrays = REASSIGNMENT_FILE.describe(path, ('image',))
+    image, length = arrays['image'], meta['data']['length']
     fits = image.shape == (length,) and image.dtype.kind == 'i'
     if not fits or (length and not -1 <= image.min() <= image.max() < length):
-        raise ValueError(
-            f'"{path}" is damaged: it has not an index for each of {length} '
-            'captions.'
-        )
+        why = f'it has not an index for each of {length} captions'
+        raise REASSIGNMENT_FILE.damaged(path, why)
     return Reassignment(image, meta)
 
 

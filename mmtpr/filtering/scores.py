@@ -2,25 +2,28 @@
 
 import json
 import os
-import zipfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmtpr.structures.pairs import Pairs, dataset_name
-from mmtpr.utils import atomic_write
+from mmtpr.structures.pairs import Pairs
+
+from .result_files import ResultFile, write_arrays
 
 #: Version of the file format.
 VERSION = 1
-_GUIDE = 'See docs/user_guides/filtering.md.'
-_META_KEYS = ('version', 'data', 'scorer', 'bank')
-#: What is read of each part.
-_META_FACTS: dict[str, dict[str, type]] = dict(
-    data=dict(fingerprint=str, name=str, length=int),
-    scorer={},
-    bank=dict(size=int),
+#: The files of scores.
+SCORE_FILE = ResultFile(
+    what='relevance scores',
+    version=VERSION,
+    cure='Write them with: python tools/filtering/score_relevance.py CONFIG '
+    'CHECKPOINT --bank BANK --out FILE. See docs/user_guides/filtering.md.',
+    facts=dict(
+        data=dict(fingerprint=str, name=str, length=int),
+        scorer={},
+        bank=dict(size=int),
+    ),
 )
 
 
@@ -105,30 +108,13 @@ def load_scores(path: str | os.PathLike) -> RelevanceScores:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a score file, damaged, or of a later version.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'The relevance scores "{path}" do not exist. Write them with: '
-            f'python tools/filtering/score_relevance.py CONFIG CHECKPOINT '
-            f'--bank BANK --out {path}. {_GUIDE}'
-        )
-    arrays = read_arrays(path, ('rank', 'score', 'meta'))
-    try:
-        meta = json.loads(str(arrays['meta']))
-    except json.JSONDecodeError as error:
-        raise _damaged(path, str(error)) from error
-    if why := _wrong_description(meta):
-        raise _damaged(path, why)
-    if meta['version'] > VERSION:
-        raise ValueError(
-            f'The relevance scores "{path}" have version {meta["version"]}, '
-            f'this mmtpr reads up to {VERSION}. Update mmtpr.'
-        )
+    meta, arrays = SCORE_FILE.describe(path, ('rank', 'score'))
     try:
         scores = RelevanceScores(arrays['rank'], arrays['score'], meta)
     except ValueError as error:
-        raise _damaged(path, str(error).rstrip('.')) from error
+        raise SCORE_FILE.damaged(path, error) from error
     if len(scores) != meta['data']['length']:
-        raise _damaged(
+        raise SCORE_FILE.damaged(
             path, f'{len(scores)} scores for {meta["data"]["length"]} pairs'
         )
     return scores
@@ -147,72 +133,9 @@ def check_scored(
     Raises:
         ValueError: If they are of other data.
     """
-    theirs = scores.meta['data']
-    if pairs.fingerprint != theirs['fingerprint']:
-        raise ValueError(
-            f'"{source}" belongs to {theirs["name"]} with {len(scores)} '
-            f'pairs, but the dataset here is {dataset_name(pairs.dataset)} '
-            f'with {len(pairs)} pairs of other content.'
+    theirs, ours = scores.meta['data'], pairs.fingerprint
+    if ours != theirs['fingerprint']:
+        where = f'"{os.fspath(source)}"'
+        raise SCORE_FILE.other_data(
+            where, theirs, len(scores), pairs.dataset, ours
         )
-
-
-def write_arrays(path: str | os.PathLike, **arrays: np.ndarray) -> None:
-    """Write arrays to a ``.npz`` file that appears whole or not at all.
-
-    Args:
-        path (str | PathLike): The file.
-        **arrays (np.ndarray): Arrays by name, none of dtype object.
-    """
-    with atomic_write(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def read_arrays(
-    path: str | os.PathLike, names: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """Read arrays from a ``.npz`` file without unpickling.
-
-    Args:
-        path (str | PathLike): The file.
-        names (tuple[str, ...]): Arrays that must be there.
-
-    Returns:
-        dict[str, np.ndarray]: The arrays.
-
-    Raises:
-        ValueError: If the file is damaged or lacks an array.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except (KeyError, ValueError, OSError, EOFError, TypeError) as error:
-        raise _damaged(path, str(error)) from error
-    except zipfile.BadZipFile as error:
-        raise _damaged(path, str(error)) from error
-
-
-def _wrong_description(meta: Any) -> str:
-    """Say what of a description is missing or of another type."""
-    if not isinstance(meta, dict):
-        return 'its description is no dict'
-    missing = [key for key in _META_KEYS if key not in meta]
-    if missing:
-        return f'its description lacks {", ".join(missing)}'
-    if type(meta['version']) is not int:
-        return f'version={meta["version"]!r} of its description is no number'
-    for part, facts in _META_FACTS.items():
-        for fact, kind in facts.items():
-            inner = meta[part].get(fact) if type(meta[part]) is dict else None
-            if type(inner) is not kind:
-                return (
-                    f'{part}.{fact} of its description is {inner!r}, no '
-                    f'{kind.__name__}'
-                )
-    return ''
-
-
-def _damaged(path: str | os.PathLike, why: str) -> ValueError:
-    return ValueError(
-        f'"{path}" is not a file of relevance scores or is damaged ({why}). '
-        'Write it again with tools/filtering/score_relevance.py.'
-    )

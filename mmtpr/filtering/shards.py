@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 from mmtpr.utils import atomic_write, read_json
 
-from .scores import read_arrays, write_arrays
+from .result_files import read_arrays, write_arrays
 
 _DESCRIPTION = 'run.json'
 

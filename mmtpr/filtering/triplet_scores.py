@@ -4,16 +4,22 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .scores import read_arrays, write_arrays
+from .result_files import ResultFile, write_arrays
 
 #: Version of the file format.
 TRIPLET_VERSION = 1
-_GUIDE = 'See docs/user_guides/data_engine.md.'
+#: The files of scores.
+TRIPLET_FILE = ResultFile(
+    what='triplet scores',
+    version=TRIPLET_VERSION,
+    cure='tools/synthesis/assemble_triplets.py writes some beside the '
+    'triplets. See docs/user_guides/data_engine.md.',
+    unit='triplets',
+)
 
 
 @dataclass
@@ -75,33 +81,15 @@ def load_triplet_scores(path: str | os.PathLike) -> TripletScores:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds something else, or is of a later version.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'The triplet scores "{path}" do not exist. '
-            f'tools/synthesis/assemble_triplets.py writes some. {_GUIDE}'
-        )
-    try:
-        meta = json.loads(str(read_arrays(path, ('meta',))['meta']))
-        version, fields = int(meta['version']), list(meta['fields'])
-        length = int(meta['data']['length'])
-        str(meta['data']['fingerprint'])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f'"{path}" holds no triplet scores. {_GUIDE}'
-        ) from error
-    if version > TRIPLET_VERSION:
-        raise ValueError(
-            f'"{path}" was written by a newer mmtpr. Update mmtpr.'
-        )
-    names = tuple(f'field_{i}' for i in range(len(fields)))
-    try:
-        arrays = read_arrays(path, names)
-    except ValueError as error:
-        raise ValueError(f'"{path}" is damaged: {error.__cause__}.') from error
+    meta, _ = TRIPLET_FILE.describe(path)
+    fields, length = meta.get('fields'), meta['data']['length']
+    if type(fields) is not list:
+        raise TRIPLET_FILE.damaged(path, 'its description lacks fields')
+    names = [f'field_{i}' for i in range(len(fields))]
+    arrays = TRIPLET_FILE.arrays(path, names)
     columns = {f: arrays[n] for f, n in zip(fields, names, strict=True)}
     wrong = [f for f, v in columns.items() if v.shape != (length,)]
     if wrong:
-        raise ValueError(
-            f'"{path}" is damaged: "{wrong[0]}" has not {length} values.'
-        )
+        why = f'"{wrong[0]}" has not {length} values'
+        raise TRIPLET_FILE.damaged(path, why)
     return TripletScores(columns, meta)

@@ -198,7 +198,7 @@ def test_the_wrapper_keeps_what_the_rule_keeps(run, done):
     [
         (dict(rule=[dict(field='vlm.age', min=1)]), 'which no judge wrote'),
         (dict(rule=[dict(field='vlm.same', min=99)]), 'keeps none of the'),
-        (dict(scores='absent.npz'), 'do not exist'),
+        (dict(scores='absent.npz'), 'does not exist'),
         (dict(rule='vlm.same >= 3'), 'A rule is a list of terms'),
     ],
 )
@@ -225,7 +225,7 @@ def test_scores_of_other_triplets(run, done, tmp_path):
             TripletFilteredDataset(SynCPR(str(file)), scores, RULE)
     broken = tmp_path / 'scores.npz'
     broken.write_bytes(Path(scores).read_bytes()[:200])
-    with pytest.raises(ValueError, match='holds no triplet scores'):
+    with pytest.raises(ValueError, match='is not a file of triplet scores'):
         TripletFilteredDataset(all_triplets(run, out), str(broken), RULE)
 
 

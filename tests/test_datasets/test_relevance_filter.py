@@ -246,7 +246,7 @@ def test_no_scores_and_no_rule(tmp_path, foreign):
         RelevanceFilteredDataset(
             foreign, tmp_path / 'absent', max_rank=0, lazy_init=True
         )
-    with pytest.raises(FileNotFoundError, match='absent" do not exist'):
+    with pytest.raises(FileNotFoundError, match='absent" does not exist'):
         RelevanceFilteredDataset(foreign, tmp_path / 'absent', max_rank=3)
     with pytest.raises(ValueError, match=r'min_score=2.0 keeps none of the 8'):
         RelevanceFilteredDataset(foreign, scores_for(foreign), min_score=2.0)

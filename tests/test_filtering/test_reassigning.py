@@ -14,7 +14,7 @@ from mmtpr.filtering.reassigning import (
     reassign,
     save_reassignment,
 )
-from mmtpr.filtering.scores import write_arrays
+from mmtpr.filtering.result_files import write_arrays
 from mmtpr.structures.pairs import Pairs
 
 
@@ -148,16 +148,18 @@ def test_the_file_there_and_back(tmp_path):
 
 def test_files_that_are_no_reassignment(tmp_path):
     path = tmp_path / 'a.npz'
-    with pytest.raises(FileNotFoundError, match=r'does not exist\. Write it'):
+    with pytest.raises(FileNotFoundError, match=r'does not exist\. Write the'):
         load_reassignment(path)
     path.write_text('no')
-    with pytest.raises(ValueError, match='holds no reassignment'):
+    with pytest.raises(ValueError, match='is not a file of places of'):
         load_reassignment(path)
     write_arrays(path, image=np.zeros(3, int), meta=np.array('{}'))
-    with pytest.raises(ValueError, match='holds no reassignment'):
+    with pytest.raises(ValueError, match='is not a file of places of'):
         load_reassignment(path)
     save_reassignment(path, made(version=99))
-    with pytest.raises(ValueError, match='written by a newer mmtpr'):
+    with pytest.raises(
+        ValueError, match='version 99; this mmtpr reads places'
+    ):
         load_reassignment(path)
     for image in ((0, 3, 0), (0, -2, 0), (0, 1)):
         save_reassignment(path, made(image))

@@ -9,7 +9,11 @@ from mmengine.logging import print_log
 
 from mmtpr.filtering.consensus import RIGHT, WRONG
 from mmtpr.filtering.rules import keep_mask
-from mmtpr.filtering.scores import RelevanceScores, load_scores
+from mmtpr.filtering.scores import (
+    SCORE_FILE,
+    RelevanceScores,
+    load_scores,
+)
 from mmtpr.registry import TASK_UTILS
 from mmtpr.structures.pairs import (
     dataset_fingerprint,
@@ -106,7 +110,7 @@ class ScoreSelector(PairSelector):
     ) -> None:
         """Check that the scores were made from these data."""
         theirs = scores.meta['data']
-        length, ours = len(dataset), None
+        length, ours = len(dataset), ''
         if length == len(scores):
             data = (dataset, self.image_key, self.caption_key)
             quick = theirs.get('serialized')
@@ -116,16 +120,7 @@ class ScoreSelector(PairSelector):
             ours = dataset_fingerprint(*data)
             if ours == theirs['fingerprint']:
                 return
-        here = f', fingerprint {ours[:12]}' if ours else ''
-        raise ValueError(
-            f'The relevance scores {file} belong to other data: they '
-            f'were made from {theirs.get("name", "unknown data")} with '
-            f'{len(scores)} pairs (fingerprint '
-            f'{theirs["fingerprint"][:12]}), but the dataset here is '
-            f'{dataset_name(dataset)} with {length} pairs{here}. Score '
-            'these data with tools/filtering/score_relevance.py, or name '
-            'the score file that belongs to them.'
-        )
+        raise SCORE_FILE.other_data(file, theirs, len(scores), dataset, ours)
 
     def _log(
         self,
