@@ -22,6 +22,7 @@ def runs(tmp_path_factory):
     copy_small_project(project, 'benchmarks')
     leave_encoder(project)
     numbers = '--records', 60, '--pairs', 2, '--seeds', 3
+    numbers += '--judge-steps', 2
     study = SmallStudy('triplet_filter_study', project, numbers)
     two = '--steps', 2
     study.run(two, killed_at='--judge composed')
@@ -43,10 +44,10 @@ def place(runs):
 
 def test_what_was_done_is_not_repeated(runs, place):
     called = runs['gone_on'].called
-    # Neither pairs nor the first training.
+    # Neither pairs nor the judge's training.
     assert 'write_quadruples' not in called
-    assert called.count('tools/train.py') == len(ROWS) - 1
-    assert called.count('tools/test.py') == len(ROWS) - 1
+    assert called.count('tools/train.py') == len(ROWS)
+    assert called.count('tools/test.py') == len(ROWS)
     again = runs['again']
     assert again.returncode == 0
     assert again.called == ''
@@ -105,7 +106,7 @@ def test_tables(place):
         assert kept in text
         assert f' {auc:.3f} ± 0.000 |' in text
     assert re.search(r'R@1 that the filter wins: -?[\d.]+ ± 0.00 points', text)
-    assert '--seeds 3 --steps 2 --records 60 --pairs 2`, commit' in text
+    assert '--seeds 3 --steps 2 --judge-steps 2 --records 60' in text
 
 
 def test_other_settings_are_refused(runs, place):
