@@ -32,6 +32,7 @@ from study_runs import (
     encoder_of,
     last_weights,
     run,
+    score_relevance,
     spread,
     test_best,
     train,
@@ -139,13 +140,9 @@ def score(
     out = root / f'{name}.npz'
     if not out.exists():
         start = time.perf_counter()
-        run(
-            *('tools/filtering/score_relevance.py', TOY / 'pretrain_toy.py'),
-            *(weights, '--bank', 'configs/wora_toy.py', '--out', out),
-            *('--bank-size', args.bank_size, '--num-workers', 0),
-            *('--batch-size', 256),
-            log=root / f'score_{name}.log',
-        )
+        config, bank = TOY / 'pretrain_toy.py', 'configs/wora_toy.py'
+        log = root / f'score_{name}.log'
+        score_relevance(config, weights, bank, args.bank_size, out, log)
         seconds = time.perf_counter() - start
         (root / f'{name}.seconds').write_text(f'{seconds:.1f}')
     return out

@@ -156,6 +156,33 @@ def test_best(config: Path, folder: Path) -> None:
     )
 
 
+def score_relevance(
+    config: Path,
+    weights: str | Path,
+    bank: str | Path,
+    size: int,
+    out: Path,
+    log: Path,
+) -> None:
+    """Score the pairs that a config trains on, unless it is done.
+
+    Args:
+        config (Path): The config.
+        weights (str | Path): Of the scorer.
+        bank (str | Path): Config whose captions are the bank.
+        size (int): Captions of the bank.
+        out (Path): Score file.
+        log (Path): File for the output.
+    """
+    if not out.exists():
+        run(
+            *('tools/filtering/score_relevance.py', config, weights),
+            *('--bank', bank, '--out', out, '--bank-size', size),
+            *('--num-workers', 0, '--batch-size', 256),
+            log=log,
+        )
+
+
 def best_weights(folder: Path) -> Path:
     """Find the checkpoint that the validation chose.
 

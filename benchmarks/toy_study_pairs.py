@@ -16,6 +16,7 @@ from study_runs import (
     by_steps,
     last_weights,
     run,
+    score_relevance,
     train,
 )
 
@@ -174,16 +175,12 @@ def _score(
     args: argparse.Namespace, place: Place, name: str, weights: str | Path
 ) -> Path:
     out = place.folder / f'{name}.npz'
-    if not out.exists():
-        bank = place.folder / 'bank.py'
+    bank = place.folder / 'bank.py'
+    if not bank.exists():
         place.on_data(Config.fromfile(TOY / 'wora_toy.py')).dump(bank)
-        run(
-            'tools/filtering/score_relevance.py',
-            *(place.folder / 'pretrain_none/study.py', weights),
-            *('--bank', bank, '--out', out, '--bank-size', args.bank_size),
-            *('--num-workers', 0, '--batch-size', 256),
-            log=place.folder / f'{name}.log',
-        )
+    config = place.folder / 'pretrain_none/study.py'
+    log = place.folder / f'{name}.log'
+    score_relevance(config, weights, bank, args.bank_size, out, log)
     return out
 
 

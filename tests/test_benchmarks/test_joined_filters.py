@@ -64,6 +64,7 @@ def benchmark(repo_root, monkeypatch, tmp_path):
 
     monkeypatch.setattr(module, 'train', train)
     monkeypatch.setattr(module, 'run', run)
+    monkeypatch.setattr(sys.modules['study_runs'], 'run', run)
 
     def call(*args):
         work = ['--work-dir', str(tmp_path / 'work')]

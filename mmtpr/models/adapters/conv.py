@@ -1,7 +1,7 @@
 """Adapted 2-D convolutions: LoRA, DoRA and WoRA."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmtpr.utils.precision import full_precision
 
@@ -40,18 +40,6 @@ class LoRAConv2d(PrincipalStart, AdapterConv2d):
 
     alpha_by_rank = True
 
-    def __init__(
-        self,
-        linear: nn.Conv2d,
-        rank: int = 8,
-        alpha: float = 8.0,
-        dropout: float = 0.0,
-        rslora: bool = False,
-        init: str = 'zero',
-    ) -> None:
-        super().__init__(linear, rank, alpha, dropout, rslora)
-        self._start(init)
-
     def _factors(self) -> tuple[Tensor, Tensor]:
         return self.plain_factors()
 
@@ -89,20 +77,6 @@ class DoRAConv2d(WithMagnitudes, AdapterConv2d):
         rslora (bool): Whether alpha is divided by the root of the rank.
             Defaults to False.
     """
-
-    def __init__(
-        self,
-        linear: nn.Conv2d,
-        rank: int = 8,
-        alpha: float = 8.0,
-        beta: float = 1.0,
-        norm_dim: str = 'in',
-        detach_norm: bool = False,
-        dropout: float = 0.0,
-        rslora: bool = False,
-    ) -> None:
-        super().__init__(linear, rank, alpha, dropout, rslora)
-        self._add_magnitudes(beta, norm_dim, detach_norm)
 
     def _base_now(self) -> Tensor:
         conv = self.linear

@@ -1,6 +1,6 @@
 """DoRA: a weight split into magnitude and direction."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import AdapterLinear
 from .cancellation import ThinColumns
@@ -41,20 +41,6 @@ class DoRALinear(WithMagnitudes, AdapterLinear):
         rslora (bool): Whether alpha is divided by the root of the rank.
             Defaults to False.
     """
-
-    def __init__(
-        self,
-        linear: nn.Linear,
-        rank: int = 8,
-        alpha: float = 8.0,
-        beta: float = 1.0,
-        norm_dim: str = 'in',
-        detach_norm: bool = False,
-        dropout: float = 0.0,
-        rslora: bool = False,
-    ) -> None:
-        super().__init__(linear, rank, alpha, dropout, rslora)
-        self._add_magnitudes(beta, norm_dim, detach_norm)
 
     def _base_now(self) -> Tensor:
         return base_sqnorm(self.linear.weight, self.norm_dim)

@@ -1,6 +1,6 @@
 """LoRA: a low-rank change of a frozen weight."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .base import AdapterLinear
 from .functional import adapted_linear
@@ -28,18 +28,6 @@ class LoRALinear(PrincipalStart, AdapterLinear):
     """
 
     alpha_by_rank = True
-
-    def __init__(
-        self,
-        linear: nn.Linear,
-        rank: int = 8,
-        alpha: float = 8.0,
-        dropout: float = 0.0,
-        rslora: bool = False,
-        init: str = 'zero',
-    ) -> None:
-        super().__init__(linear, rank, alpha, dropout, rslora)
-        self._start(init)
 
     def _adapted_forward(self, x: Tensor, x_low: Tensor | None) -> Tensor:
         a, b = self.plain_factors()

@@ -1,6 +1,7 @@
 """What layers with magnitudes have in common."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,40 @@ class WithMagnitudes(LowRank):
     """Magnitudes, the cached norm of the frozen weight, and who renews it.
 
     A subclass says in :meth:`_base_now` what the norm is of.
+
+    Args:
+        linear (nn.Module): The layer, with its pretrained weight in it.
+        rank (int): Rank of the change, >= 1. Defaults to 8.
+        alpha (float): Factor of the low-rank part. Defaults to 8.0.
+        beta (float): Factor of the frozen weight, > 0. Defaults to 1.0.
+        norm_dim (str): ``'in'`` or ``'out'``. Defaults to ``'in'``.
+        detach_norm (bool): Whether the norm is a constant for the gradient.
+            Defaults to False.
+        dropout (float): Dropout of the low-rank path's input. Defaults to
+            0.0.
+        rslora (bool): Whether alpha is divided by the root of the rank.
+            Defaults to False.
     """
 
     trained: tuple[str, ...] = ('lora_A', 'lora_B', 'magnitude')
     beta: Tensor
     magnitude: nn.Parameter
+
+    def __init__(
+        self,
+        linear: Any,
+        rank: int = 8,
+        alpha: float = 8.0,
+        beta: float = 1.0,
+        norm_dim: str = 'in',
+        detach_norm: bool = False,
+        dropout: float = 0.0,
+        rslora: bool = False,
+    ) -> None:
+        # Of the layer's kind, which comes after this in a class.
+        kind: Any = super()
+        kind.__init__(linear, rank, alpha, dropout, rslora)
+        self._add_magnitudes(beta, norm_dim, detach_norm)
 
     def _add_magnitudes(
         self, beta: float, norm_dim: str, detach_norm: bool

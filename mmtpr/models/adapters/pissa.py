@@ -25,7 +25,32 @@ class PrincipalStart(LowRank):
     checkpoints and in adapter files. So an adapter file gives the same layer
     on the plain pretrained weights wherever it is loaded, and no
     decomposition has to come out the same twice.
+
+    Args:
+        linear (nn.Module): The layer, with its pretrained weight in it.
+        rank (int): Rank of the change, >= 1. Defaults to 8.
+        alpha (float): Factor of the change, divided by the rank. Defaults to
+            8.0.
+        dropout (float): Dropout of the low-rank path's input. Defaults to
+            0.0.
+        rslora (bool): Whether alpha is divided by the root of the rank
+            instead. Defaults to False.
+        init (str): ``'zero'`` or ``'pissa'``. Defaults to ``'zero'``.
     """
+
+    def __init__(
+        self,
+        linear: Any,
+        rank: int = 8,
+        alpha: float = 8.0,
+        dropout: float = 0.0,
+        rslora: bool = False,
+        init: str = 'zero',
+    ) -> None:
+        # Of the layer's kind, which comes after this in a class.
+        kind: Any = super()
+        kind.__init__(linear, rank, alpha, dropout, rslora)
+        self._start(init)
 
     @classmethod
     def smallest(cls, options: dict[str, Any]) -> nn.Module:
