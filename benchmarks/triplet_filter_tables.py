@@ -9,7 +9,7 @@ from study_runs import spread
 from mmtpr.utils import read_json
 
 METRICS = ('R@1', 'R@5', 'R@10', 'mAP')
-#: Row -> what it is called. The first is trained first: it judges.
+#: Row -> what it is called.
 CELLS = {
     'all': 'all pairs',
     'passed': 'what the rule lets through',
