@@ -13,6 +13,7 @@ from mmtpr.utils.warn import warn
 
 from .queries import Query
 
+_READ = ('caption', 'img_path', 'negative_text', 'negative_weight')
 _ENDINGS = ('.txt', '.csv', '.jsonl')
 
 
@@ -36,16 +37,19 @@ def read_queries(path: str | os.PathLike) -> list[Query]:
         ValueError: If it cannot be read, naming the line.
     """
     queries: list[Query] = []
+    unknown: set[str] = set()
     for line, record in _records(path):
         if isinstance(record, str):
             queries.append(record)
             continue
+        unknown |= {*record} - {*_READ}
         caption, image = record.get('caption'), record.get('img_path')
         if not isinstance(caption, str) or is_blank(caption):
             raise ValueError(
                 f'"{path}", line {line}: there is no sentence under "caption".'
             )
-        query = _negative(record, f'"{path}", line {line}')
+        is_csv = Path(path).suffix.lower() == '.csv'
+        query = _negative(record, f'"{path}", line {line}', is_csv)
         if image:
             images = image if isinstance(image, list) else [image]
             if not all(isinstance(one, str) and one for one in images):
@@ -57,13 +61,17 @@ def read_queries(path: str | os.PathLike) -> list[Query]:
         queries.append(dict(query, caption=caption) if query else caption)
     if not queries:
         raise ValueError(f'The file of queries "{path}" holds none.')
+    if unknown:
+        names = ', '.join(sorted(map(str, unknown)))
+        warn(f'Of "{path}" the fields {names} are not read.')
     return queries
 
 
-def _negative(record: dict, where: str) -> dict:
+def _negative(record: dict, where: str, is_csv: bool) -> dict:
     """What is not wanted; in a csv the weight is text, or ''."""
     names = ('negative_text', 'negative_weight')
-    found = {name: record[name] for name in names if record.get(name)}
+    nothing = (None, '') if is_csv else (None,)  # '' is an empty cell
+    found = {n: record[n] for n in names if record.get(n) not in nothing}
     text, weight = (found.get(name) for name in names)
     if isinstance(weight, str):
         with suppress(ValueError):  # what is no number is named below
@@ -152,11 +160,13 @@ def _rows(
             f'"{path}" has no column "caption"; it has '
             f'{", ".join(map(str, names)) or "none"}.'
         )
-    read = ('caption', 'img_path', 'negative_text', 'negative_weight')
-    others = [x for x in names if x not in read]
-    if others and 'paraphrase' not in others:
-        warn(f'Of "{path}" the columns {", ".join(others)} are not read.')
     for row in reader:
+        if None in row:
+            raise ValueError(
+                f'"{path}", line {reader.line_num}: there are more fields '
+                f'than the {len(names)} columns. Put a sentence with commas '
+                'into double quotes.'
+            )
         yield reader.line_num, row
 
 

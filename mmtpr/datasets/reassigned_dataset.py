@@ -15,6 +15,7 @@ from mmtpr.filtering.reassigning import (
 from mmtpr.registry import DATASETS
 from mmtpr.structures.pairs import (
     CAPTION_KEYS,
+    IMAGE_KEYS,
     dataset_fingerprint,
     dataset_name,
 )
@@ -109,6 +110,8 @@ class ReassignedDataset(FilteredDataset):
             keys = (self.caption_key,) if self.caption_key else CAPTION_KEYS
             key = next(key for key in keys if key in own)
             info = {**info, key: own[key]}
+            if 'sample_idx' in own:  # the caption's, as of one that stays
+                info['sample_idx'] = own['sample_idx']
         return info
 
     @force_full_init
@@ -128,8 +131,16 @@ class ReassignedDataset(FilteredDataset):
         pair, image = self._places(idx)
         if image == pair:
             return self.dataset[pair]
-        info = {**self.get_data_info(idx), 'sample_idx': pair}
-        return _pipeline_of(self.dataset, image)(info)
+        info = self.get_data_info(idx)
+        path = info.get(self.image_key or IMAGE_KEYS[0])
+        packed = _pipeline_of(self.dataset, image)(info)
+        if packed is None:
+            raise ValueError(
+                f'The pipeline gives nothing for "{path}", with which the '
+                f'caption of pair {pair} goes. Take unreadable images out of '
+                'the dataset.'
+            )
+        return packed
 
     def _places(self, idx: int) -> tuple[int, int]:
         """Indices of the caption's pair and of the pair of its image."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -29,7 +30,10 @@ def choose_kinds(cfg: Config, asked: Sequence[str] | None) -> list[str]:
     Raises:
         LaunchError: If an image is to be corrupted that no query has.
     """
-    kind = MODELS.get(cfg.model.type)
+    model = cfg.model
+    while 'module' in model:  # adapters around a whole model
+        model = model.module
+    kind = MODELS.get(model.type)
     composed = isinstance(kind, type) and issubclass(
         kind, ComposedPersonRetriever
     )
@@ -40,7 +44,7 @@ def choose_kinds(cfg: Config, asked: Sequence[str] | None) -> list[str]:
     if lost:
         raise LaunchError(
             f'{", ".join(lost)} would change nothing: queries of '
-            f'{cfg.model.type} are sentences without image. Choose from '
+            f'{model.type} are sentences without image. Choose from '
             f'{", ".join(kinds)}.'
         )
     return list(asked)
@@ -77,6 +81,21 @@ def corrupted_config(
             'inside mmtpr.ImageTransforms, or before the tokenizer.'
         )
     return cfg
+
+
+def keep_apart(cfg: Config, folder: Path, name: str) -> None:
+    """Give files that metrics write a place for each test.
+
+    Args:
+        cfg (Config): Of a test; changed in place.
+        folder (Path): Where such files go.
+        name (str): Name of the test.
+    """
+    given = cfg.get('test_evaluator') or []
+    for metric in given if isinstance(given, list | tuple) else [given]:
+        for key in ('save_ranking', 'save_scores'):
+            if path := metric.get(key):
+                metric[key] = str(folder / f'{name}_{Path(path).name}')
 
 
 def _pipelines(node: Any) -> list[list]:

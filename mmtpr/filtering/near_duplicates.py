@@ -34,10 +34,11 @@ def image_vectors(
             block = samples[start : start + block_size]
             tokens, broken = scorer.embed_images(block)  # (B, T, D)
             rows = [i for i in range(len(block)) if i not in broken]
-            parts.append(tokens[rows].mean(1))  # (B', D)
+            if rows:
+                parts.append(tokens[rows].mean(1))  # (B', D)
             readable += [start + i for i in rows]
             done(len(block))
-    return torch.cat(parts), readable
+    return torch.cat(parts) if parts else torch.zeros(0, 1), readable
 
 
 def near_duplicates(

@@ -98,12 +98,14 @@ def nearest_images(
                 [pairs.image_entry(i) for i in block]
             )
             unreadable += len(broken)
+            done(len(block))
+            if len(broken) == len(block):
+                continue
             readable = [i for i in range(len(block)) if i not in broken]
             tokens = tokens[readable]  # (B, T, D)
             score, place = search(captions, tokens, num_neighbours)
             of = torch.tensor(block)[readable][place.cpu()]  # (Q, K)
             best, index = _merge(best, index, score, of, num_neighbours)
-            done(len(block))
     return best.cpu().numpy(), index.numpy(), unreadable
 
 

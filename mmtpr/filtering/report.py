@@ -208,6 +208,11 @@ def load_truth(
                 f'{pair}; kinds are whole numbers, 0 = right.'
             )
     most = int(kinds.max(initial=0))
+    if names is not None and not isinstance(names, list):
+        raise ValueError(
+            f'The truth file "{path}" has {names!r} as names, which are a '
+            'list of texts.'
+        )
     if names is None:
         names = ['right', *(f'kind {k}' for k in range(1, most + 1))]
     if len(names) <= most or kinds.min(initial=0) < 0:

@@ -48,6 +48,14 @@ class RelevanceScores:
 
     def __post_init__(self) -> None:
         ranks = np.asarray(self.rank)
+        for name, values in (('ranks', ranks), ('scores', self.score)):
+            if np.asarray(values).dtype.kind not in 'iuf':
+                raise ValueError(f'The {name} are no numbers.')
+        lost = np.flatnonzero(np.isnan(np.asarray(self.score, np.float64)))
+        if len(lost):
+            raise ValueError(
+                f'{len(lost)} scores are NaN, first that of pair {lost[0]}.'
+            )
         wrong = np.flatnonzero(~((ranks >= 1) & (ranks == np.floor(ranks))))
         if len(wrong):
             raise ValueError(

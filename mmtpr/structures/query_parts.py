@@ -30,13 +30,16 @@ def mean_of_parts(feats: Tensor, owners: Sequence[int], number: int) -> Tensor:
 
     Returns:
         Tensor: Of length one, (Q, D); the vectors themselves, to the bit,
-        where each query has one.
+        of those that have one.
     """
     if len(owners) == number:
         return feats
     index = torch.tensor(owners, device=feats.device)  # (n,)
     sums = feats.new_zeros(number, feats.shape[1])
-    return F.normalize(sums.index_add_(0, index, feats), dim=-1)  # (Q, D)
+    sums.index_add_(0, index, feats)  # (Q, D)
+    # What is alone keeps its bits, whoever is in the batch.
+    counts = index.new_zeros(number).index_add_(0, index, index * 0 + 1)
+    return torch.where(counts[:, None] > 1, F.normalize(sums, dim=-1), sums)
 
 
 def negative_positions(

@@ -56,6 +56,17 @@ def test_queries(tmp_path, name, content, wanted):
             'caption,negative_text,negative_weight\na,b,much\n',
             'line 2: negative_weight must be a positive number',
         ),
+        ('a.csv', 'caption\na man, in red\n', 'line 2: there are more fields'),
+        (
+            'a.jsonl',
+            '{"caption": "a", "negative_text": ""}',
+            'must be a sentence with words',
+        ),
+        (
+            'a.jsonl',
+            '{"caption": "a", "negative_text": "b", "negative_weight": 0}',
+            'negative_weight must be a positive number, got 0',
+        ),
     ],
 )
 def test_files_that_are_refused(tmp_path, name, content, match):
@@ -72,8 +83,11 @@ def test_columns_that_are_not_read(tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr('mmtpr.apis.query_files.warn', told.append)
     read_queries(write(tmp_path, 'a.csv', 'caption,pid\na man,3\n'))
+    line = '{"caption": "a man", "negativ_text": "b"}'
+    read_queries(write(tmp_path, 'a.jsonl', line))
     assert [line.partition(' the ')[2] for line in told] == [
-        'columns pid are not read.'
+        'fields pid are not read.',
+        'fields negativ_text are not read.',
     ]
 
 

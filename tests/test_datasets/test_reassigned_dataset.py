@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 
-from mmtpr.datasets import CUHKPEDES, ReassignedDataset
+from mmtpr.datasets import (
+    CUHKPEDES,
+    ReassignedDataset,
+    SelectedPairsDataset,
+)
 from mmtpr.filtering.reassigning import Reassignment, save_reassignment
 from mmtpr.structures.pairs import dataset_name, read_pairs
 from mmtpr.testing import write_tiny_cuhk
@@ -71,6 +75,33 @@ def test_the_new_entry_goes_through_the_transforms():
     )
     assert moved[1]['caption'] == 'a 1!'
     assert moved[1]['img_path'] == '/d/4.png'
+
+
+def test_marks_around_moved_captions(tmp_path):
+    root = write_tiny_cuhk(tmp_path)
+    steps = [
+        dict(type='LoadImageFromFile'),
+        dict(type='mmtpr.PackRetrievalInputs'),
+    ]
+    dataset = CUHKPEDES(data_root=str(root), pipeline=steps)
+    image = np.arange(len(dataset))
+    image[0] = len(dataset) - 1
+    moved = ReassignedDataset(dataset, made_for(dataset, image))
+    marked = SelectedPairsDataset(
+        moved, dict(type='mmtpr.ConsensusDivision'), plain_pipeline=steps
+    )
+    for index in (0, 1):
+        assert marked[index]['data_samples'].pair_index == index
+    assert marked[0]['data_samples'].sample_idx == 0
+
+
+def test_a_new_image_that_cannot_be_read_is_named():
+    pipeline = [lambda info: None if info['pid'] == 4 else info]
+    moved = ReassignedDataset(
+        Numbered(pipeline=pipeline), made_for(Numbered(), MOVES)
+    )
+    with pytest.raises(ValueError, match=r'nothing for "/d/4.png", with .* 1'):
+        moved[1]
 
 
 def test_across_the_parts_of_a_concatenation():

@@ -71,3 +71,19 @@ def test_vectors_in_blocks_without_the_unreadable():
     )
     assert readable == [0, 1, 2, 3, 5, 6]
     assert vectors.tolist() == [[n] * 3 for n in readable]
+
+
+@pytest.mark.parametrize(('broken', 'left'), [((6,), 6), (range(7), 0)])
+def test_blocks_without_any_readable_image(broken, left):
+    class Scorer:
+        def embed_images(self, samples, on_batch=None):
+            numbers = [sample['n'] for sample in samples]
+            lost = {i: '' for i, n in enumerate(numbers) if n in broken}
+            if len(lost) == len(samples):  # as a scorer that knows no width
+                return torch.zeros(len(samples), 1, 1), lost
+            return torch.ones(len(samples), 2, 3), lost
+
+    entries = [dict(n=n) for n in range(7)]
+    vectors, readable = image_vectors(Scorer(), entries, block_size=3)
+    assert len(vectors) == len(readable) == left
+    assert near_duplicates(vectors, 0.5)[2] == left * (left - 1) // 2

@@ -84,6 +84,24 @@ def test_an_unreadable_image_gets_no_caption(many):
     assert 2 * lost not in image
 
 
+def test_a_block_without_any_readable_image(many, monkeypatch):
+    scorer, pairs, _ = many
+    whole = nearest_images(scorer, pairs, [0], 29, block_size=29)
+    scorer.broken = ('29.jpg',)  # alone in its block
+    embed = scorer.embed_images
+
+    def narrow(samples, on_batch=None):
+        tokens, broken = embed(samples)
+        lost = len(broken) == len(samples)
+        return (torch.zeros(len(samples), 1, 1) if lost else tokens), broken
+
+    monkeypatch.setattr(scorer, 'embed_images', narrow)
+    _, image, unreadable = nearest_images(scorer, pairs, [0], 29, 29)
+    assert unreadable == 1
+    kept = [i for i in whole[1][0].tolist() if i != 58]
+    assert image[0].tolist()[: len(kept)] == kept
+
+
 def test_mutual_best_gives_an_image_one_caption():
     scores = np.array([[0.9, 0.5], [0.95, 0.1], [0.9, 0.2], [0.3, 0.2]])
     images = np.array([[4, 7], [4, 2], [8, 4], [7, 4]])

@@ -100,6 +100,13 @@ def test_lengths_must_agree():
         RelevanceScores([1, 2], [0.1])
 
 
+def test_scores_that_are_none():
+    with pytest.raises(ValueError, match=r'1 scores are NaN, .* pair 1\.'):
+        RelevanceScores([1, 2], [0.1, np.nan])
+    with pytest.raises(ValueError, match='The ranks are no numbers'):
+        RelevanceScores(['1', '2'], [0.1, 0.2])
+
+
 @pytest.mark.parametrize('wrong', [0, -1, 2.5, float('nan')])
 def test_ranks_that_are_none(wrong, tmp_path):
     rank = np.array([1, wrong, 2])

@@ -23,6 +23,12 @@ def test_a_query_of_one_part_keeps_its_vector_to_the_bit():
     assert mean_of_parts(feats, [0, 1, 2], 3) is feats
 
 
+def test_so_it_does_beside_one_of_several_parts():
+    feats = F.normalize(torch.randn(65, 48), dim=-1)
+    found = mean_of_parts(feats, [*range(64), 63], 64)
+    assert torch.equal(found[:63], feats[:63])
+
+
 def test_the_mean_of_parts_has_length_one():
     feats = F.normalize(torch.randn(4, 5), dim=-1)
     found = mean_of_parts(feats, [0, 1, 1, 1], 2)

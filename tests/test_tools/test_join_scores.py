@@ -49,7 +49,7 @@ def test_logistic_by_labels_of_some(files, tool, tmp_path, capsys):
     labels = joined.meta['scorer']['join']['model']['labels']
     assert sum(labels.values()) == 100
     assert f'Fitted on {labels["right"]} right' in text
-    assert f'{files[0]}: log rank | -' in text
+    assert f'{files[0]}: log rank | ' in text
     kinds = np.array(json.loads(truth.read_text())['kinds'])
     assert f'other ({kinds.sum() - labels["wrong"]})' in text
 

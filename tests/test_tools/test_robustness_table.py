@@ -10,6 +10,7 @@ import torch
 from mmtpr.engine.robustness import (
     choose_kinds,
     corrupted_config,
+    keep_apart,
     robustness_table,
 )
 from mmtpr.registry import MODELS
@@ -95,6 +96,24 @@ def test_sentences_alone_have_no_image_to_corrupt(tool, place):
         tool(*words, '--kinds', 'blur')
     cfg = shrink_config(place / 'irra_cuhk.py', place / 'data')
     assert choose_kinds(cfg, None) == ['typos']
+
+
+def test_adapters_around_a_model_hide_no_images(place):
+    cfg = shrink_config(place / 'fafa_clip_syncpr_itcpr.py', place / 'data')
+    cfg.model = dict(type='mmtpr.AdapterModel', module=cfg.model)
+    assert choose_kinds(cfg, None) == ['noise', 'blur', 'jpeg', 'typos']
+
+
+def test_files_of_metrics_are_kept_apart(place, tmp_path):
+    cfg = shrink_config(place / 'irra_cuhk.py', place / 'data')
+    cfg.test_evaluator.save_scores = 'work_dirs/scores.npz'
+    keep_apart(cfg, tmp_path, 'blur_1')
+    found = cfg.test_evaluator.save_scores
+    assert found == str(tmp_path / 'blur_1_scores.npz')
+    cfg.test_evaluator = [dict(save_ranking='a/ranking.json')]
+    keep_apart(cfg, tmp_path, 'clean')
+    found = cfg.test_evaluator[0].save_ranking
+    assert found == str(tmp_path / 'clean_ranking.json')
 
 
 def test_corruptions_have_their_place(place):

@@ -57,6 +57,7 @@ from mmtpr.engine.robustness import (
     CLEAN,
     choose_kinds,
     corrupted_config,
+    keep_apart,
     robustness_table,
 )
 from mmtpr.gallery.manifest import file_checksum
@@ -80,6 +81,7 @@ def test_once(cfg: Config, args: argparse.Namespace, name: str) -> dict:
     if not path.exists():
         cfg.work_dir = str(args.out_dir / 'logs' / name)
         cfg.experiment_name = f'robustness_{args.out_dir.name}_{name}'
+        keep_apart(cfg, args.out_dir, name)
         launch.use_checkpoint(cfg, args.checkpoint, args.allow_partial)
         launch.tidy(cfg)
         metrics = launch.build_runner(cfg).test()

@@ -115,9 +115,8 @@ def main() -> None:
             if args.num_labels:
                 labels = draw_labels(labels, args.num_labels, args.seed)
         joined = join_scores(files, args.method, labels)
-        save_scores(args.out, joined)
-        print_model(joined)
-        if args.truth:
+        rows: list[str] = []
+        if args.truth:  # before anything is written
             kinds, names = load_truth(args.truth, length)
             rest = np.ones(length, dtype=bool)
             rest[list(labels or ())] = False
@@ -127,7 +126,10 @@ def main() -> None:
                     'to tell how good it is; fit on some by --num-labels.'
                 )
             table = {**files, f'joined, {args.method}': joined}
-            print('\n'.join(auc_rows(table, kinds, names, rest)) + '\n')
+            rows = [*auc_rows(table, kinds, names, rest), '']
+        save_scores(args.out, joined)
+        print_model(joined)
+        print('\n'.join(rows))
         print(
             f'Wrote the scores of {length} pairs, joined from {len(files)} '
             f'files, to "{args.out}"; its ranks count pairs. '

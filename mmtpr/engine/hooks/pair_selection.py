@@ -108,9 +108,9 @@ class PairSelectionHook(Hook):
             _round(loop.dataloader) if self.by_iter else 1
         )
         self._idle = not self.selector.needs_losses
+        self._check_losses(runner)
         if self._idle:
             return
-        self._check_losses(runner)
         if self._classes is not None and len(self._classes) != len(
             self.dataset
         ):
@@ -244,9 +244,8 @@ class PairSelectionHook(Hook):
         try:
             names = pairwise_names(retriever)
         except ValueError as error:
-            raise LaunchError(
-                f'{type(self.selector).__name__} cannot judge pairs. {error}'
-            ) from error
+            who = type(self.selector).__name__
+            raise LaunchError(f'{who} has no use here. {error}') from error
         others = [name for name in retriever.losses if name not in names]
         if others:
             warn(

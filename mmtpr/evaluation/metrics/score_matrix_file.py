@@ -4,7 +4,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ VERSION = 1
 DTYPES = ('float32', 'float16')
 #: Keys of queries or of gallery items that are written at a time.
 _SOME = 4096
-_REQUIRED = ('scores', 'query_ids', 'gallery_ids', 'gallery_images')
 
 
 @dataclass
@@ -53,6 +52,9 @@ class ScoreMatrix:
     gallery_images: np.ndarray
     ignore_ids: np.ndarray
     match_key: str
+
+
+_FIELDS = tuple(field.name for field in fields(ScoreMatrix))
 
 
 def write_score_matrix(
@@ -208,8 +210,9 @@ def read_score_matrix(path: str | os.PathLike) -> ScoreMatrix:
         raise ValueError(
             f'"{path}" is no file of scores, or is damaged: {e}'
         ) from e
-    absent = [name for name in _REQUIRED if name not in found]
-    if absent or int(found.pop('version', -1)) != VERSION:
+    version = found.pop('version', None)
+    same = version is not None and np.array_equal(version, VERSION)
+    if not same or {*found} != {*_FIELDS}:
         raise ValueError(
             f'"{path}" is not a file of scores of version {VERSION}; write '
             'one with PersonRetrievalMetric(save_scores=...).'

@@ -32,7 +32,7 @@ from .composed_batch import (
     used_tokens,
 )
 from .gather import gather_rows
-from .sample_fields import batch_pids, device_inputs
+from .sample_fields import batch_pids, check_marks, device_inputs
 from .text_person_retriever import TextPersonRetriever
 from .triplet_losses import triplet_losses
 
@@ -206,6 +206,7 @@ class ComposedPersonRetriever(TextPersonRetriever):
         """
         check_trains(self.head, self.losses)
         device = next(self.parameters()).device
+        check_marks(data_samples, (), type(self).__name__)
         ids, pid_range = batch_pids(inputs, data_samples, device)
         if not self.gather:
             check_several_ids(ids, pid_range)

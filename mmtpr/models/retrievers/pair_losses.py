@@ -1,6 +1,6 @@
 """What each pair of a batch costs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,18 @@ from torch import Tensor
 
 from mmtpr.models.losses import PairwiseLoss
 from mmtpr.structures import RetrievalDataSample
+
+
+def marks_readers(losses: Mapping[str, Any]) -> list[str]:
+    """List the losses that leave out pairs whose ``label_hat`` is 0.
+
+    Args:
+        losses (Mapping[str, nn.Module]): Losses by name.
+
+    Returns:
+        list[str]: The names of those made of losses of single pairs.
+    """
+    return [n for n, loss in losses.items() if isinstance(loss, PairwiseLoss)]
 
 
 def pairwise_names(retriever: Any) -> list[str]:
@@ -23,7 +35,7 @@ def pairwise_names(retriever: Any) -> list[str]:
         ValueError: If there is none.
     """
     losses = getattr(retriever, 'losses', {})
-    names = [n for n, x in losses.items() if isinstance(x, PairwiseLoss)]
+    names = marks_readers(losses)
     if not names:
         raise ValueError(
             f'None of the losses {", ".join(losses) or "(none)"} of '

@@ -193,6 +193,28 @@ def batch_image_ids(
     return _moved(sample_ids(samples, 'image_id', required=False), device)
 
 
+def check_marks(
+    samples: Sequence[RetrievalDataSample], names: Sequence[str], who: str
+) -> None:
+    """Check that some loss leaves out pairs that are marked.
+
+    Args:
+        samples (Sequence[RetrievalDataSample]): The batch.
+        names (Sequence[str]): Losses that read ``label_hat``.
+        who (str): Name of the retriever, for the message.
+
+    Raises:
+        ValueError: If there is none, and a pair is marked by 0.
+    """
+    if not names and any(sample.get('label_hat') == 0 for sample in samples):
+        raise ValueError(
+            'Pairs of this batch are not to train (label_hat 0), but no loss '
+            f'of {who} leaves pairs out. Train with losses of single pairs '
+            '(mmtpr.TALLoss, mmtpr.TRLLoss, mmtpr.ITCLoss), or let '
+            'mmtpr.RelevanceFilteredDataset take such pairs out.'
+        )
+
+
 def batch_label_hat(
     inputs: Mapping[str, Any],
     samples: Sequence[RetrievalDataSample],

@@ -28,10 +28,12 @@ from .embeddings import (
     pair_views,
 )
 from .gather import gather_features
+from .pair_losses import marks_readers
 from .sample_fields import (
     batch_image_ids,
     batch_label_hat,
     batch_pids,
+    check_marks,
     check_pairs,
     device_inputs,
 )
@@ -261,6 +263,8 @@ class TextPersonRetriever(BaseModel):
         ready: dict[str, Any] = dict(device_inputs(inputs), pid=pids)
         ready['image_id'] = batch_image_ids(*given)
         ready['label_hat'] = batch_label_hat(*given)
+        readers = marks_readers(self.losses)
+        check_marks(data_samples, readers, type(self).__name__)
         if any(loss.needs_swapped for loss in self.losses.values()):
             ready['swapped_tokens'] = swap_tokens(ready['tokens'])
         if self.accumulate > 1:

@@ -203,7 +203,7 @@ class TestMistakes:
         runner = build(selection_cfg(data, tmp_path, losses=losses))
         with pytest.raises(
             LaunchError,
-            match=r'Thirds cannot judge pairs\. None of the losses',
+            match=r'Thirds has no use here\. None of the losses',
         ):
             runner.train()
 

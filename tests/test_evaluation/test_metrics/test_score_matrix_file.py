@@ -168,6 +168,11 @@ def test_wrong_use_and_files_of_others_are_explained(tmp_path):
     evaluate(run_samples(), save_scores=str(good))
     with np.load(good) as file:
         parts = {name: file[name] for name in file.files}
+    for change in (dict(more=parts['scores']), dict(match_key=None)):
+        kept = {**parts, **change}
+        np.savez(path, **{k: v for k, v in kept.items() if v is not None})
+        with pytest.raises(ValueError, match='not a file of scores'):
+            read_score_matrix(path)
     np.savez(path, **{**parts, 'scores': parts['scores'][:5]})
     with pytest.raises(ValueError, match='for 11 queries and 30 items'):
         read_score_matrix(path)

@@ -292,6 +292,14 @@ def test_wrong_use_is_explained():
     with pytest.raises(ValueError, match='only 3 have image'):
         model(**mixed, mode='loss')
     batch = _pairs()
+    for sample in batch['data_samples']:
+        sample.set_metainfo(dict(label_hat=1))
+    model(**model.data_preprocessor(batch, True), mode='loss')
+    batch['data_samples'][1].set_metainfo(dict(label_hat=0))
+    marked = model.data_preprocessor(batch, True)
+    with pytest.raises(ValueError, match='no loss of TextPersonRetriever lea'):
+        model(**marked, mode='loss')
+    batch = _pairs()
     del batch['data_samples'][1].pid
     data = model.data_preprocessor(batch, True)
     with pytest.raises(ValueError, match='needs a pid in every sample'):
