@@ -43,7 +43,9 @@ def run_from_command_line(
                 partial(build, cfg), args.ray_workers, args.ray_gpus
             )
             return
-        join_processes(Config(), args.launcher, patience=_DAY)
-        run_stage(*build(cfg))
+        # A server or a GPU may fail one process and not the others.
+        with launch.short_errors(shared_work=True):
+            join_processes(Config(), args.launcher, patience=_DAY)
+            run_stage(*build(cfg))
     if get_dist_info()[1] > 1:
         launch.end_processes()

@@ -309,11 +309,17 @@ def _read_local(filename: str, map_location: Any = None) -> dict:
 
 
 @contextmanager
-def short_errors() -> Iterator[None]:
+def short_errors(shared_work: bool = False) -> Iterator[None]:
     """End the program with one message where a traceback says no more.
 
     Those are the errors that :func:`told_message` knows. With ``--debug`` on
     the command line all keep their traceback.
+
+    Args:
+        shared_work (bool): Whether each process does work of its own, so that
+            also a :class:`LaunchError` may be met by one alone and every
+            process says what it met. Defaults to False: all meet it, and the
+            first one says it.
     """
     try:
         yield
@@ -326,7 +332,7 @@ def short_errors() -> Iterator[None]:
             raise
         # Mistakes in a config are met by all processes, in data by one.
         rank = os.environ.get('RANK', '0')
-        alone = not isinstance(error, LaunchError)
+        alone = shared_work or not isinstance(error, LaunchError)
         who = f' (process {rank})' if rank != '0' else ''
         quiet = rank != '0' and not alone
         sys.exit(1 if quiet else f'error{who}: {told}')

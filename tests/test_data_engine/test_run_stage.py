@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from engine_stages import Numbers, Squares
 
 from mmtpr.data_engine import StageFolder, run_stage
 from mmtpr.data_engine.block_files import Journal
+from mmtpr.data_engine.command_line import run_from_command_line
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.run_lock import hold_lock
 
@@ -171,3 +173,28 @@ def test_a_stage_that_forgets_a_row(place):
 
     with pytest.raises(RuntimeError, match='made no row for "000007"'):
         run_stage(Forgetful(), place)
+
+
+@pytest.mark.parametrize(('rank', 'who'), [('0', ''), ('1', ' (process 1)')])
+def test_every_process_says_why_it_ends(
+    place, tmp_path, monkeypatch, rank, who
+):
+    class OutOfMemory(Numbers):
+        def process(self, items):
+            raise LaunchError('The GPU has no room for 4 images.')
+
+    def ended(build):
+        with pytest.raises(SystemExit) as caught:
+            run_from_command_line(args, tmp_path, build)
+        return caught.value.code
+
+    config = tmp_path / 'config.py'
+    config.write_text('write = dict(num=1)\n')
+    args = Namespace(config=str(config), cfg_options=None, launcher='none')
+    monkeypatch.setenv('RANK', rank)
+    monkeypatch.setattr(sys, 'argv', ['tool'])
+    wanted = f'error{who}: The GPU has no room for 4 images.'
+    assert ended(lambda cfg: (OutOfMemory(), place)) == wanted
+    # What all meet alike, the first process says.
+    args.config = str(tmp_path / 'none.py')
+    assert (ended(None) == 1) == (rank == '1')
