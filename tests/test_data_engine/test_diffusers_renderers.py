@@ -218,7 +218,7 @@ def test_a_lora_of_which_a_layer_is_missing(models, tmp_path):
         (dict(batch_size=0), 'batch_size must be positive'),
         (dict(num_full=0, num_random=0), 'must be counts of pairs'),
         (dict(offload='disk'), 'offload must be None'),
-        (dict(dtype='half8'), 'There is no dtype "half8"'),
+        (dict(dtype='half8'), "There is no dtype 'half8'"),
     ],
 )
 def test_settings_of_no_sense(kwargs, match):

@@ -11,7 +11,7 @@ from mmtpr.registry import SYNTHESIS
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
-from ..devices import chosen_device
+from ..devices import chosen_device, named_dtype
 from .base import JudgeRequest, PairJudge, Verdict
 from .questions import (
     DIGITS,
@@ -46,6 +46,7 @@ class TransformersJudge(PairJudge):
         self, model: str, dtype: str = 'bfloat16', device: str | None = None
     ) -> None:
         self.model, self.dtype = model, dtype
+        named_dtype(dtype)
         self.device = chosen_device(device)
 
     def settings(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class TransformersJudge(PairJudge):
         try:
             processor = library.AutoProcessor.from_pretrained(self.model)
             model = library.AutoModelForImageTextToText.from_pretrained(
-                self.model, dtype=getattr(torch, self.dtype)
+                self.model, dtype=named_dtype(self.dtype)
             )
         except (OSError, ValueError) as error:
             raise LaunchError(

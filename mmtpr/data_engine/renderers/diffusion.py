@@ -11,7 +11,7 @@ import torch
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
-from ..devices import chosen_device
+from ..devices import chosen_device, named_dtype, numbered_device
 from .lora import ADAPTER, load_lora
 
 _OFFLOADS = {
@@ -61,8 +61,7 @@ class DiffusionModel:
                 f'offload must be None, {" or ".join(map(repr, _OFFLOADS))}, '
                 f'got {offload!r}.'
             )
-        if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise ValueError(f'There is no dtype "{dtype}".')
+        named_dtype(dtype)
         self.model, self.steps, self.guidance = model, steps, guidance
         self.dtype, self.offload, self.compile = dtype, offload, compile
         self.lora, self.lora_file = lora, lora_file
@@ -92,7 +91,7 @@ class DiffusionModel:
         library = require('diffusers', 'synthesis', 'Rendering with diffusers')
         try:
             found = library.DiffusionPipeline.from_pretrained(
-                self.model, dtype=getattr(torch, self.dtype)
+                self.model, dtype=named_dtype(self.dtype)
             )
         except Exception as error:  # of many libraries
             raise LaunchError(
@@ -119,7 +118,8 @@ class DiffusionModel:
                     'offload moves parts between a GPU and main memory; there '
                     'is no GPU.'
                 )
-            getattr(pipeline, _OFFLOADS[self.offload])(device=self.device)
+            offload = getattr(pipeline, _OFFLOADS[self.offload])
+            offload(device=numbered_device(self.device))
         else:
             pipeline.to(self.device)
         if self.compile:

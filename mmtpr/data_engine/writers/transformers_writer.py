@@ -10,7 +10,7 @@ from mmtpr.registry import SYNTHESIS
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
-from ..devices import chosen_device
+from ..devices import chosen_device, named_dtype
 from .base import Answer, QuadrupleWriter, Request
 from .prompt import PROMPT_VERSION, build_messages
 from .quadruple import parse_quadruple
@@ -45,6 +45,7 @@ class TransformersWriter(QuadrupleWriter):
     ) -> None:
         self.model, self.temperature = model, temperature
         self.max_tokens, self.dtype = max_tokens, dtype
+        named_dtype(dtype)
         self.device = chosen_device(device)
 
     def settings(self) -> dict[str, Any]:
@@ -75,7 +76,7 @@ class TransformersWriter(QuadrupleWriter):
         try:
             tokenizer = library.AutoTokenizer.from_pretrained(self.model)
             model = library.AutoModelForCausalLM.from_pretrained(
-                self.model, dtype=getattr(torch, self.dtype)
+                self.model, dtype=named_dtype(self.dtype)
             )
         except (OSError, ValueError) as error:
             raise LaunchError(
