@@ -44,7 +44,8 @@ QUESTIONS = {
         'does it name what differs, and nothing else? "{edit}"'
     ),
 }
-_NUMBER = re.compile(r'(?<![\d.,])([1-5])(?![\d]|[.,]\d)')
+_OF_FIVE = re.compile(r'(?<=\d)\s*/\s*5(?!\d|[.,]\d)')
+_NUMBER = re.compile(r'(?<![\d.,])([1-5])(?!\d|[.,]\d|\s*/\s*\d)')
 
 
 def build_messages(
@@ -105,10 +106,11 @@ def told_digit(answer: str) -> float | None:
     """Read the digit of an answer.
 
     Args:
-        answer (str): The answer.
+        answer (str): The answer; ``4/5`` is 4.
 
     Returns:
-        float | None: From 1 to 5; None if there is none, or several.
+        float | None: From 1 to 5; None if there is none, or several, or it
+        is of another scale.
     """
-    found = {*_NUMBER.findall(answer)}
+    found = {*_NUMBER.findall(_OF_FIVE.sub('', answer))}
     return float(found.pop()) if len(found) == 1 else None
