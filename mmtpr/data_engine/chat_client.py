@@ -4,15 +4,23 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cached_property
-from threading import Lock
 from typing import Any, TypeVar
 
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
-#: Requests in a row without an answer after which a server is given up.
-_MOST_SILENT = 20
+from .chat_answer import ChatAnswer, read_answer, whole_text
+from .server_watch import NoAnswerError, RefusedError, ServerWatch
 
+#: What a server says that speaks another protocol ends in one of these.
+_NO_PROTOCOL = (
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_ADDRESS = 'base_url of the writer or judge mostly ends in "/v1"'
 
 T = TypeVar('T')
 A = TypeVar('A')
@@ -42,10 +50,6 @@ def in_parallel(
                 one.cancel()
 
 
-class NoAnswerError(RuntimeError):
-    """A request that came to nothing, also when it was sent again."""
-
-
 class ChatClient:
     """Requests to a chat model.
 
@@ -57,15 +61,19 @@ class ChatClient:
         timeout (float): Seconds to wait for an answer. Defaults to 120.
         max_retries (int): How often a request is sent again, with longer and
             longer pauses. Defaults to 6.
+        trial (Callable): Gives arguments of :meth:`ask`: a request like the
+            others, which nothing can be wrong with. By it the fault of a
+            server is told from that of a request.
     """
 
     def __init__(
         self,
         model: str,
         base_url: str,
-        api_key: str | None = None,
-        timeout: float = 120.0,
-        max_retries: int = 6,
+        api_key: str | None,
+        timeout: float,
+        max_retries: int,
+        trial: Callable[[], dict[str, Any]],
     ) -> None:
         self.model, self.base_url = model, base_url
         self._options = dict(
@@ -75,8 +83,8 @@ class ChatClient:
             timeout=timeout,
             max_retries=max_retries,
         )
-        self._silent, self._lock = 0, Lock()
-        self._is_checked = False
+        self._watch = ServerWatch(base_url, lambda: self._send(**trial()))
+        self._is_checked = self._lists_models = False
 
     @cached_property
     def _openai(self) -> Any:
@@ -91,93 +99,136 @@ class ChatClient:
 
         Raises:
             ImportError: If openai is not installed.
-            LaunchError: If it is not, or refuses the key.
+            LaunchError: If it is not, speaks another protocol, or refuses
+                the key.
         """
         if self._is_checked:
             return
         openai = self._openai
         try:
-            names = [one.id for one in self._client.models.list()]
-        except openai.AuthenticationError as error:
-            raise self._refused(error) from error
-        except openai.PermissionDeniedError as error:
-            raise self._refused(error) from error
+            models = list(self._client.models.list())
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as e:
+            raise self._wrong_key(e) from e
         except openai.APIConnectionError as error:
             raise LaunchError(
                 f'There is no server at {self.base_url}: start one, or set '
                 'base_url of the writer or judge.'
             ) from error
         except openai.APIStatusError:
-            names = []  # not every server lists its models
+            models = []  # not every server lists them
+        except (openai.APIError, *_NO_PROTOCOL) as error:
+            raise LaunchError(
+                f"What answers at {self.base_url} does not speak OpenAI's "
+                f'protocol: {_ADDRESS}.'
+            ) from error
+        ids = [getattr(one, 'id', None) for one in models]
+        names = [name for name in ids if isinstance(name, str)]
         if names and self.model not in names:
             shown = ', '.join(names[:5])
             raise LaunchError(
                 f'The server at {self.base_url} has no model "{self.model}"; '
                 f'it has {shown}.'
             )
-        self._is_checked = True
+        self._is_checked, self._lists_models = True, bool(names)
 
-    def ask(
-        self, messages: Sequence[dict], with_logprobs: bool = False, **more
-    ) -> Any:
+    def ask_all(
+        self,
+        ask: Callable[[T], A],
+        requests: Sequence[T],
+        concurrency: int,
+        give_up: Callable[[T, NoAnswerError], A],
+    ) -> Iterator[tuple[T, A]]:
+        """Ask for several things, and again for those without an answer.
+
+        So that a server which was away for a while leaves no trace, nothing
+        is said of a request without an answer before all others are done, it
+        was asked once more, and the server was seen at work.
+
+        Args:
+            ask (Callable): Gives the answer to a request; may raise
+                :class:`NoAnswerError`.
+            requests (Sequence): The requests.
+            concurrency (int): How many at a time.
+            give_up (Callable): Gives what stands for the answer that did not
+                come, of a request and its error.
+
+        Yields:
+            tuple: Each with its answer, in any order.
+
+        Raises:
+            LaunchError: See :meth:`ask`.
+        """
+
+        def ask_or_miss(index: int) -> A | NoAnswerError:
+            try:
+                return ask(requests[index])
+            except NoAnswerError as error:
+                return error
+
+        self.check()
+        self._watch.begin()
+        waiting = [*range(len(requests))]
+        for _ in range(2):
+            missed: dict[int, NoAnswerError] = {}
+            for index, found in in_parallel(ask_or_miss, waiting, concurrency):
+                if isinstance(found, NoAnswerError):
+                    missed[index] = found
+                else:
+                    yield requests[index], found
+            waiting = sorted(missed)
+        for error in missed.values():
+            if not isinstance(error, RefusedError):
+                self._watch.try_out(error)
+                break
+        for index in waiting:
+            yield requests[index], give_up(requests[index], missed[index])
+
+    def ask(self, messages: Sequence[dict], **more: Any) -> ChatAnswer:
         """Send messages.
 
         Args:
             messages (Sequence[dict]): With ``role`` and ``content``.
-            with_logprobs (bool): Whether the whole choice is wanted, with the
-                log-probabilities, in place of the text. Defaults to False.
             **more: Further arguments of ``chat.completions.create``.
 
         Returns:
-            str | openai.types.chat.chat_completion.Choice: The answer.
+            ChatAnswer: The answer.
 
         Raises:
-            LaunchError: If the server refuses the request or the key, has no
+            LaunchError: If the server refuses the key or all requests, has no
                 such model, or answers nothing any more.
             NoAnswerError: If this request came to nothing.
         """
+        try:
+            found = self._send(messages, **more)
+        except NoAnswerError as error:
+            self._watch.note_miss(error)
+            raise
+        self._watch.note_answer()
+        return found
+
+    def _send(self, messages: Sequence[dict], **more: Any) -> ChatAnswer:
         openai = self._openai
         try:
-            found = self._client.chat.completions.create(
-                model=self.model, messages=list(messages), **more
+            return read_answer(
+                self._client.chat.completions.create(
+                    model=self.model, messages=list(messages), **more
+                )
             )
-            choice = found.choices[0]
         except (openai.AuthenticationError, openai.PermissionDeniedError) as e:
-            raise self._refused(e) from e
+            raise self._wrong_key(e) from e
         except openai.NotFoundError as error:
+            told = f'has no model "{self.model}" ({_told(error)})'
+            if not self._lists_models:
+                told += f", or does not speak OpenAI's protocol: {_ADDRESS}"
             raise LaunchError(
-                f'The server at {self.base_url} has no model "{self.model}" '
-                f'({_told(error)}).'
+                f'The server at {self.base_url} {told}.'
             ) from error
         except (openai.BadRequestError, openai.UnprocessableEntityError) as e:
-            raise LaunchError(
-                f'The server at {self.base_url} refuses the request '
-                f'({_told(e)}). If it knows no JSON schema or '
-                'log-probabilities, turn these off.'
-            ) from e
-        except openai.APIError as error:
-            self._note_silence(error)
+            raise RefusedError(_told(e)) from e
+        except (openai.APIError, *_NO_PROTOCOL) as error:
             raise NoAnswerError(_told(error)) from error
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            # An answer that is none of the protocol's.
-            self._note_silence(error)
-            raise NoAnswerError(_told(error)) from error
-        with self._lock:
-            self._silent = 0
-        return choice if with_logprobs else choice.message.content or ''
 
-    def _note_silence(self, error: Exception) -> None:
-        with self._lock:
-            self._silent += 1
-            given_up = self._silent >= _MOST_SILENT
-        if given_up:
-            raise LaunchError(
-                f'The server at {self.base_url} left {_MOST_SILENT} requests '
-                f'in a row without an answer (the last: {_told(error)}). What '
-                'was done is kept: see to the server and start again.'
-            ) from error
-
-    def _refused(self, error: Exception) -> LaunchError:
+    def _wrong_key(self, error: Exception) -> LaunchError:
         return LaunchError(
             f'The server at {self.base_url} refuses the key '
             f'({_told(error)}): set OPENAI_API_KEY, or api_key.'
@@ -185,5 +236,5 @@ class ChatClient:
 
 
 def _told(error: Exception) -> str:
-    text = ' '.join(str(error).split()).rstrip('.')
+    text = ' '.join(whole_text(str(error)).split()).rstrip('.')
     return text[:200] or type(error).__name__

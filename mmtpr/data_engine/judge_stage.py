@@ -22,6 +22,8 @@ _STREAM = 61
 _PART = 256
 #: Pairs of one block in a sample at least, so that few blocks are read.
 _LEAST = 16
+#: Pairs that a warning names.
+_SHOWN = 5
 
 
 class JudgeStage(Stage):
@@ -147,16 +149,19 @@ class JudgeStage(Stage):
             folder (StageFolder): With all blocks.
 
         Returns:
-            dict[str, Any]: ``unreadable``, and ``fields`` with the least,
-            mean and greatest score.
+            dict[str, Any]: ``unreadable``, of these ``unanswered``, and
+            ``fields`` with the least, mean and greatest score.
         """
         unreadable = total = 0
+        unanswered: list[str] = []
         sums = dict.fromkeys(self.judge.worst, 0.0)
         least = dict.fromkeys(sums, float('inf'))
         most = dict.fromkeys(sums, float('-inf'))
         for row in folder.read_all():
             total += 1
             unreadable += bool(row.get('unreadable'))
+            if row.get('unanswered'):
+                unanswered.append(row['key'])
             for name, score in row['scores'].items():
                 sums[name] += score
                 least[name] = min(least[name], score)
@@ -167,12 +172,21 @@ class JudgeStage(Stage):
                 'could not be read; they have the worst scores. "raw" of '
                 f'their rows in "{folder.folder}" says what was there.'
             )
+        if unanswered:
+            shown = ', '.join(unanswered[:_SHOWN])
+            more = ', ...' if len(unanswered) > _SHOWN else ''
+            warn(
+                f'To {len(unanswered):,} of these pairs no answer came from '
+                f'the server, asked again and again: {shown}{more}.'
+            )
         fields = {
             name: dict(least=least[name], mean=sums[name] / total, most=top)
             for name, top in most.items()
             if total
         }
-        return dict(unreadable=unreadable, fields=fields)
+        return dict(
+            unreadable=unreadable, unanswered=len(unanswered), fields=fields
+        )
 
     def _row(self, request: JudgeRequest, verdict: Verdict) -> Row:
         row: Row = dict(key=request.key, scores=verdict.scores)
@@ -180,6 +194,8 @@ class JudgeStage(Stage):
             row['prompt_version'] = self.judge.prompt_version
         if verdict.unreadable:
             row['unreadable'] = True
+        if verdict.unanswered:
+            row['unanswered'] = True
         if verdict.raw is not None:
             row['raw'] = verdict.raw
         return row

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 
 MODEL, KEY = 'tiny-writer', 'right'
+#: The number of the request that a client tries a server with.
+TRIAL = -1
 _COLOURS = ('red', 'blue', 'green', 'black', 'white', 'brown', 'grey', 'pink')
 
 
@@ -31,19 +33,19 @@ def quadruple(number):
 
 def _write(asked):
     """Number that is asked for, what is written of it, no logprobs."""
-    text = asked['messages'][-1]['content']
-    number = int(re.search(r'number: (\d+)', text)[1])
-    return number, json.dumps(quadruple(number)), None
+    told = re.search(r'number: (\d+)', asked['messages'][-1]['content'])
+    number = int(told[1]) if told else TRIAL
+    return number, json.dumps(quadruple(max(number, 0))), None
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True  # headers and body are sent apart
 
     def do_GET(self):
         if self.headers.get('Authorization') != f'Bearer {KEY}':
             return self.send(401, dict(error=dict(message='wrong key')))
-        models = [dict(id=MODEL, object='model', created=0, owned_by='x')]
-        return self.send(200, dict(object='list', data=models))
+        return self.send(*self.server.models)
 
     def do_POST(self):
         size = int(self.headers['Content-Length'])
@@ -71,6 +73,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self.connection.close()
         elif fault == 'no protocol':
             return self.send(200, dict(hello='world'))
+        elif fault == 'half an emoji':
+            content = content.replace(' coat and', ' coat \\ud83d and', 1)
+        elif fault == 'raw half an emoji':
+            content = content.replace(' coat and', ' coat \ud83d and', 1)
+        elif fault == 'deep':
+            content = '[' * 100_000
+        elif fault == 'parts':
+            content = [dict(type='text', text=content)]
         elif fault == 'no json':
             content = 'Sure! Here is a quadruple: {'
         elif fault == 'wrong schema':
@@ -81,6 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
             content = json.dumps(quadruple(0))
         message = dict(role='assistant', content=content)
         choice = dict(index=0, message=message, finish_reason='stop')
+        if fault == 'null message':
+            choice['message'] = None
+        elif fault == 'no message':
+            del choice['message']
         if logprobs is not None:
             choice['logprobs'] = logprobs
         return self.send(
@@ -124,10 +138,14 @@ def chat_server(faults=None, answer=_write):
 
     ``faults`` holds, for a number that is asked for, what goes wrong with its
     first, second, ... request.
+
+    ``models`` of the server is what it lists them with: status and content.
     """
     server = _Server(('127.0.0.1', 0), _Handler)
     server.faults, server.turns = faults or {}, Counter()
     server.answer = answer
+    models = [dict(id=MODEL, object='model', created=0, owned_by='x')]
+    server.models = 200, dict(object='list', data=models)
     server.asked, server.lock = [], Lock()
     server.url = f'http://127.0.0.1:{server.server_address[1]}/v1'
     Thread(target=server.serve_forever, daemon=True).start()

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from chat_server import KEY, MODEL, chat_server, quadruple
+from chat_server import KEY, MODEL, TRIAL, chat_server, quadruple
 
 from mmtpr.data_engine import OpenAIWriter, StageFolder, WriteStage, run_stage
 from mmtpr.utils.errors import LaunchError
@@ -47,6 +47,11 @@ FAULTS = {
     8: ['fenced'],
     9: ['500', 'cut', '429', 'no json', '500'],
     10: ['no protocol'],
+    11: ['null message'],
+    12: ['no message'],
+    13: ['parts'],
+    14: ['deep'],
+    15: ['500'] * 7,  # longer than one request is patient
 }
 
 
@@ -79,7 +84,7 @@ def test_a_faulty_server_gives_the_records_of_a_faultless_one(tmp_path):
 def test_what_stays_bad_is_dropped_and_named(tmp_path):
     faults = {
         3: ['no json'] * 3,
-        4: ['500'] * 15,
+        4: ['500'] * 99,
         5: ['duplicate'] * 9,
         6: ['wrong schema'] * 9,
     }
@@ -125,19 +130,72 @@ def test_a_wrong_key_and_an_absent_model(tmp_path):
     [('400', 'refuses the request'), ('404', 'has no model')],
 )
 def test_requests_that_no_other_try_helps(tmp_path, fault, match):
+    faults = {number: [fault] * 9 for number in (TRIAL, *range(NUM))}
     with (
-        chat_server({5: [fault]}) as server,
+        chat_server(faults) as server,
         pytest.raises(LaunchError, match=f'{match}.*planted {fault}'),
     ):
         run_stage(stage(server.url), StageFolder(tmp_path / 'write'))
+
+
+@pytest.mark.parametrize('concurrency', [1, 6])
+def test_a_record_that_is_refused_blocks_no_run(tmp_path, concurrency):
+    folder = StageFolder(tmp_path / 'write')
+    # The very first: nothing was answered before.
+    with chat_server({0: ['400'] * 99}) as server:
+        made = stage(server.url, 12, concurrency=concurrency)
+        counts = run_stage(made, folder)
+    assert counts.dropped == {'the server refused': 1}
+    assert sorted(rows(folder)) == [*range(1, 12)]
+    (gone,) = (r for r in folder.read_all(dropped=True) if 'dropped' in r)
+    assert 'planted 400' in gone['raw']
+
+
+def test_a_server_that_refuses_all_but_the_trial(tmp_path):
+    faults = {number: ['400'] * 9 for number in range(NUM)}
+    with (
+        chat_server(faults) as server,
+        pytest.raises(LaunchError, match='refuses the request'),
+    ):
+        run_stage(stage(server.url), StageFolder(tmp_path / 'write'))
+
+
+@pytest.mark.parametrize('fault', ['half an emoji', 'raw half an emoji'])
+def test_half_an_emoji_can_be_written(tmp_path, fault):
+    folder = StageFolder(tmp_path / 'write')
+    with chat_server({0: [fault]}) as server:
+        run_stage(stage(server.url, 1), folder)
+    (row,) = folder.read_all()
+    assert ' coat \ufffd and' in row['reference_caption']
+
+
+@pytest.mark.parametrize(
+    'models',
+    [(200, '<html>Welcome</html>'), (200, ['m']), (200, '{"data": [')],
+)
+def test_what_speaks_another_protocol(tmp_path, models):
+    with chat_server() as server:
+        server.models = models
+        made = stage(server.url, max_retries=0)
+        with pytest.raises(LaunchError, match=r'protocol: .* in "/v1"'):
+            run_stage(made, StageFolder(tmp_path / 'write'))
+
+
+def test_a_server_that_is_nothing_at_all_but_there(tmp_path):
+    with chat_server({n: ['404'] for n in range(NUM)}) as server:
+        server.models = 404, dict(detail='Not Found')
+        with pytest.raises(
+            LaunchError, match=r'no model .*protocol: .* "/v1"'
+        ):
+            run_stage(stage(server.url), StageFolder(tmp_path / 'write'))
 
 
 def test_a_server_that_goes_away_stops_the_run_and_keeps_what_was_done(
     tmp_path, monkeypatch
 ):
     folder = StageFolder(tmp_path / 'write')
-    faults = {number: ['500'] * 99 for number in range(60)}
-    monkeypatch.setattr('mmtpr.data_engine.chat_client._MOST_SILENT', 5)
+    faults = {number: ['500'] * 999 for number in (TRIAL, *range(60))}
+    monkeypatch.setattr('mmtpr.data_engine.server_watch._MOST_MISSED', 5)
     with chat_server() as server:
         made = stage(server.url, num=60, max_retries=0)
         write = made.process
@@ -148,10 +206,23 @@ def test_a_server_that_goes_away_stops_the_run_and_keeps_what_was_done(
             yield from write(items)
 
         made.process = fail_later
-        with pytest.raises(LaunchError, match='5 requests in a row'):
+        with pytest.raises(LaunchError, match='answers no more'):
             run_stage(made, folder)
         server.faults.clear()
+        assert server.turns[TRIAL] == 1  # it was doubted and tried
         before = len(server.asked)
         counts = run_stage(stage(server.url, num=60), folder)
     assert counts.kept == 60
     assert len(server.asked) - before <= 30
+
+
+def test_an_outage_at_the_end_of_a_run_drops_no_record(tmp_path):
+    """Too few requests are left for the server to be given up."""
+    folder, num = StageFolder(tmp_path / 'write'), 10
+    gone = (TRIAL, 3, 7)
+    with chat_server({number: ['500'] * 999 for number in gone}) as server:
+        with pytest.raises(LaunchError, match='answers no more'):
+            run_stage(stage(server.url, num, max_retries=0), folder)
+        server.faults.clear()
+        counts = run_stage(stage(server.url, num), folder)
+    assert counts.kept == num

@@ -38,11 +38,13 @@ class Verdict:
         unreadable (bool): Whether an image or an answer could not be read,
             and the scores are the worst there are.
         raw (Any): The answers as they came, None where there are none.
+        unanswered (bool): Whether that is so because none came.
     """
 
     scores: dict[str, float]
     unreadable: bool = False
     raw: Any = field(default=None)
+    unanswered: bool = False
 
 
 #: Gives at most so many pairs of the run, always the same ones.

@@ -1,13 +1,19 @@
 """Pairs judged by a vision-language model behind a server."""
 
 import base64
+import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from mmtpr.registry import SYNTHESIS
 
-from ..chat_client import ChatClient, NoAnswerError, in_parallel
-from .base import JudgeRequest, PairJudge, Verdict
+from ..chat_answer import ChatAnswer
+from ..chat_client import ChatClient, NoAnswerError, RefusedError
+from .base import TEXTS, JudgeRequest, PairJudge, Verdict
 from .questions import (
     DIGITS,
     PROMPT_VERSION,
@@ -17,6 +23,17 @@ from .questions import (
     expected_digit,
     told_digit,
 )
+
+#: Side of the grey images of a trial; some models refuse smaller ones.
+_TRIAL_SIDE = 64
+
+
+@dataclass
+class _Asked:
+    """What came of the questions about a pair so far."""
+
+    answers: dict[str, tuple[float | None, Any]] = field(default_factory=dict)
+    missed: dict[str, NoAnswerError] = field(default_factory=dict)
 
 
 @SYNTHESIS.register_module()
@@ -58,7 +75,7 @@ class OpenAIJudge(PairJudge):
         self.model, self.logprobs = model, logprobs
         self.max_tokens, self.concurrency = max_tokens, concurrency
         self._client = ChatClient(
-            model, base_url, api_key, timeout, max_retries
+            model, base_url, api_key, timeout, max_retries, self._trial
         )
 
     def settings(self) -> dict[str, Any]:
@@ -75,58 +92,107 @@ class OpenAIJudge(PairJudge):
         self, requests: Sequence[JudgeRequest]
     ) -> Iterator[tuple[JudgeRequest, Verdict]]:
         """See :meth:`PairJudge.judge`."""
-        self._client.check()
-        yield from in_parallel(self._judge, requests, self.concurrency)
+        asked = {request.key: _Asked() for request in requests}
 
-    def _judge(self, request: JudgeRequest) -> Verdict:
-        images = _shown(request.reference), _shown(request.target)
-        scores, raw = {}, {}
+        def ask(request: JudgeRequest) -> Verdict:
+            return self._judge(request, asked[request.key])
+
+        def give_up(request: JudgeRequest, _: NoAnswerError) -> Verdict:
+            return _verdict(asked[request.key])
+
+        yield from self._client.ask_all(
+            ask, requests, self.concurrency, give_up
+        )
+
+    def _judge(self, request: JudgeRequest, asked: _Asked) -> Verdict:
+        """Ask what has no answer yet."""
+        images = [_shown(p) for p in (request.reference, request.target)]
+        asked.missed.clear()
         for question in QUESTIONS:
-            messages = build_messages(request, question, images)
+            if question in asked.answers:
+                continue
             try:
-                score, raw[question] = self._ask(messages)
+                answer = self._client.ask(
+                    **self._arguments(request, question, images)
+                )
             except NoAnswerError as error:
-                score, raw[question] = None, str(error)
-            scores[question] = WORST if score is None else score
-            if score is None:
-                raw['unreadable'] = [*raw.get('unreadable', []), question]
-        return Verdict(scores, 'unreadable' in raw, raw)
+                asked.missed[question] = error
+            else:
+                asked.answers[question] = _read(answer)
+        if asked.missed:  # of those, one that the server may be to blame for
+            raise min(
+                asked.missed.values(),
+                key=lambda error: isinstance(error, RefusedError),
+            )
+        return _verdict(asked)
 
-    def _ask(self, messages: list[dict]) -> tuple[float | None, Any]:
+    def _trial(self) -> dict[str, Any]:
+        image = Image.new('RGB', (_TRIAL_SIDE, _TRIAL_SIDE), 'grey')
+        content = io.BytesIO()
+        image.save(content, format='JPEG')
+        shown = _as_url(content.getvalue())
+        texts = dict.fromkeys(TEXTS, '')
+        pair = JudgeRequest('', 0, texts, Path(), Path())
+        return self._arguments(pair, next(iter(QUESTIONS)), [shown, shown])
+
+    def _arguments(
+        self, request: JudgeRequest, question: str, images: list[Any]
+    ) -> dict[str, Any]:
+        """What a question is sent with."""
         more: dict[str, Any] = {}
         if self.logprobs:
             more = dict(logprobs=True, top_logprobs=20)
-        choice = self._client.ask(
-            messages,
-            with_logprobs=True,
+        return dict(
+            messages=build_messages(request, question, (images[0], images[1])),
             temperature=0.0,
             max_tokens=self.max_tokens,
             **more,
         )
-        answer = choice.message.content or ''
-        found = _digit_log_probs(choice)
-        if found:
-            shown = {d: round(p, 4) for d, p in found.items()}
-            return expected_digit(found), dict(answer=answer, logprobs=shown)
-        return told_digit(answer), answer
 
 
-def _shown(path: Any) -> dict[str, Any]:
-    content = base64.b64encode(path.read_bytes()).decode()
-    url = f'data:image/jpeg;base64,{content}'
+def _verdict(asked: _Asked) -> Verdict:
+    scores, raw = {}, {}
+    for question in QUESTIONS:
+        if question in asked.missed:
+            score, raw[question] = None, str(asked.missed[question])
+        else:
+            score, raw[question] = asked.answers[question]
+        scores[question] = WORST if score is None else score
+        if score is None:
+            raw['unreadable'] = [*raw.get('unreadable', []), question]
+    return Verdict(scores, 'unreadable' in raw, raw, bool(asked.missed))
+
+
+def _read(answer: ChatAnswer) -> tuple[float | None, Any]:
+    """Score of an answer, and what of it is kept."""
+    found = _digit_log_probs(answer)
+    if found:
+        shown = {d: round(p, 4) for d, p in found.items()}
+        kept = dict(answer=answer.text, logprobs=shown)
+        return expected_digit(found), kept
+    return told_digit(answer.text), answer.text
+
+
+def _shown(path: Path) -> dict[str, Any]:
+    return _as_url(path.read_bytes())
+
+
+def _as_url(jpeg: bytes) -> dict[str, Any]:
+    url = f'data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}'
     return dict(type='image_url', image_url=dict(url=url))
 
 
-def _digit_log_probs(choice: Any) -> dict[str, float]:
-    """Log-probabilities of the digits where the answer has its digit."""
-    steps = getattr(choice.logprobs, 'content', None) or []
-    for step in steps:
-        if step.token.strip() not in DIGITS:
+def _digit_log_probs(answer: ChatAnswer) -> dict[str, float]:
+    """Log-probabilities of the digits where a digit is the whole answer."""
+    said = answer.text.strip()
+    if said not in DIGITS:  # 10 begins with a 1
+        return {}
+    for token, others in answer.steps:
+        if token.strip() != said:
             continue
-        found = {step.token.strip(): step.logprob}
-        for other in step.top_logprobs or []:
-            digit = other.token.strip()
-            if digit in DIGITS and digit not in found:
-                found[digit] = other.logprob
+        found = {said: others[token]}
+        for other, log_prob in others.items():
+            if other.strip() in DIGITS:
+                found.setdefault(other.strip(), log_prob)
         return found
     return {}

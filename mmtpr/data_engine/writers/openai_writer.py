@@ -1,11 +1,11 @@
 """Quadruples by any server that speaks OpenAI's protocol."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmtpr.registry import SYNTHESIS
 
-from ..chat_client import ChatClient, NoAnswerError, in_parallel
+from ..chat_client import ChatClient, NoAnswerError, RefusedError
 from .base import Answer, QuadrupleWriter, Request
 from .prompt import PROMPT_VERSION, build_messages
 from .quadruple import SCHEMA, parse_quadruple
@@ -52,7 +52,7 @@ class OpenAIWriter(QuadrupleWriter):
         self.max_tokens, self.concurrency = max_tokens, concurrency
         self.schema = schema
         self._client = ChatClient(
-            model, base_url, api_key, timeout, max_retries
+            model, base_url, api_key, timeout, max_retries, self._trial
         )
 
     def settings(self) -> dict[str, Any]:
@@ -70,26 +70,42 @@ class OpenAIWriter(QuadrupleWriter):
         self, requests: Sequence[Request]
     ) -> Iterator[tuple[Request, Answer]]:
         """See :meth:`QuadrupleWriter.answer`."""
-        self._client.check()
-        yield from in_parallel(self._ask, requests, self.concurrency)
+        yield from self._client.ask_all(
+            self._ask, requests, self.concurrency, _no_answer
+        )
 
     def _ask(self, request: Request) -> Answer:
+        raw = self._client.ask(
+            **self._arguments(
+                request.metadata, request.complaint, request.seed
+            )
+        ).text
+        found = parse_quadruple(raw)
+        problem = '' if found else 'the answer is no object of the schema'
+        return Answer(found, raw, problem)
+
+    def _trial(self) -> dict[str, Any]:
+        return self._arguments(dict(gender='woman'), '', 0)
+
+    def _arguments(
+        self, metadata: Mapping[str, str], complaint: str, seed: int
+    ) -> dict[str, Any]:
+        """What a request is sent with."""
         more: dict[str, Any] = {}
         if self.schema:
             wanted = dict(name='quadruple', schema=SCHEMA, strict=True)
             more['response_format'] = dict(
                 type='json_schema', json_schema=wanted
             )
-        try:
-            raw = self._client.ask(
-                build_messages(request.metadata, request.complaint),
-                temperature=self.temperature,
-                max_tokens=self.max_tokens,
-                seed=request.seed,
-                **more,
-            )
-        except NoAnswerError as error:
-            return Answer(None, str(error), 'the server did not answer')
-        found = parse_quadruple(raw)
-        problem = '' if found else 'the answer is no object of the schema'
-        return Answer(found, raw, problem)
+        return dict(
+            messages=build_messages(metadata, complaint),
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            seed=seed,
+            **more,
+        )
+
+
+def _no_answer(_: Request, error: NoAnswerError) -> Answer:
+    what = 'refused' if isinstance(error, RefusedError) else 'did not answer'
+    return Answer(None, str(error), f'the server {what}')

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..chat_answer import whole_text
+
 
 @dataclass(frozen=True)
 class Quadruple:
@@ -55,7 +57,7 @@ def parse_quadruple(raw: str) -> Quadruple | None:
         text = text.strip('`').removeprefix('json').strip()
     try:
         values = json.loads(text)
-    except ValueError:
+    except (RecursionError, ValueError):  # the first: brackets in brackets
         return None
     names = [one.name for one in fields(Quadruple)]
     if not isinstance(values, dict) or sorted(values) != sorted(names):
@@ -63,4 +65,4 @@ def parse_quadruple(raw: str) -> Quadruple | None:
     texts = [values[name] for name in names]
     if not all(isinstance(text, str) and text.strip() for text in texts):
         return None
-    return Quadruple(*(' '.join(text.split()) for text in texts))
+    return Quadruple(*(' '.join(whole_text(t).split()) for t in texts))
