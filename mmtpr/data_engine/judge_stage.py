@@ -1,6 +1,8 @@
 """The third stage: scores of the pairs, a folder a judge."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +22,8 @@ from .stage_folder import StageFolder
 _STREAM = 61
 #: Pairs that are given to a judge at once.
 _PART = 256
+#: Images are decoded by so many threads while a judge is at work.
+_THREADS = 4
 #: Pairs of one block in a sample at least, so that few blocks are read.
 _LEAST = 16
 #: Pairs that a warning names.
@@ -97,16 +101,18 @@ class JudgeStage(Stage):
         if not self._is_prepared:
             self.judge.prepare(self.sample)
             self._is_prepared = True
-        for start in range(0, len(items), _PART):
-            readable = []
-            for _, request in items[start : start + _PART]:
-                if problem := _problem(request):
-                    verdict = Verdict(dict(self.judge.worst), True, problem)
+        with closing(_looked_at([one for _, one in items])) as parts:
+            for part in parts:
+                readable = []
+                for request, problem in part:
+                    if problem:
+                        worst = dict(self.judge.worst)
+                        verdict = Verdict(worst, True, problem)
+                        yield self._row(request, verdict)
+                    else:
+                        readable.append(request)
+                for request, verdict in self.judge.judge(readable):
                     yield self._row(request, verdict)
-                else:
-                    readable.append(request)
-            for request, verdict in self.judge.judge(readable):
-                yield self._row(request, verdict)
 
     def sample(self, number: int) -> list[JudgeRequest]:
         """Take pairs that stand for the run.
@@ -199,6 +205,28 @@ class JudgeStage(Stage):
         if verdict.raw is not None:
             row['raw'] = verdict.raw
         return row
+
+
+def _looked_at(
+    requests: Sequence[JudgeRequest],
+) -> Generator[list[tuple[JudgeRequest, str]]]:
+    """Cut pairs into parts; say what is wrong with the images of each.
+
+    The images of the next part are decoded while the caller has one, so that
+    neither a server nor a GPU waits for them.
+    """
+    starts = range(0, len(requests), _PART)
+    parts = [requests[start : start + _PART] for start in starts]
+    pool = ThreadPoolExecutor(_THREADS)
+    ahead: list[tuple[JudgeRequest, Future[str]]] = []
+    try:
+        for part in (*parts, ()):
+            begun = [(one, pool.submit(_problem, one)) for one in part]
+            if ahead:
+                yield [(one, found.result()) for one, found in ahead]
+            ahead = begun
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _problem(request: JudgeRequest) -> str:

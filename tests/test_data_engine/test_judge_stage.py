@@ -1,5 +1,7 @@
 """Scores of pairs: by cheap measures and by small retrievers."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,8 @@ from mmtpr.data_engine import (
     StageFolder,
     run_stage,
 )
+from mmtpr.data_engine import judge_stage as stage_module
+from mmtpr.data_engine.judges import Verdict
 from mmtpr.data_engine.judges.identity_judge import colour_distance
 from mmtpr.data_engine.judges.measures import (
     exposure,
@@ -104,6 +108,35 @@ def test_an_unreadable_image_has_the_worst_scores(tmp_path, monkeypatch):
     assert 'unreadable' not in found[rows[0]['key']]
     assert len(told) == 1
     assert told[0].startswith('Of 2 of 6 pairs an image or an answer')
+
+
+def test_images_are_decoded_ahead_of_a_judge(run, monkeypatch):
+    """While it judges two pairs, the next two are decoded."""
+    monkeypatch.setattr(stage_module, '_PART', 2)
+    stage, ahead = judge_stage(run, ImageJudge()), []
+    requests = stage.items(0)
+    seen = {request.key: Event() for _, request in requests}
+    problem = stage_module._problem
+
+    def look(request):
+        seen[request.key].set()
+        return problem(request)
+
+    class Waiting(ImageJudge):
+        def prepare(self, sample):
+            pass
+
+        def judge(self, given):
+            first = [request for _, request in requests].index(given[0])
+            for key, _ in requests[first + 2 : first + 4]:
+                ahead.append(seen[key].wait(20))
+            yield from ((one, Verdict(dict(self.worst))) for one in given)
+
+    monkeypatch.setattr(stage_module, '_problem', look)
+    stage.judge = Waiting()
+    made = [row['key'] for row in stage.process(requests)]
+    assert made == [key for key, _ in requests]
+    assert ahead == [True] * (len(requests) - 2)
 
 
 def test_no_judge_sees_the_truth(run):
