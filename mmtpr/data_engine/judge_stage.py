@@ -209,7 +209,7 @@ class JudgeStage(Stage):
 
 def _looked_at(
     requests: Sequence[JudgeRequest],
-) -> Generator[list[tuple[JudgeRequest, str]]]:
+) -> Generator[list[tuple[JudgeRequest, str]], None, None]:
     """Cut pairs into parts; say what is wrong with the images of each.
 
     The images of the next part are decoded while the caller has one, so that

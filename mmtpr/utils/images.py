@@ -63,7 +63,7 @@ def image_problem(path: str | os.PathLike) -> str:
     Raises:
         OSError: If the machine fails, and not the image.
     """
-    return inspect_image(path).problem
+    return _decode(path)[0]
 
 
 def inspect_image(path: str | os.PathLike) -> ImageState:
@@ -79,14 +79,12 @@ def inspect_image(path: str | os.PathLike) -> ImageState:
         OSError: If the machine or the network fails, and not the image.
         ValueError: If nothing here reads paths of this scheme.
     """
-    try:
-        remote = '://' in str(path)
-        problem = '' if remote else file_problem(path)
-        get = read_remote if remote else fileio.get
-        content = b'' if problem else get(str(path))
-    except OSError as error:
-        return ImageState(_of_path(error))
-    return ImageState(problem) if problem else _inspect_content(content)
+    problem, decoded = _decode(path)
+    if decoded is None:
+        return ImageState(problem)
+    tiny = min(decoded.shape[:2]) < _LEAST_SIDE
+    flat = decoded.astype(np.float32).std(axis=(0, 1)).max() < _LEAST_STD
+    return ImageState('', bool(tiny or flat))
 
 
 def read_remote(path: str) -> bytes:
@@ -188,23 +186,31 @@ def _of_path(error: OSError) -> str:
     return problem
 
 
-def _inspect_content(content: bytes) -> ImageState:
+def _decode(path: str | os.PathLike) -> tuple[str, np.ndarray | None]:
+    """Decode an image, (H, W, 3), or say why that cannot be."""
+    try:
+        remote = '://' in str(path)
+        problem = '' if remote else file_problem(path)
+        get = read_remote if remote else fileio.get
+        content = b'' if problem else get(str(path))
+    except OSError as error:
+        return _of_path(error), None
+    return (problem, None) if problem else _decode_content(content)
+
+
+def _decode_content(content: bytes) -> tuple[str, np.ndarray | None]:
     if not content:
-        return ImageState('empty')
+        return 'empty', None
     if foreign := foreign_content(content):
-        return ImageState(foreign)
+        return foreign, None
     whole = _decodes_whole(content)
+    if whole is False:  # OpenCV fills what is missing
+        return 'truncated', None
     try:
         decoded = mmcv.imfrombytes(content)
     except Exception:
         decoded = None
-    if whole is False:
-        return ImageState('truncated')
-    if decoded is None:
-        return ImageState('does not decode')
-    tiny = min(decoded.shape[:2]) < _LEAST_SIDE
-    flat = decoded.astype(np.float32).std(axis=(0, 1)).max() < _LEAST_STD
-    return ImageState('', bool(tiny or flat))
+    return ('does not decode', None) if decoded is None else ('', decoded)
 
 
 def _decodes_whole(content: bytes) -> bool | None:

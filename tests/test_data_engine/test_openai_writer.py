@@ -145,7 +145,7 @@ def test_a_record_that_is_refused_blocks_no_run(tmp_path, concurrency):
     with chat_server({0: ['400'] * 99}) as server:
         made = stage(server.url, 12, concurrency=concurrency)
         counts = run_stage(made, folder)
-    assert counts.dropped == {'the server refused': 1}
+    assert counts.dropped == {'the server refused the request': 1}
     assert sorted(rows(folder)) == [*range(1, 12)]
     (gone,) = (r for r in folder.read_all(dropped=True) if 'dropped' in r)
     assert 'planted 400' in gone['raw']

@@ -15,7 +15,7 @@ from mmtpr.datasets.annotations.images import (
 )
 from mmtpr.datasets.transforms import ImageTransforms
 from mmtpr.utils.errors import told_message
-from mmtpr.utils.images import image_problem, missing_cure
+from mmtpr.utils.images import image_problem, inspect_image, missing_cure
 
 #: Name -> content, of files that are no images.
 CONTENTS = {
@@ -79,6 +79,22 @@ def deny(monkeypatch, name, number=errno.EACCES):
 @pytest.mark.parametrize('name', REASONS)
 def test_reasons(folder, name):
     assert image_problem(folder / name) == REASONS[name]
+
+
+def test_whether_it_decodes_is_told_without_looking_at_pixels(
+    folder, monkeypatch
+):
+    """Which takes three times as long as to decode."""
+
+    class Unread(np.ndarray):
+        def astype(self, *args):
+            raise AssertionError
+
+    pixels = np.zeros((64, 32, 3), np.uint8).view(Unread)
+    monkeypatch.setattr(mmcv, 'imfrombytes', lambda content: pixels)
+    assert image_problem(folder / 'good.png') == ''
+    with pytest.raises(AssertionError):
+        inspect_image(folder / 'good.png')
 
 
 @pytest.mark.parametrize('name', [n for n in REASONS if 'good' not in n])

@@ -107,5 +107,6 @@ class OpenAIWriter(QuadrupleWriter):
 
 
 def _no_answer(_: Request, error: NoAnswerError) -> Answer:
-    what = 'refused' if isinstance(error, RefusedError) else 'did not answer'
+    is_refused = isinstance(error, RefusedError)
+    what = 'refused the request' if is_refused else 'did not answer'
     return Answer(None, str(error), f'the server {what}')
