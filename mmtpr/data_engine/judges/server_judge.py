@@ -151,7 +151,8 @@ class OpenAIJudge(PairJudge):
 
 
 def _verdict(asked: _Asked) -> Verdict:
-    scores, raw = {}, {}
+    scores: dict[str, float] = {}
+    raw: dict[str, Any] = {}
     for question in QUESTIONS:
         if question in asked.missed:
             score, raw[question] = None, str(asked.missed[question])
