@@ -2,9 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from mmtpr.utils.numbers import is_number, is_whole
 
 #: Options of peft that change nothing in how a finished adapter computes, or
 #: that its tensors tell by themselves.
@@ -20,6 +22,10 @@ _HARMLESS = {
     *('use_cayley_neumann', 'num_cayley_neumann_terms', 'block_share'),
     'module_dropout',
 }
+_FLAGS = (
+    *('use_rslora', 'use_dora', 'use_wora', 'use_cayley_neumann'),
+    *('block_share', 'coft'),
+)
 #: Starts of the factors that leave the base weights as they are.
 _PLAIN_STARTS = (True, False, 'gaussian', 'eva', 'orthogonal', None)
 
@@ -65,9 +71,14 @@ class PeftConfig(NamedTuple):
 def _by_pattern(patterns: Mapping | None, layer: str, default: Any) -> Any:
     """The value of the first pattern that matches an ending of a name."""
     for pattern, value in (patterns or {}).items():
-        if re.match(rf'(.*\.)?({pattern})$', layer):
+        if re.match(_ending(pattern), layer):
             return value
     return default
+
+
+def _ending(pattern: str) -> str:
+    """The pattern of names that end as a pattern of peft says."""
+    return rf'(.*\.)?({pattern})$'
 
 
 def read_peft_config(folder: str | Path) -> PeftConfig:
@@ -101,6 +112,11 @@ def read_peft_config(folder: str | Path) -> PeftConfig:
             f'"{folder}" is an adapter of peft of the method {kind!r}; mmtpr '
             'has its LORA (with DoRA and WoRA) and OFT.'
         )
+    wrong = _mistyped(raw)
+    if wrong:
+        raise ValueError(
+            f'"{file}" is nothing that peft writes: {"; ".join(wrong)}.'
+        )
     problems = _problems(raw)
     if problems:
         raise ValueError(
@@ -109,17 +125,74 @@ def read_peft_config(folder: str | Path) -> PeftConfig:
     if kind == 'OFT':
         return PeftConfig('OFT', raw)
     name = 'WoRA' if raw.get('use_wora') else 'LoRA'
-    name = 'DoRA' if raw.get('use_dora') else name
+    if raw.get('use_dora'):
+        name = 'DoRA'
     raw.setdefault('r', 8)
     return PeftConfig(name, raw, raw.get('init_lora_weights') == 'pissa')
+
+
+def _mistyped(raw: Mapping[str, Any]) -> list[str]:
+    """What is of a type that peft gives no such option."""
+    found = [
+        f'{key} must be true or false, got {raw[key]!r}'
+        for key in _FLAGS
+        if not isinstance(raw.get(key), bool | None)
+    ]
+    if raw['peft_type'] == 'OFT':
+        terms = raw.get('num_cayley_neumann_terms', 5)
+        if raw.get('use_cayley_neumann', True) and not _is_rank(terms):
+            found.append(
+                'num_cayley_neumann_terms must be a whole number above 0, '
+                f'got {terms!r}'
+            )
+        return found
+    rank, alpha = raw.get('r', 8), raw.get('lora_alpha', 8)
+    if not _is_rank(rank):
+        found.append(f'r must be a whole number above 0, got {rank!r}')
+    if not is_number(alpha):
+        found.append(f'lora_alpha must be a finite number, got {alpha!r}')
+    dropout = raw.get('lora_dropout')
+    if dropout is not None and not (is_number(dropout) and 0 <= dropout < 1):
+        found.append(f'lora_dropout must be in [0, 1), got {dropout!r}')
+    for key, fits in (
+        ('rank_pattern', _is_rank),
+        ('alpha_pattern', is_number),
+    ):
+        found += _bad_patterns(key, raw.get(key), fits)
+    return found
+
+
+def _is_rank(value: Any) -> bool:
+    return is_whole(value) and value > 0
+
+
+def _bad_patterns(
+    key: str, patterns: Any, fits: Callable[[Any], bool]
+) -> list[str]:
+    if patterns is None:
+        return []
+    if not isinstance(patterns, Mapping):
+        return [f'{key} must give numbers to names, got {patterns!r}']
+    found = []
+    for pattern, value in patterns.items():
+        if not fits(value):
+            found.append(f'{key} gives {value!r} to {pattern!r}')
+        try:
+            re.compile(_ending(pattern))
+        except re.error as error:
+            found.append(f'{key} has {pattern!r}, no pattern: {error}')
+    return found
 
 
 def _problems(raw: Mapping[str, Any]) -> list[str]:
     found = []
     if raw.get('bias', 'none') != 'none':
         found.append(f'bias={raw["bias"]!r} trains biases of the base')
-    if raw.get('modules_to_save'):
-        listed = ', '.join(map(str, raw['modules_to_save']))
+    if raw.get('use_dora') and raw.get('use_wora'):
+        found.append('use_dora with use_wora is two methods in one')
+    if saved := raw.get('modules_to_save'):
+        saved = saved if isinstance(saved, list) else [saved]
+        listed = ', '.join(map(str, saved))
         found.append(f'modules_to_save holds whole modules ({listed})')
     if raw.get('coft'):
         found.append('coft=True bounds the rotation')

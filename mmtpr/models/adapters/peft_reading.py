@@ -1,24 +1,19 @@
 """Adapters of peft in models of mmtpr."""
 
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mmtpr.checkpoints.files import read_weight_file
-
 from .inject import inject_adapters
 from .offer import adaptable_layers, is_fused
 from .peft_config import PeftConfig, read_peft_config
 from .peft_layers import check_conv
-from .peft_layout import PREFIX
+from .peft_tensors import LayerTensors, own_a, read_layers
 from .pissa import principal_factors
 from .state import load_adapter_state_dict
-
-_ATTENTION = 'base_layer.out_proj'
 
 
 class PeftAdapter(NamedTuple):
@@ -68,9 +63,10 @@ def read_peft_adapter(
             model.
     """
     config = read_peft_config(folder)
-    layers = _grouped(_read_weights(Path(folder)), str(folder))
-    names = adaptable_layers(model.get_submodule(root), convs=True)
-    reader = _Reader(config, model.get_submodule(root), out_proj_twice)
+    layers = read_layers(folder)
+    part = _part(model, root)
+    names = adaptable_layers(part, convs=True)
+    reader = _Reader(config, part, out_proj_twice)
     strange = [n for n in layers if not reader.knows(n, names)]
     if strange:
         raise ValueError(
@@ -79,7 +75,8 @@ def read_peft_adapter(
             'Is the root the part that peft was put around?'
         )
     for name, tensors in layers.items():
-        reader.add(name, dict(tensors))
+        reader.add(name, tensors)
+        tensors.refuse_rest(config.kind)
     prefix = f'{root}.' if root else ''
     targets = [
         dict(target, type=re.escape(prefix + target['type']))
@@ -117,39 +114,11 @@ def load_peft_adapter(
     return names
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    for name in ('adapter_model.safetensors', 'adapter_model.bin'):
-        if (folder / name).is_file():
-            return read_weight_file(folder / name)
-    raise FileNotFoundError(
-        f'"{folder}" has neither adapter_model.safetensors nor '
-        'adapter_model.bin, in which peft keeps the weights.'
-    )
-
-
-def _grouped(
-    state: dict[str, Tensor], folder: str
-) -> dict[str, dict[str, Tensor]]:
-    """Tensors by layer: the factors of an attention are those of its name."""
-    leaves = (
-        *('lora_A.weight', 'lora_B.weight', 'oft_R.weight'),
-        *('lora_magnitude_vector', 'lora_magnitude_vector.weight'),
-        *('lora_wora_alpha', 'lora_wora_beta'),
-    )
-    layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    for key, tensor in state.items():
-        leaf = next((x for x in leaves if key.endswith(f'.{x}')), None)
-        if not key.startswith(PREFIX) or leaf is None:
-            raise ValueError(
-                f'"{folder}" holds "{key}", which cannot be expressed in '
-                'mmtpr.'
-            )
-        name = key.removeprefix(PREFIX).removesuffix(f'.{leaf}')
-        leaf = leaf.removesuffix('.weight')
-        if name.endswith(f'.{_ATTENTION}'):
-            name, leaf = name.removesuffix(f'.{_ATTENTION}'), f'out.{leaf}'
-        layers[name][leaf] = tensor
-    return dict(layers)
+def _part(model: nn.Module, root: str) -> nn.Module:
+    try:
+        return model.get_submodule(root)
+    except AttributeError as error:
+        raise ValueError(f'The model has no part "{root}".') from error
 
 
 class _Reader:
@@ -158,15 +127,17 @@ class _Reader:
     def __init__(
         self, config: PeftConfig, part: nn.Module, twice: bool | None
     ) -> None:
-        self.config, self.part, self.twice = config, part, twice
+        self.config, self.twice = config, twice
+        self.modules = dict(part.named_modules(remove_duplicate=False))
         self.targets: list[dict[str, Any]] = []
         self.state: dict[str, Tensor] = {}
 
     def knows(self, name: str, names: dict[str, nn.Module]) -> bool:
         """Tell whether the model has a layer that can be adapted."""
-        return name in names or (
-            f'{name}.out_proj' in names and is_fused(names[f'{name}.out_proj'])
-        )
+        if f'{name}.out_proj' in names:
+            return is_fused(names[f'{name}.out_proj'])
+        # The q, k and v of an attention are names without a layer.
+        return name in names and name in self.modules
 
     def adapter(self) -> dict[str, Any]:
         """Kind and the options that all layers share."""
@@ -190,9 +161,9 @@ class _Reader:
             options['init'] = 'pissa'
         return options
 
-    def add(self, name: str, tensors: dict[str, Tensor]) -> None:
+    def add(self, name: str, tensors: LayerTensors) -> None:
         """Take a layer's tensors."""
-        layer: Any = self.part.get_submodule(name)
+        layer: Any = self.modules[name]
         if self.config.kind == 'OFT':
             self._add_rotation(name, layer, tensors)
         elif is_fused(layer):
@@ -201,25 +172,39 @@ class _Reader:
             self._add_factors(name, layer, tensors)
 
     def _add_rotation(
-        self, name: str, layer: Any, tensors: dict[str, Tensor]
+        self, name: str, layer: Any, tensors: LayerTensors
     ) -> None:
-        rotation = _take(tensors, 'oft_R', name)
+        rotation = tensors.take('oft_R', None, None)
         # b (b - 1) / 2 numbers a block of size b.
         size = round((1 + (1 + 8 * rotation.shape[1]) ** 0.5) / 2)
+        options, width = self.adapter(), getattr(layer, 'in_features', 0)
+        rows = 1 if options['share_blocks'] else width // size
+        numbers = size * (size - 1) // 2
+        if tuple(rotation.shape) != (rows, numbers) or width % size:
+            raise ValueError(
+                f'oft_R of "{name}" has the shape {tuple(rotation.shape)} in '
+                f'the folder of peft, which are no rotations of the {width} '
+                f'inputs of a linear layer{", shared" * (rows == 1)}.'
+            )
         self.targets.append(dict(type=name, block_size=size))
         self.state[f'{name}.oft_R'] = rotation
-        terms = self.adapter()['neumann_terms']
-        self.state[f'{name}.neumann_terms'] = torch.tensor(float(terms))
+        terms = float(options['neumann_terms'])
+        self.state[f'{name}.neumann_terms'] = torch.tensor(terms)
 
     def _add_factors(
-        self, name: str, layer: Any, tensors: dict[str, Tensor]
+        self, name: str, layer: Any, tensors: LayerTensors
     ) -> None:
-        a, b = (_take(tensors, f'lora_{x}', name) for x in 'AB')
-        rank, kind = len(a), self.config.kind
+        kind = self.config.kind
+        out, width, *places = layer.weight.shape
+        groups = getattr(layer, 'groups', 1)
+        a = tensors.take('lora_A', None, width * groups, *places)
+        rank = len(a)
         alpha = self.config.alpha(name, rank)
+        ones = [1] * len(places)
+        b = tensors.take('lora_B', out, rank // groups, *ones)
         if isinstance(layer, nn.Conv2d):
             check_conv(name, layer, kind != 'LoRA')
-            a, b = _own_a(name, a, layer), b.flatten(1)
+            a, b = own_a(name, a, layer), b.flatten(1)
         self._target(name, rank, alpha)
         root = rank**0.5 if self.config.raw.get('use_rslora') else rank
         scale = alpha / root
@@ -228,14 +213,13 @@ class _Reader:
             number = torch.tensor(scale * rank)
             self._add_start(name, layer, rank, scale)
         else:
-            magnitude = _take(tensors, 'lora_magnitude_vector', name)
-            self.state[f'{name}.magnitude'] = magnitude.flatten()
+            magnitude = tensors.take_vector('lora_magnitude_vector', out)
+            self.state[f'{name}.magnitude'] = magnitude
             number = torch.tensor(scale)
         beta: Any = torch.tensor(1.0)
         if kind == 'WoRA':
-            number = number * _take(tensors, 'lora_wora_alpha', name)
-            number = number.reshape(1)
-            beta = _take(tensors, 'lora_wora_beta', name).reshape(1)
+            number = number * tensors.take_vector('lora_wora_alpha', 1)
+            beta = tensors.take_vector('lora_wora_beta', 1)
         self.state[f'{name}.alpha'] = number
         if kind != 'LoRA':
             self.state[f'{name}.beta'] = beta
@@ -259,7 +243,7 @@ class _Reader:
         self.state[f'{name}.pissa_B'] = b
 
     def _add_attention(
-        self, name: str, layer: Any, tensors: dict[str, Tensor]
+        self, name: str, layer: Any, tensors: LayerTensors
     ) -> None:
         """Cut the change of a packed weight into those of its parts."""
         if self.config.kind != 'LoRA' or self.config.starts_pissa:
@@ -267,15 +251,23 @@ class _Reader:
                 f'"{name}" is an nn.MultiheadAttention; only plain LoRA can '
                 'be expressed there.'
             )
-        a, b = (_take(tensors, f'lora_{x}', name) for x in 'AB')
+        width = layer.embed_dim
+        if not layer._qkv_same_embed_dim:
+            raise ValueError(
+                f'"{name}" has keys or values of another width, which peft '
+                'does not take.'
+            )
+        a = tensors.take('lora_A', None, width)
+        b = tensors.take('lora_B', 3 * width, len(a))
         alpha = self.config.alpha(name, len(a))
         root = len(a) ** 0.5 if self.config.raw.get('use_rslora') else len(a)
         scale = alpha / root
         parts = dict(
             zip('qkv', zip([a] * 3, b.chunk(3), strict=True), strict=True)
         )
-        if 'out.lora_A' in tensors:
-            out = tensors['out.lora_B']
+        if 'out.lora_A' in tensors or 'out.lora_B' in tensors:
+            out_a = tensors.take('out.lora_A', len(a), width)
+            out = tensors.take('out.lora_B', width, len(a))
             if out.count_nonzero() and self.twice is None:
                 raise ValueError(
                     f'"{name}" has a change of out_proj, which peft up to '
@@ -285,7 +277,7 @@ class _Reader:
                     'one without the fault.'
                 )
             factor = 2.0 if self.twice else 1.0
-            parts['out_proj'] = tensors['out.lora_A'], out * factor
+            parts['out_proj'] = out_a, out * factor
         changed = {n: p for n, p in parts.items() if p[1].count_nonzero()}
         for part, (down, up) in (changed or parts).items():
             # Columns of other parts are zero here, and would only cost.
@@ -303,25 +295,3 @@ class _Reader:
                 f'{full}.lora_B': up[:, used],
                 f'{full}.alpha': torch.tensor(scale * rank),
             }
-
-
-def _take(tensors: dict[str, Tensor], leaf: str, name: str) -> Tensor:
-    if leaf not in tensors:
-        raise ValueError(f'"{name}" has no {leaf} in the folder of peft.')
-    return tensors[leaf]
-
-
-def _own_a(name: str, a: Tensor, conv: nn.Conv2d) -> Tensor:
-    """A over all inputs (r, in, h, w) as one a group (r, in / g, h, w)."""
-    if conv.groups == 1:
-        return a
-    parts = a.unflatten(0, (conv.groups, -1)).unflatten(2, (conv.groups, -1))
-    # (g, r / g, g, in / g, h, w)
-    own = torch.stack([parts[g, :, g] for g in range(conv.groups)])
-    if own.count_nonzero() != a.count_nonzero():
-        raise ValueError(
-            f'The factor A of "{name}" looks at all inputs, and the '
-            f'convolution has {conv.groups} groups: peft adds more than a '
-            'kernel of these groups holds, which cannot be expressed.'
-        )
-    return own.flatten(0, 1)

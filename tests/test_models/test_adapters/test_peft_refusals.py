@@ -52,6 +52,15 @@ class TestRefusals:
             ),
             (dict(r=3), 'says rank 3 of "fc.0", its tensors have 2'),
             (dict(use_dora=True), 'has no lora_magnitude_vector'),
+            (dict(use_dora=True, use_wora=True), 'is two methods in one'),
+            (dict(rank_pattern=[1]), 'rank_pattern must give numbers to nam'),
+            (dict(alpha_pattern=dict(a='1')), "alpha_pattern gives '1' to"),
+            (dict(rank_pattern={'(': 2}), r"rank_pattern has '\(', no patt"),
+            (dict(lora_alpha=None), 'lora_alpha must be a finite number'),
+            (dict(lora_alpha=float('nan')), 'lora_alpha must be a finite'),
+            (dict(r='2'), "r must be a whole number above 0, got '2'"),
+            (dict(use_rslora='no'), "use_rslora must be true or false, got '"),
+            (dict(lora_dropout='0.1'), r'lora_dropout must be in \[0, 1\)'),
         ],
     )
     def test_of_the_config(self, tmp_path, options, message):
@@ -113,3 +122,97 @@ class TestRefusals:
             )
             with pytest.raises(ValueError, match=message):
                 peft_adapter(one)
+
+
+def number(name, value=0.7):
+    return {f'base_model.model.fc.0.{name}': torch.tensor(value)}
+
+
+def ones(leaf, *shape):
+    return {f'base_model.model.fc.0.{leaf}': torch.ones(shape)}
+
+
+LORA = dict(peft_type='LORA', r=2, target_modules=['fc.0'])
+OFT = dict(peft_type='OFT', use_cayley_neumann=False, target_modules=['fc.0'])
+FACTORS = ones('lora_A.weight', 2, 8) | ones('lora_B.weight', 12, 2)
+MAGNITUDE = ones('lora_magnitude_vector.weight', 12)
+NUMBERS = number('lora_wora_alpha') | number('lora_wora_beta')
+ROTATION = ones('oft_R.weight', 2, 6)
+
+
+def refused(folder, config, state, message, **options):
+    """The folder is refused, and the model stays what it was."""
+    model, before = plain(), plain().state_dict()
+    folder = write(folder, config, state)
+    with pytest.raises(ValueError, match=message):
+        load_peft_adapter(model, folder, **options)
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ('config', 'state', 'message'),
+    [
+        (LORA, FACTORS | MAGNITUDE | NUMBERS, 'wora_beta in .* says .* a LoR'),
+        (LORA, FACTORS | MAGNITUDE, 'holds lora_magnitude_vector in the fol'),
+        (
+            dict(LORA, use_dora=True),
+            FACTORS | MAGNITUDE | NUMBERS,
+            'holds lora_wora_alpha, lora_wora_beta in .* a DoRA there has',
+        ),
+        (LORA, FACTORS | ROTATION, 'holds oft_R in'),
+        (OFT, FACTORS | ROTATION, 'holds lora_A, lora_B in'),
+    ],
+)
+def test_tensors_that_the_config_does_not_announce(
+    tmp_path, config, state, message
+):
+    refused(tmp_path / 'a', config, state, message)
+
+
+@pytest.mark.parametrize(
+    ('config', 'state', 'message'),
+    [
+        (LORA, {}, 'an adapter without any tensors'),
+        (LORA, FACTORS | number('lora_A.weight'), r'shape \(\) .*\(any, 8\)'),
+        (LORA, FACTORS | ones('lora_A.weight', 8), r'lora_A .* shape \(8,\)'),
+        (LORA, FACTORS | ones('lora_A.weight', 2, 9), r'has the shape \(2, 9'),
+        (LORA, FACTORS | ones('lora_B.weight', 12, 3), r'takes \(12, 2\)'),
+        (LORA, FACTORS | number('lora_A.weight', 1), 'is of torch.int64'),
+        (
+            dict(LORA, use_dora=True),
+            FACTORS | ones('lora_magnitude_vector', 3),
+            'holds 3 numbers .* this layer takes 12',
+        ),
+        (
+            LORA,
+            FACTORS | MAGNITUDE | ones('lora_magnitude_vector', 12),
+            'holds lora_magnitude_vector of "fc.0" twice',
+        ),
+        (OFT, ones('oft_R.weight', 6), r'takes \(any, any\)'),
+        (OFT, ones('oft_R.weight', 2, 5), 'are no rotations of the 8 inputs'),
+        (OFT, ones('oft_R.weight', 3, 6), 'are no rotations of the 8 inputs'),
+        (dict(OFT, block_share=True), ROTATION, 'linear layer, shared'),
+        (
+            dict(OFT, use_cayley_neumann=True, num_cayley_neumann_terms=None),
+            ROTATION,
+            'terms must be a whole number above 0, got None',
+        ),
+    ],
+)
+def test_tensors_of_other_shapes(tmp_path, config, state, message):
+    refused(tmp_path / 'a', config, state, message)
+
+
+def test_layers_and_roots_that_are_not_there(tmp_path):
+    message = 'has no part "encoder"'
+    refused(tmp_path / 'a', LORA, FACTORS, message, root='encoder')
+    state = {k.replace('fc.0', 'attn.q'): v for k, v in FACTORS.items()}
+    refused(tmp_path / 'b', LORA, state, 'has not.*: attn.q. Is the')
+
+
+def test_factors_of_an_attention_have_its_width(tmp_path):
+    state = {k.replace('fc.0', 'attn'): v for k, v in FACTORS.items()}
+    refused(tmp_path / 'a', LORA, state, r'takes \(24, 2\)')
