@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from .completeness import is_adapter
+from .completeness import is_adapter, may_lack
 from .read import read_checkpoint
 
 #: Setting of an encoder -> names it brings weights for, within the encoder.
@@ -47,7 +47,7 @@ def base_weights(
     missing = [
         key
         for key in model.state_dict()
-        if key not in given and not is_head(key)
+        if key not in given and not is_head(key) and not may_lack(key)
     ]
     if not missing:
         return {}

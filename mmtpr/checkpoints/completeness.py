@@ -6,8 +6,10 @@ from typing import Any
 
 #: Those of an adapter's tensors that are one number.
 ADAPTER_NUMBERS = ('alpha', 'beta')
-#: Those that are an option of the adapter, which a file must share.
-ADAPTER_OPTIONS = ('neumann_terms',)
+#: Those that say an option of the adapter, which a file must share.
+ADAPTER_OPTIONS = {'neumann_terms': 'neumann_terms', 'norm_rows': 'norm_dim'}
+#: Those that files of former versions have not.
+_ADAPTER_NEW = ('norm_rows',)
 #: Each adapter has one of these.
 ADAPTER_MARKS = ('lora_A', 'oft_R')
 #: Names of an adapter's tensors within its layer.
@@ -90,9 +92,21 @@ def fits_shape(key: str, given: Any, own: Any) -> bool:
         bool: True for the same shape, and for an adapter's number in a file
         of a former version, see :func:`as_number`.
     """
-    if key.rpartition('.')[2] in ADAPTER_NUMBERS:
+    if key.rpartition('.')[2] in (*ADAPTER_NUMBERS, *ADAPTER_OPTIONS):
         given = as_number(given, own)
     return getattr(given, 'shape', None) == own.shape
+
+
+def may_lack(key: str) -> bool:
+    """Tell a tensor that files of former versions have not.
+
+    Args:
+        key (str): Its name as in mmtpr.
+
+    Returns:
+        bool: True if the model has its value by itself.
+    """
+    return key.rpartition('.')[2] in _ADAPTER_NEW
 
 
 def is_adapter(key: str) -> bool:

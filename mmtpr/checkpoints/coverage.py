@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmtpr.utils.errors import LaunchError
 
 from .base_weights import brought_by, is_head
-from .completeness import ADAPTER_LEAVES, ADAPTER_MARKS
+from .completeness import ADAPTER_LEAVES, ADAPTER_MARKS, may_lack
 from .families import identify
 from .fit import Fit, count_keys
 
@@ -194,7 +194,7 @@ def lacking_trained(
     told = (meta.get(LACKS) or {}).get('keys', ())
     unused = unused_keys(model)
     keys = {*trained_keys(model), *told} - state.keys()
-    return [key for key in sorted(keys) if not unused(key)]
+    return [k for k in sorted(keys) if not unused(k) and not may_lack(k)]
 
 
 def refuse_untrained(
@@ -290,7 +290,8 @@ def kind_clause(state: Mapping[str, Any], own: Mapping[str, Any]) -> str:
 
 def _is_part(model: nn.Module, given: set[str], own: set[str]) -> bool:
     """Tell a file that holds a part by design from one with gaps."""
-    adapters, tuned = adapter_keys(own), trained_keys(model)
+    adapters = {key for key in adapter_keys(own) if not may_lack(key)}
+    tuned = trained_keys(model)
     part = _frozen_part(model, own, tuned)
     if adapters:
         return adapters <= given and not (part - tuned) & given

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .completeness import fits_shape
+from .completeness import fits_shape, may_lack
 
 #: Keys, or a function that says of a key whether it is meant.
 Names = Callable[[str], bool] | Collection[str]
@@ -20,7 +20,8 @@ class Fit:
     """Keys in which a state dict and a model differ.
 
     Attributes:
-        missing (tuple[str, ...]): Keys of the model that are not given.
+        missing (tuple[str, ...]): Keys of the model that are not given, but
+            for those that files of former versions have not.
         unexpected (tuple[str, ...]): Given keys that the model has not.
         mismatched (tuple[str, ...]): Keys of both, with another shape.
         fitting (tuple[str, ...]): Keys of both, with the same shape.
@@ -67,7 +68,7 @@ class Fit:
             if not fits_shape(key, state[key], own[key])
         }
         return cls(
-            tuple(key for key in own if key not in state),
+            tuple(k for k in own if k not in state and not may_lack(k)),
             tuple(key for key in state if key not in own),
             tuple(shapes),
             tuple(key for key in common if key not in shapes),

@@ -33,6 +33,9 @@ def text_fingerprint(texts: Iterable[str]) -> str:
 def weights_fingerprint(module: torch.nn.Module) -> str:
     """Fingerprint of all parameters and buffers that a checkpoint holds.
 
+    A module says by a class attribute ``not_in_fingerprint`` which of its own
+    tensors are left out.
+
     Args:
         module (nn.Module): The model.
 
@@ -40,7 +43,14 @@ def weights_fingerprint(module: torch.nn.Module) -> str:
         str: 32 hexadecimal digits.
     """
     digest = hashlib.blake2b(digest_size=_SIZE)
+    spared = {
+        f'{name}.{leaf}'.removeprefix('.')
+        for name, part in module.named_modules(remove_duplicate=False)
+        for leaf in getattr(type(part), 'not_in_fingerprint', ())
+    }
     for name, value in sorted(module.state_dict().items()):
+        if name in spared:
+            continue
         if not isinstance(value, torch.Tensor):
             digest.update(f'{name}={value!r};'.encode())
             continue

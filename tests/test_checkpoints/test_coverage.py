@@ -116,7 +116,7 @@ def test_a_file_with_gaps_is_no_file_of_adapters(adapted):
     whole = dict(adapted.state_dict())
     del whole['encoder.module.clip.text_projection']
     one_short = adapter_state_dict(adapted)
-    one_short.popitem()
+    del one_short[next(k for k in one_short if k.endswith('.magnitude'))]
     for file in (whole, one_short):
         cover = Coverage.of(adapted, file, PRETRAINED)
         assert cover.fit.missing

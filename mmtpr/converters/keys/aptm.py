@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from ..keymap import (
@@ -35,6 +36,8 @@ _WRAPPED = f'{_ENCODER}module.'
 _LOSSES = 'losses.'
 #: What an adapted layer of Filtering-WoRA has, by mmtpr's names.
 _LEAVES = 'lora_B', 'magnitude', 'alpha', 'beta', 'linear.weight'
+#: What tells the side of magnitudes.
+_ROWS = 'norm_rows'
 #: Weight of a linear layer without an adapter.
 _LINEAR = re.compile(
     r'vision\.stages\..*\.(qkv|proj|layers\.0\.0|layers\.1|reduction)\.weight'
@@ -61,7 +64,13 @@ def import_aptm(
         ValueError: If a key is known to no rule.
     """
     done = aptm_map(state)(state, ignore)
-    adapted = any(key.endswith('.lora_A') for key in done.state)
+    adapted = [
+        key.removesuffix('lora_A')
+        for key in done.state
+        if key.endswith('.lora_A')
+    ]
+    for layer in adapted:  # one magnitude an input
+        done.state[layer + _ROWS] = torch.tensor(0.0)
     prefix = _WRAPPED if adapted else _ENCODER
     done.state = {prefix + key: value for key, value in done.state.items()}
     return done
@@ -94,7 +103,12 @@ def export_aptm(
     }
     inner = {name: state[key] for key, name in names.items()}
     _check_adapters(inner)
+    rows = [k for k, n in names.items() if n.endswith(f'.{_ROWS}')]
+    inner = {k: v for k, v in inner.items() if not k.endswith(f'.{_ROWS}')}
     done = aptm_map(inner).inverse()(inner, ignore)
+    done.ignored |= dict.fromkeys(
+        rows, 'that magnitudes are those of inputs, as all of the release'
+    )
     reason = 'a part of a loss, which the release has not'
     done.ignored |= dict.fromkeys(losses, reason)
     return done
@@ -114,6 +128,13 @@ def _check_adapters(inner: Mapping[str, Tensor]) -> None:
             )
         length = inner[f'{layer}.magnitude'].numel()
         inputs = inner[f'{layer}.linear.weight'].shape[1]
+        rows = inner.get(f'{layer}.{_ROWS}')
+        if rows is not None and not rows.is_meta and rows.item():
+            raise ValueError(
+                f'"{layer}" has one magnitude an output feature '
+                "(norm_dim='out'), and Filtering-WoRA one an input. "
+                f'{_MERGE}'
+            )
         if length != inputs:
             raise ValueError(
                 f'"{layer}.magnitude" has {length} values for {inputs} '

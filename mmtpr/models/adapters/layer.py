@@ -8,10 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from mmtpr.checkpoints.completeness import ADAPTER_NUMBERS, as_number
+from mmtpr.checkpoints.completeness import (
+    ADAPTER_NUMBERS,
+    ADAPTER_OPTIONS,
+    as_number,
+    may_lack,
+)
 from mmtpr.utils.precision import full_precision
 from mmtpr.utils.sharded import is_sharded
 
+from .file_options import refuse_other_options
 from .norm import norm_dtype
 
 
@@ -42,12 +48,18 @@ def _save_unmerged(module, state_dict, prefix, _) -> None:
 
 
 def _prepare_load(module, state_dict, prefix, *_) -> None:
-    """Load-state-dict pre-hook: unmerge, and take numbers of either shape."""
+    """Load-state-dict pre-hook: unmerge, and take what former files have."""
     module.unmerge()
-    for name in ADAPTER_NUMBERS:
-        own, key = getattr(module, name, None), prefix + name
-        if own is not None and key in state_dict:
-            state_dict[key] = as_number(state_dict[key], own)
+    own = dict(module.named_parameters(recurse=False))
+    own |= dict(module.named_buffers(recurse=False))
+    own = {prefix + name: tensor for name, tensor in own.items()}
+    refuse_other_options(own, state_dict)
+    for name in (*ADAPTER_NUMBERS, *ADAPTER_OPTIONS):
+        key = prefix + name
+        if key in own and key in state_dict:
+            state_dict[key] = as_number(state_dict[key], own[key])
+        elif key in own and may_lack(key):
+            state_dict[key] = own[key]
 
 
 def _refresh_after_load(module, _) -> None:

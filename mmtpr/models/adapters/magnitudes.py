@@ -32,6 +32,8 @@ class WithMagnitudes(LowRank):
     """
 
     trained: tuple[str, ...] = ('lora_A', 'lora_B', 'magnitude')
+    #: Younger than stores and caches, whose settings tell the same.
+    not_in_fingerprint: tuple[str, ...] = ('norm_rows',)
     beta: Tensor
     magnitude: nn.Parameter
 
@@ -66,6 +68,9 @@ class WithMagnitudes(LowRank):
                 f'start at its pretrained weight; got {beta!r}.'
             )
         self.norm_dim = norm_dim
+        # In the file, since on a square weight the same numbers fit both.
+        rows = torch.tensor(float(norm_dim == 'out'), **self._own_options())
+        self.register_buffer('norm_rows', rows)
         self.detach_norm = bool(detach_norm)
         self._add_number('beta', beta)
         base = self._base_now()

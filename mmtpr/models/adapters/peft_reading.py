@@ -215,6 +215,7 @@ class _Reader:
         else:
             magnitude = tensors.take_vector('lora_magnitude_vector', out)
             self.state[f'{name}.magnitude'] = magnitude
+            self.state[f'{name}.norm_rows'] = torch.tensor(1.0)
             number = torch.tensor(scale)
         beta: Any = torch.tensor(1.0)
         if kind == 'WoRA':

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from mmtpr.checkpoints.completeness import (
     ADAPTER_LEAVES,
     ADAPTER_MARKS,
-    ADAPTER_OPTIONS,
     as_number,
     fits_shape,
+    may_lack,
 )
 from mmtpr.checkpoints.coverage import trained_keys
 from mmtpr.utils.unwrap import unwrap
 
 from .attention import AdaptedMultiheadAttention
+from .file_options import refuse_other_options
 from .fused_qkv import AdaptedQKV
 from .layer import AdapterLayer
 
@@ -50,8 +51,8 @@ def adapter_state_dict(model: nn.Module) -> dict[str, Tensor]:
         dict[str, Tensor]: Keys as in the unwrapped model's ``state_dict``:
         ``<layer>.lora_A``, ``.lora_B``, ``.magnitude``, ``.alpha``,
         ``.beta``, ``.pissa_A``, ``.pissa_B``, ``.oft_R``,
-        ``.neumann_terms``, as far as the adapter has them. Detached, not
-        copied.
+        ``.neumann_terms``, ``.norm_rows`` (1 for ``norm_dim='out'``), as far
+        as the adapter has them. Detached, not copied.
     """
     return {
         _join(name, key): tensor.detach()
@@ -86,7 +87,7 @@ def _listed(keys: list[str], limit: int = 8) -> str:
 def _load_exactly(
     own: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str
 ) -> None:
-    missing = [k for k in own if k not in given]
+    missing = [k for k in own if k not in given and not may_lack(k)]
     unexpected = [k for k in given if k not in own]
     shapes = [
         f'{k} {tuple(given[k].shape)} instead of {tuple(v.shape)}'
@@ -110,32 +111,8 @@ def _load_exactly(
         )
     refuse_other_options(own, given)
     for key, tensor in own.items():
-        tensor.copy_(as_number(given[key], tensor))
-
-
-def refuse_other_options(
-    own: Mapping[str, Tensor], given: Mapping[str, Tensor]
-) -> None:
-    """Stop at a file that was written with another option of an adapter.
-
-    Args:
-        own (Mapping[str, Tensor]): State dict of the model.
-        given (Mapping[str, Tensor]): What is being loaded.
-
-    Raises:
-        RuntimeError: If the same numbers mean another weight.
-    """
-    for key, tensor in own.items():
-        leaf = key.rpartition('.')[2]
-        if leaf not in ADAPTER_OPTIONS or key not in given or tensor.is_meta:
-            continue
-        theirs = given[key]
-        if not theirs.is_meta and theirs.item() != tensor.item():
-            raise RuntimeError(
-                f'"{key}" is {theirs.item():g} in the file and '
-                f'{tensor.item():g} in the model; set the option {leaf} to '
-                'that of the file. Nothing was loaded.'
-            )
+        if key in given:
+            tensor.copy_(as_number(given[key], tensor))
 
 
 def load_adapter_state_dict(
@@ -233,7 +210,7 @@ def check_adapter_keys(
     own = adapter_state_dict(module)
     expected = {prefix + key for key in own}
     refuse_other_options({prefix + k: v for k, v in own.items()}, state_dict)
-    missing = sorted(expected - keys)
+    missing = sorted(k for k in expected - keys if not may_lack(k))
     orphans = _orphans(module, keys, expected, prefix)
     plain = _plain_keys(module, keys, prefix)
     problems = []

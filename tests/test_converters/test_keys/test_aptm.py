@@ -99,7 +99,9 @@ def test_full_size_is_one_to_one(
     total = sum(p.numel() for p in model.parameters())
     assert millions[0] < total / 1e6 < millions[1]
     back = export_aptm(own | {'losses.itm.weight': torch.zeros(1)})
-    assert list(back.ignored) == ['losses.itm.weight']
+    sides = [key for key in back.ignored if key.endswith('.norm_rows')]
+    assert len(sides) == layers
+    assert set(back.ignored) == {*sides, 'losses.itm.weight'}
     assert shapes(back.state) == {
         k: v for k, v in theirs.items() if k not in done.ignored
     }
@@ -178,7 +180,7 @@ def test_the_tool_there_and_back(tool, random_state, tmp_path, capsys):
     torch.save(dict(model=state, config=dict(bs=3)), tmp_path / 'wora.pth')
     tool('wora.pth', 'ours.pth')
     printed = capsys.readouterr().out
-    assert 'ours.pth: 375 tensors, 31 adapted layers' in printed
+    assert 'ours.pth: 406 tensors, 31 adapted layers' in printed
     assert 'e.g. config: an entry beside the weights' in printed
     tool('ours.pth', 'back.pth', '--export')
     back = torch.load(tmp_path / 'back.pth', weights_only=True)['model']
@@ -203,6 +205,8 @@ def adapted_state(kind, random_state):
     if kind == 'out':
         rows = state[f'{merge}.linear.weight'].norm(dim=1)
         return state | {f'{merge}.magnitude': rows}
+    if kind == 'rows':
+        return state | {f'{merge}.norm_rows': torch.ones(())}
     if kind == 'alone':
         return {k: v for k, v in state.items() if '.linear.' not in k}
     if kind == 'some':
@@ -219,6 +223,7 @@ def adapted_state(kind, random_state):
     [
         ('lora', r'no magnitude, alpha, beta: .* Merge first'),
         ('out', r'reduction\.magnitude" has 32 values for 64 inputs'),
+        ('rows', r'reduction" has one magnitude an output feature'),
         ('alone', r'no linear\.weight: .* Merge first'),
         ('some', r'1 linear layers .* no adapter, e\.g\. .*reduction'),
         ('gap', r'not whole: 1 weights .*encoder\.text_projection\.weight'),

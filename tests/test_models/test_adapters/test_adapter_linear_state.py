@@ -9,12 +9,16 @@ from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 from torch.nn import functional as F
 
+from mmtpr.checkpoints.coverage import lacking_trained
 from mmtpr.checkpoints.fit import Fit
 from mmtpr.models.adapters import (
     LoRALinear,
     WoRALinear,
+    adapter_state_dict,
+    inject_adapters,
     load_adapter_state_dict,
 )
+from mmtpr.utils.fingerprint import weights_fingerprint
 
 
 @pytest.mark.parametrize(('kind', 'options'), KINDS)
@@ -54,7 +58,7 @@ def test_cached_norm_follows_loaded_weights():
     x = torch.randn(4, 7, dtype=torch.float64)
     layer.load_state_dict(other.state_dict())
     torch.testing.assert_close(layer(x), other(x))
-    assert not any('norm' in key for key in layer.state_dict())
+    assert not any('sqnorm' in key for key in layer.state_dict())
     # The inner layer alone, in place, and as another parameter.
     for change in (
         lambda w: layer.linear.load_state_dict(
@@ -163,3 +167,68 @@ def test_buffers_written_before_the_backward_pass(kind, options, thin):
             buffer.copy_(buffer.clone())
     y.sum().backward()
     assert layer.lora_A.grad.isfinite().all()
+
+
+def square(layer, norm_dim, kind='WoRA'):
+    torch.manual_seed(0)
+    nn.init.normal_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    model = nn.Sequential(layer)
+    options = dict(type=kind, rank=2, norm_dim=norm_dim)
+    inject_adapters(model, options, [dict(type='0')])
+    nn.init.normal_(model[0].lora_B)
+    return model
+
+
+@pytest.mark.parametrize('kind', ['WoRA', 'DoRA'])
+@pytest.mark.parametrize('make_layer', [nn.Linear, nn.Conv2d])
+@pytest.mark.parametrize('sides', [('in', 'out'), ('out', 'in')])
+def test_a_file_of_the_other_norm_dim_is_refused(kind, make_layer, sides):
+    shape = (8, 8) if make_layer is nn.Linear else (8, 8, 3)
+    mine, theirs = (square(make_layer(*shape), s, kind) for s in sides)
+    before = {k: v.clone() for k, v in mine.state_dict().items()}
+    message = (
+        f'norm_dim of "0" is {sides[1]!r} in the file and {sides[0]!r} in '
+        'the model; set the option norm_dim'
+    )
+    with pytest.raises(RuntimeError, match=message):
+        load_adapter_state_dict(mine, adapter_state_dict(theirs))
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match=message):
+            mine.load_state_dict(theirs.state_dict(), strict)
+    with pytest.raises(RuntimeError, match='norm_dim of'):  # a bare layer
+        mine[0].load_state_dict(theirs[0].state_dict())
+    after = mine.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+@pytest.mark.parametrize('norm_dim', ['in', 'out'])
+def test_files_without_norm_rows_load(norm_dim, caplog):
+    """Those of former versions."""
+    model = square(nn.Linear(8, 8), norm_dim)
+    old = {k: v for k, v in model.state_dict().items() if 'rows' not in k}
+    assert len(old) == len(model.state_dict()) - 1
+    others = [square(nn.Linear(8, 8), norm_dim) for _ in range(3)]
+    for other in others:
+        nn.init.zeros_(other[0].lora_B)
+    assert Fit.of(old, model.state_dict()).whole
+    assert not lacking_trained(model, old, {})
+    assert others[0].load_state_dict(old) == ([], [])
+    load_state_dict(others[1], old, strict=False)
+    assert not caplog.records
+    alone = {k: v for k, v in old.items() if 'linear' not in k}
+    load_adapter_state_dict(others[2], alone)
+    x = torch.randn(3, 8)
+    for other in others:
+        assert torch.equal(other(x), model(x))
+        assert other[0].norm_rows.item() == (norm_dim == 'out')
+
+
+def test_norm_rows_change_no_fingerprint():
+    """Stores and caches of former versions stay those of the model."""
+    model = square(nn.Linear(8, 8), 'out')
+    whole = weights_fingerprint(model)
+    del model[0].norm_rows
+    assert weights_fingerprint(model) == whole
+    nn.init.zeros_(model[0].lora_B)
+    assert weights_fingerprint(model) != whole

@@ -25,6 +25,7 @@ class TestStateDicts:
         )
         state = adapter_state_dict(clip)
         leaves = ('lora_A', 'lora_B', 'alpha', 'beta', 'magnitude')
+        leaves = (*leaves, 'norm_rows')
         assert set(state) == {f'{n}.{k}' for n in names for k in leaves}
         assert set(state) < set(clip.state_dict())
         assert not any(tensor.requires_grad for tensor in state.values())
@@ -74,7 +75,10 @@ class TestStateDicts:
     def test_keys_that_do_not_fit(self, clip):
         inject_adapters(clip, dict(type='WoRA', rank=2), ALL)
         before = copy.deepcopy(adapter_state_dict(clip))
-        state = {k: v + 1 for k, v in before.items()}
+        state = {
+            k: v if k.endswith('norm_rows') else v + 1
+            for k, v in before.items()
+        }
         key = 'transformer.resblocks.0.mlp.c_fc.lora_A'
         moved = dict(state)
         moved['elsewhere.lora_A'] = moved.pop(key)
