@@ -36,7 +36,8 @@ def surplus(total: Tensor, cross: Tensor) -> Tensor:
     """Tell how far columns are from being thin; below 0 one is thin.
 
     A column of parts a and b is thin where little is left of their squares:
-    ``total < left * (total - 2 * cross)``.
+    ``total < left * (total - 2 * cross)``. A norm that is too large for its
+    type, as that of a weight over a beta next to 0, gives NaN.
 
     Args:
         total (Tensor): Squared norm of each column, shape (n,).
@@ -45,7 +46,8 @@ def surplus(total: Tensor, cross: Tensor) -> Tensor:
     Returns:
         Tensor: Of shape (n,), in units of the squared norm.
     """
-    return torch.add(total, cross, alpha=2 * _LEFT / (1 - _LEFT))
+    # total + w (cross - total), which is inf - inf where the total is inf.
+    return torch.lerp(total, cross, 2 * _LEFT / (1 + _LEFT))
 
 
 def rebuild_columns(
@@ -108,7 +110,7 @@ class ThinWatch:
                 the answer has to be that of now.
 
         Returns:
-            bool: True if one of them is.
+            bool: True if one of them is, or the number of one is NaN.
         """
         if torch.compiler.is_compiling() or _is_captured(left):
             return self._known
@@ -116,14 +118,15 @@ class ThinWatch:
         if left.is_meta or type(left).__name__ == 'FakeTensor':
             return False
         if left.device.type == 'cpu' or version is None:
-            self._version, self._known = None, left.amin().item() < 0
+            self._version, self._known = None, _any_below(left.amin())
         elif self._version is None:
-            self._known = left.amin().item() < 0
+            self._known = _any_below(left.amin())
             self._ask(left, version)
         elif version != self._version:
             if self._arrival is not None:
                 self._arrival.synchronize()
-            self._known = self._answer is not None and self._answer.item() < 0
+            answer = self._answer
+            self._known = answer is not None and _any_below(answer)
             self._ask(left, version)
         return self._known
 
@@ -140,6 +143,11 @@ class ThinWatch:
     def __reduce__(self) -> tuple:
         """Copy and pickle: a copied layer starts anew."""
         return ThinWatch, ()
+
+
+def _any_below(least: Tensor) -> bool:
+    """Tell whether the least is below 0, or is no number."""
+    return not least.item() >= 0
 
 
 def _is_captured(tensor: Tensor) -> bool:

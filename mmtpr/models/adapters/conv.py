@@ -116,18 +116,18 @@ class DoRAConv2d(WithMagnitudes, AdapterConv2d):
             # One product, in which nothing cancels any more.
             weight = self._effective(scale, direction)
             return self._convolve(x, weight, conv.bias)
+        # Alpha and beta apart: beta may be 0, by which nothing is divided.
         alpha, beta = self._numbers()
         gain = (beta * scale).to(x.dtype)[:, None, None]  # (n, 1, 1)
         if self.norm_dim == 'in':
-            x = x * gain
-            x_low = x if is_same else x_low * gain
-            y = self._convolve(x, conv.weight, conv.bias)
-            return self._sum(y, self._change(x_low, alpha / beta))
+            y = self._convolve(x * gain, conv.weight, conv.bias)
+            return self._sum(y, self._change(x_low, alpha, scale))
         y = self._convolve(x, conv.weight)
-        y = self._sum(y, self._change(x_low, alpha / beta))
+        change = self._change(x_low, alpha * scale[:, None])
         if conv.bias is None:
-            return y * gain
-        return torch.addcmul(conv.bias.to(y.dtype)[:, None, None], y, gain)
+            return self._sum(y * gain, change)
+        bias = conv.bias.to(y.dtype)[:, None, None]
+        return self._sum(torch.addcmul(bias, y, gain), change)
 
     def _composes(self, x: Tensor) -> bool:
         """Tell whether composing the kernel is cheaper than scaling inputs.

@@ -147,9 +147,19 @@ class AdapterConv2d(LowRank):
         bias = None if bias is None else bias.to(x.dtype)
         return self.linear._conv_forward(x, weight.to(x.dtype), bias)
 
-    def _change(self, x: Tensor, factor: Tensor) -> Tensor:
-        """Output (N, out, H', W') of the low-rank path, times a number."""
+    def _change(
+        self, x: Tensor, factor: Tensor, gain: Tensor | None = None
+    ) -> Tensor:
+        """Output (N, out, H', W') of the low-rank path.
+
+        The factor is one number, or one a row of B, (out, 1); the gain is one
+        number an input channel, (in,).
+        """
         a, b = self._factors()
+        if gain is not None:
+            groups = self.linear.groups
+            gain = gain.view(groups, 1, -1, 1, 1)  # (g, 1, in / g, 1, 1)
+            a = (a.unflatten(0, (groups, -1)) * gain).flatten(0, 1)
         low = self._convolve(x, a)  # (N, rank, H', W')
         up = (b * factor).to(x.dtype)  # (out, rank / g)
         groups = self.linear.groups

@@ -17,6 +17,9 @@ from .pissa import PrincipalStart
 
 _MERGE = 'Merge it instead: tools/model_converters/merge_adapters.py.'
 
+#: Above this alpha over beta, squares of the product leave float32.
+_MOST_RATIO = 1e12
+
 
 @dataclass
 class PeftLayer:
@@ -79,8 +82,7 @@ def plain_layer(name: str, adapter: Any, wora: bool = False) -> PeftLayer:
             scale = 1.0
             numbers = adapter.alpha.detach(), adapter.beta.detach()
         else:
-            # The direction of beta W + alpha BA is that of W + alpha/beta BA.
-            scale /= adapter.beta.item()
+            scale, magnitude = _folded(name, scale, magnitude, adapter.beta)
     if a.dim() == 4:
         check_conv(name, adapter.linear, magnitude is not None)
         a, b = _whole_a(a, adapter.linear.groups), b[:, :, None, None]
@@ -94,6 +96,24 @@ def plain_layer(name: str, adapter: Any, wora: bool = False) -> PeftLayer:
         *(a, b, alpha, magnitude, adapter.dropout, {}, numbers),
         adapter.rslora,
     )
+
+
+def _folded(
+    name: str, scale: float, magnitude: Tensor, beta: Tensor
+) -> tuple[float, Tensor]:
+    """Put beta into the scale of the product and the sign of magnitudes.
+
+    The direction of beta W + alpha BA is that of W + alpha / beta BA, or the
+    opposite where beta is negative.
+    """
+    number = beta.item()
+    if not abs(scale) < _MOST_RATIO * abs(number):
+        raise ValueError(
+            f'beta of "{name}" is {number:g}, next to 0: peft has DoRA with a '
+            'beta of 1, and divided by this one its factors are no numbers. '
+            + _MERGE
+        )
+    return scale / number, magnitude if number > 0 else -magnitude
 
 
 def check_conv(name: str, conv: Any, has_magnitudes: bool) -> None:

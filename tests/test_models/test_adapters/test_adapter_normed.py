@@ -5,10 +5,12 @@ import copy
 import pytest
 import torch
 from adapter_cases import NORMED, make, trained
+from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mmtpr.models.adapters import WoRALinear, inject_adapters
 from mmtpr.models.adapters.normed_function import NormedLinearFunction
 
 
@@ -139,3 +141,49 @@ def test_a_weight_written_before_the_backward_pass_is_noticed(kind, options):
         layer.lora_A.add_(1)
     with pytest.raises(RuntimeError, match='modified by an inplace operation'):
         y.sum().backward()
+
+
+@pytest.mark.parametrize('shape', [(nn.Linear, 16, 12), (nn.Conv2d, 4, 6, 3)])
+@pytest.mark.parametrize('norm_dim', ['in', 'out'])
+@pytest.mark.parametrize('dropout', [0.0, 0.4])
+@pytest.mark.parametrize('beta', [0.0, 1e-30, -1e-20, -0.5])
+def test_a_beta_next_to_zero(shape, norm_dim, dropout, beta):
+    """The frozen part is gone then, and the change is all there is."""
+    torch.manual_seed(0)
+    kind, *sizes = shape
+    model = nn.Sequential(kind(*sizes))
+    options = dict(type='WoRA', rank=2, norm_dim=norm_dim, dropout=dropout)
+    inject_adapters(model, options, [dict(type='0')])
+    layer = model[0]
+    with torch.no_grad():
+        layer.lora_B.normal_()
+        layer.beta.fill_(beta)
+    inputs = (3, 16) if kind is nn.Linear else (2, 4, 5, 5)
+    x = torch.randn(inputs, requires_grad=True)
+    y = model(x)
+    y.square().sum().backward()
+    parts = [
+        y,
+        x.grad,
+        *(p.grad for p in layer.parameters() if p.grad is not None),
+    ]
+    assert len(parts) == 7
+    assert all(part.isfinite().all() for part in parts)
+    model.eval()
+    with torch.no_grad():
+        y = model(x)
+        layer.merge()
+        torch.testing.assert_close(y, model(x), atol=1e-4, rtol=1e-4)
+    assert y.std() > 0.1
+
+
+def test_a_norm_too_large_for_its_type_is_noticed():
+    """Also where other columns have nothing but the frozen weight."""
+    layer = make(WoRALinear, shape=(16, 12), dtype=torch.float32)
+    x = torch.randn(3, 16)
+    with torch.no_grad():
+        layer.lora_A[:, 3] = 0
+        layer.beta.fill_(1e-18)
+        y = layer(x)
+        layer.merge()
+        torch.testing.assert_close(y, layer(x), atol=1e-4, rtol=1e-4)

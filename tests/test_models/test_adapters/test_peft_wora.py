@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from peft_cases import plain, write
+from peft_cases import images, plain, write
 from torch import nn
 
 from mmtpr.models.adapters import (
@@ -93,6 +93,37 @@ class TestWoRAOfThePullRequest:
             one.fc[0](x).square().sum().backward()
             optimizer.step()
         assert torch.equal(again.fc[0](x), layer(x))
+
+    @pytest.mark.parametrize('layer', ['fc.0', 'stem'])
+    @pytest.mark.parametrize('beta', [-0.6, 1.3])
+    def test_folded_with_a_beta_of_either_sign(self, tmp_path, layer, beta):
+        model = plain()
+        options = dict(type='WoRA', rank=2, norm_dim='out')
+        inject_adapters(model, options, [dict(type=layer)])
+        adapter = model.get_submodule(layer)
+        with torch.no_grad():
+            adapter.lora_B.normal_()
+            adapter.beta.fill_(beta)
+        other = plain()
+        load_peft_adapter(other, write(tmp_path / 'a', *peft_adapter(model)))
+        x = images()
+        with torch.no_grad():
+            torch.testing.assert_close(other(x), model(x))
+
+    @pytest.mark.parametrize('beta', [0.0, 1e-30])
+    def test_a_beta_next_to_zero_is_not_folded(self, tmp_path, beta):
+        folder = write(tmp_path / 'a', self.config(), self.state())
+        model = plain()
+        load_peft_adapter(model, folder)
+        with torch.no_grad():
+            model.fc[0].beta.fill_(beta)
+        with pytest.raises(ValueError, match=r'beta of "fc\.0" is .* next to'):
+            peft_adapter(model)
+        config, state = peft_adapter(model, wora=True)
+        other = plain()
+        load_peft_adapter(other, write(tmp_path / 'b', config, state))
+        x = torch.randn(5, 8)
+        torch.testing.assert_close(other.fc[0](x), model.fc[0](x))
 
     def test_without_it_the_same_is_a_dora(self, tmp_path):
         folder = write(tmp_path / 'a', self.config(), self.state())
