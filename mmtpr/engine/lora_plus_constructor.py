@@ -1,12 +1,13 @@
 """Optimizer constructor with a higher rate for the factor B of adapters."""
 
-import math
 from typing import Any
 
 from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmtpr.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmtpr.utils.numbers import is_number
 
 from .no_decay_constructor import NoDecayOptimWrapperConstructor
 
@@ -20,7 +21,9 @@ class LoRAPlusOptimWrapperConstructor(NoDecayOptimWrapperConstructor):
     <https://arxiv.org/abs/2402.12354>`_). Every ``lora_B`` gets the rate that
     the other options give it, times ``lora_plus_ratio``; all else, decay
     included, is as in :class:`NoDecayOptimWrapperConstructor`. The ratio is
-    in the parameter groups, so schedulers keep it and checkpoints resume.
+    in the parameter groups, so checkpoints resume, and schedules that multiply
+    rates keep it. ``OneCycleLR``, and ``eta_min`` as an absolute rate, set all
+    rates alike and do not; see :class:`RateRatioHook`.
 
     Args:
         optim_wrapper_cfg (dict): Config of the optimizer wrapper.
@@ -47,14 +50,26 @@ class LoRAPlusOptimWrapperConstructor(NoDecayOptimWrapperConstructor):
     ) -> None:
         paramwise_cfg = dict(paramwise_cfg or {})
         ratio = paramwise_cfg.pop('lora_plus_ratio', 16.0)
-        is_number = isinstance(ratio, int | float)
-        if not is_number or not math.isfinite(ratio) or ratio < 1:
+        if not is_number(ratio) or ratio < 1:
             raise ValueError(
                 'lora_plus_ratio, the rate of B over that of A, must be a '
                 f'number >= 1, got {ratio!r}.'
             )
         self.lora_plus_ratio = float(ratio)
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper.
+
+        Args:
+            model (nn.Module): The model.
+
+        Returns:
+            OptimWrapper: It, with the ratio as ``lora_plus_ratio``.
+        """
+        wrapper: Any = super().__call__(model)
+        wrapper.lora_plus_ratio = self.lora_plus_ratio
+        return wrapper
 
     def add_params(
         self,

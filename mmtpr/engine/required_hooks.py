@@ -10,7 +10,7 @@ from .hooks.atomic_checkpoint import check_arguments
 
 _OF_TRAINING = (
     *('ResumeCheckHook', 'EpochLengthHook', 'AdapterGradientHook'),
-    'CutCaptionsHook',
+    *('CutCaptionsHook', 'RateRatioHook'),
 )
 
 

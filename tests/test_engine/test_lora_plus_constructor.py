@@ -68,7 +68,7 @@ def test_the_default_is_that_of_the_paper():
     assert found['0.lora_A'] == (1e-3, 0.1)
 
 
-def test_schedules_and_resuming_keep_the_ratio():
+def test_a_schedule_that_multiplies_and_resuming_keep_the_ratio():
     model = adapted()
     wrapper = wrapper_of(model)
     scheduler = MultiStepLR(wrapper.optimizer, [1], gamma=0.1)
@@ -92,7 +92,7 @@ def test_schedules_and_resuming_keep_the_ratio():
 
 
 def test_bad_input():
-    for ratio in (0.5, float('nan'), '16'):
+    for ratio in (0.5, float('nan'), '16', True):
         with pytest.raises(ValueError, match='must be a number >= 1'):
             wrapper_of(adapted(), lora_plus_ratio=ratio)
     with pytest.raises(ValueError, match=r'trains no lora_B'):

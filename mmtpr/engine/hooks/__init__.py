@@ -11,6 +11,7 @@ from .finite_loss import StopOnNonFiniteLossHook
 from .pair_selection import PairSelectionHook
 from .plain_checkpoint import PlainCheckpointHook
 from .randomness import ReproducibleRandomnessHook
+from .rate_ratio import RateRatioHook
 from .resume_check import ResumeCheckHook
 from .same_batches import SameBatchesHook
 from .share_checkpoint import ShareCheckpointHook
@@ -26,6 +27,7 @@ __all__ = [
     'EpochLengthHook',
     'PairSelectionHook',
     'PlainCheckpointHook',
+    'RateRatioHook',
     'ReproducibleRandomnessHook',
     'ResumeCheckHook',
     'SameBatchesHook',

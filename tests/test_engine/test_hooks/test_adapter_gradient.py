@@ -74,9 +74,9 @@ def test_tools_add_it_once():
     launch.require_training_checks(cfg)
     types = [hook['type'] for hook in cfg.custom_hooks]
     names = ('ResumeCheckHook', 'EpochLengthHook')
-    names += ('AdapterGradientHook', 'CutCaptionsHook')
+    names += ('AdapterGradientHook', 'CutCaptionsHook', 'RateRatioHook')
     checks = [f'mmtpr.{name}' for name in names]
     assert types == ['EMAHook', *checks]
     cfg = Config(dict(custom_hooks=[dict(HOOK, allow=['a'])]))
     launch.require_training_checks(cfg)
-    assert len(cfg.custom_hooks) == 4
+    assert len(cfg.custom_hooks) == 5
