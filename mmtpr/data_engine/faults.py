@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mmtpr.utils.numbers import is_number
+
 
 def check_rates(
     rates: Mapping[str, float], kinds: Sequence[str]
@@ -25,8 +27,7 @@ def check_rates(
             raise ValueError(
                 f'There is no fault "{name}"; there are {", ".join(kinds)}.'
             )
-        is_number = isinstance(rate, int | float)
-        if isinstance(rate, bool) or not is_number or not 0 <= rate <= 1:
+        if not (is_number(rate) and 0 <= rate <= 1):
             raise ValueError(
                 f'The rate of "{name}" must be from 0 to 1, got {rate!r}.'
             )

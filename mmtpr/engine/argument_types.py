@@ -18,7 +18,7 @@ _REGISTRIES = (
     *(registry.MODELS, registry.DATASETS, registry.TRANSFORMS),
     *(registry.DATA_SAMPLERS, registry.METRICS, registry.HOOKS),
     *(registry.LOOPS, registry.OPTIM_WRAPPER_CONSTRUCTORS),
-    *(OPTIMIZERS, PARAM_SCHEDULERS),
+    *(registry.TASK_UTILS, OPTIMIZERS, PARAM_SCHEDULERS),
 )
 _NUMBERS = (bool, int, float)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mmtpr.utils.lazy import require
+from mmtpr.utils.numbers import is_number, is_whole
 
 #: Classes of pairs: by all, by some, or by none of those who judge it held
 #: for right. Scores on disk know the first and the last.
@@ -42,12 +43,14 @@ class Mixture:
     def __post_init__(self) -> None:
         for name, low, high in (('threshold', 0, 1), ('worst', 0, 1)):
             value = getattr(self, name)
-            if not low <= value < high:
-                raise ValueError(f'{name} must be in [0, 1), got {value}.')
-        if self.max_iter < 1 or self.tol <= 0 or self.reg_covar < 0:
+            if not (is_number(value) and low <= value < high):
+                raise ValueError(f'{name} must be in [0, 1), got {value!r}.')
+        fits = is_whole(self.max_iter) and self.max_iter >= 1
+        fits = fits and is_number(self.tol) and self.tol > 0
+        if not (fits and is_number(self.reg_covar) and self.reg_covar >= 0):
             raise ValueError(
                 'A mixture needs max_iter >= 1, tol > 0 and reg_covar >= 0, '
-                f'got {self.max_iter}, {self.tol} and {self.reg_covar}.'
+                f'got {self.max_iter!r}, {self.tol!r} and {self.reg_covar!r}.'
             )
 
 

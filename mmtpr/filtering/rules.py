@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mmtpr.utils.numbers import is_number
+
 
 def check_rules(
     max_rank: int | None = None,
@@ -23,16 +25,22 @@ def check_rules(
             'Relevance filtering needs a rule: give at least one of '
             'max_rank, keep_ratio and min_score.'
         )
-    if max_rank is not None and (max_rank < 1 or max_rank != int(max_rank)):
+    if max_rank is not None and not (
+        is_number(max_rank) and max_rank >= 1 and max_rank == int(max_rank)
+    ):
         raise ValueError(
-            f'max_rank must be a whole number from 1 on, got {max_rank}.'
+            f'max_rank must be a whole number from 1 on, got {max_rank!r}.'
         )
-    if keep_ratio is not None and not 0 < keep_ratio <= 1:
+    if keep_ratio is not None and not (
+        is_number(keep_ratio) and 0 < keep_ratio <= 1
+    ):
         raise ValueError(
-            f'keep_ratio must be above 0 and at most 1, got {keep_ratio}.'
+            f'keep_ratio must be above 0 and at most 1, got {keep_ratio!r}.'
         )
-    if min_score is not None and not np.isfinite(min_score):
-        raise ValueError(f'min_score must be finite, got {min_score}.')
+    if min_score is not None and not is_number(min_score):
+        raise ValueError(
+            f'min_score must be a finite number, got {min_score!r}.'
+        )
 
 
 def keep_mask(

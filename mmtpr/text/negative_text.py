@@ -1,7 +1,8 @@
 """Checking what a query says is not wanted."""
 
-import math
 from typing import Any
+
+from mmtpr.utils.numbers import is_number
 
 from .characters import is_blank
 
@@ -29,8 +30,7 @@ def check_negative(text: Any, weight: Any, where: str) -> None:
             f'{where}: negative_text must be a sentence with words, got '
             f'{text!r}.'
         )
-    number = isinstance(weight, int | float) and not isinstance(weight, bool)
-    if weight is not None and not (number and 0 < weight < math.inf):
+    if weight is not None and not (is_number(weight) and weight > 0):
         raise ValueError(
             f'{where}: negative_weight must be a positive number, got '
             f'{weight!r}.'

@@ -14,8 +14,12 @@ def is_number(value: Any) -> bool:
     Returns:
         bool: True for numbers of Python and of numpy.
     """
-    is_real = isinstance(value, Real) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def is_whole(value: Any) -> bool:

@@ -145,6 +145,17 @@ def test_a_subclass_may_take_other_values(text):
         check_config_values(cfg)
 
 
+def test_selectors_of_pairs(text):
+    for selector, match in (
+        (dict(type='mmtpr.ConsensusDivision', threshold='0.5'), 'takes float'),
+        (dict(type='mmtpr.ScoreSelector', max_rank='50'), 'takes int or None'),
+    ):
+        cfg = Config(text)
+        cfg.train_dataloader.dataset.selector = selector
+        with pytest.raises(LaunchError, match=f'dataset.selector.*{match}'):
+            check_config_values(cfg)
+
+
 def test_own_loops_read_their_own_values(text):
     loop = dict(type='MyLoop', max_epochs='1')
     check_config_values(changed(text, 'train_cfg', loop))

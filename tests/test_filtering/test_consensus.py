@@ -145,6 +145,11 @@ def test_the_coin():
         dict(max_iter=0),
         dict(tol=0),
         dict(reg_covar=-1),
+        dict(threshold='0.5'),
+        dict(worst=None),
+        dict(max_iter='10'),
+        dict(tol='0.01'),
+        dict(reg_covar='0'),
     ],
 )
 def test_settings_out_of_range(options):

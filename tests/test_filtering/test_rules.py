@@ -49,7 +49,12 @@ def test_pairs_without_finite_score_go():
         (dict(max_rank=1.5), 'whole number'),
         (dict(keep_ratio=0), 'keep_ratio must be above 0'),
         (dict(keep_ratio=1.01), 'at most 1, got 1.01'),
-        (dict(min_score=float('nan')), 'min_score must be finite'),
+        (dict(min_score=float('nan')), 'min_score must be a finite number'),
+        (dict(max_rank='50'), "whole number from 1 on, got '50'"),
+        (dict(max_rank=float('inf')), 'whole number from 1 on, got inf'),
+        (dict(keep_ratio='0.8'), "at most 1, got '0.8'"),
+        (dict(keep_ratio=True), 'at most 1, got True'),
+        (dict(min_score='0'), "must be a finite number, got '0'"),
     ],
 )
 def test_rules_out_of_range(rules, message):

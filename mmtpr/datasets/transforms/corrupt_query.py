@@ -8,6 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmtpr.registry import TRANSFORMS
+from mmtpr.utils.numbers import is_whole
 from mmtpr.utils.seeding import derive_seed
 
 #: Kind -> strength at the severities 1, 2 and 3: deviation of noise in
@@ -57,10 +58,11 @@ class CorruptQuery(BaseTransform):
                 f'kind of CorruptQuery must be one of {tuple(STRENGTHS)}, '
                 f'got {kind!r}.'
             )
-        if severity not in (1, 2, 3) or seed < 0:
+        is_known = is_whole(severity) and severity in (1, 2, 3)
+        if not (is_known and is_whole(seed) and seed >= 0):
             raise ValueError(
                 f'severity={severity!r} of CorruptQuery must be 1, 2 or 3, '
-                f'and seed={seed!r} at least 0.'
+                f'and seed={seed!r} a whole number of at least 0.'
             )
         self.kind, self.severity, self.seed = kind, severity, seed
         self.strength: Any = STRENGTHS[kind][severity - 1]

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mmtpr.utils.numbers import is_number, is_whole
+
 from .layer import AdapterLayer
 
 
@@ -20,12 +22,35 @@ def check_options(rank: int, alpha: float, dropout: float, who: str) -> None:
     Raises:
         ValueError: If one is out of range.
     """
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+    if not is_whole(rank) or rank < 1:
         raise ValueError(f'{who}: rank must be an int >= 1, got {rank!r}.')
-    if not math.isfinite(alpha):
-        raise ValueError(f'{who}: alpha must be finite, got {alpha!r}.')
-    if not 0 <= dropout < 1:
+    if not is_number(alpha):
+        raise ValueError(
+            f'{who}: alpha must be a finite number, got {alpha!r}.'
+        )
+    if not is_number(dropout) or not 0 <= dropout < 1:
         raise ValueError(f'{who}: dropout must be in [0, 1), got {dropout!r}.')
+
+
+def check_switch(name: str, value: bool, who: str) -> bool:
+    """Check an option that is on or off: any text would count as on.
+
+    Args:
+        name (str): The option.
+        value (bool): Its value.
+        who (str): Name of the adapter, for the message.
+
+    Returns:
+        bool: The value.
+
+    Raises:
+        ValueError: If it is another one.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(
+            f'{who}: {name} must be True or False, got {value!r}.'
+        )
+    return value
 
 
 class LinearLike(AdapterLayer):
@@ -77,7 +102,7 @@ class LowRank(AdapterLayer):
 
     def _whole_alpha(self, alpha: float, rslora: bool) -> float:
         """The number that the layer holds for an option ``alpha``."""
-        self.rslora = bool(rslora)
+        self.rslora = check_switch('rslora', rslora, type(self).__name__)
         if not rslora:
             return alpha
         root = math.sqrt(self.rank)

@@ -1,14 +1,14 @@
 """What layers with magnitudes have in common."""
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmtpr.utils.numbers import is_number
 from mmtpr.utils.sharded import is_sharded
 
-from .base import LowRank
+from .base import LowRank, check_switch
 from .cancellation import ThinWatch
 
 
@@ -62,7 +62,7 @@ class WithMagnitudes(LowRank):
             raise ValueError(
                 f"{who}: norm_dim must be 'in' or 'out', got {norm_dim!r}."
             )
-        if not (math.isfinite(beta) and beta > 0):
+        if not (is_number(beta) and beta > 0):
             raise ValueError(
                 f'{who}: beta must be finite and > 0, else the layer does not '
                 f'start at its pretrained weight; got {beta!r}.'
@@ -71,7 +71,7 @@ class WithMagnitudes(LowRank):
         # In the file, since on a square weight the same numbers fit both.
         rows = torch.tensor(float(norm_dim == 'out'), **self._own_options())
         self.register_buffer('norm_rows', rows)
-        self.detach_norm = bool(detach_norm)
+        self.detach_norm = check_switch('detach_norm', detach_norm, who)
         self._add_number('beta', beta)
         base = self._base_now()
         self.magnitude = nn.Parameter(base.sqrt())

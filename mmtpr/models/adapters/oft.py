@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmtpr.utils.precision import compute_dtype, full_precision
 
-from .base import LinearLike
+from .base import LinearLike, check_switch
 
 
 class OFTLinear(LinearLike):
@@ -66,7 +66,7 @@ class OFTLinear(LinearLike):
             raise ValueError(f'{who}: {reason}.')
         self.block_size, self._terms = block_size, neumann_terms
         self.num_blocks = linear.in_features // block_size
-        self.share_blocks = bool(share_blocks)
+        self.share_blocks = check_switch('share_blocks', share_blocks, who)
         options = self._own_options()
         rows = 1 if share_blocks else self.num_blocks
         size = block_size * (block_size - 1) // 2

@@ -112,7 +112,11 @@ def test_behind_the_reader_of_images():
 def test_wrong_use_is_explained():
     with pytest.raises(ValueError, match='kind of CorruptQuery must be one'):
         CorruptQuery('snow')
-    for wrong in (dict(severity=4), dict(severity=0), dict(seed=-1)):
+    for wrong in (
+        *(dict(severity=4), dict(severity=0), dict(seed=-1)),
+        *(dict(severity=2.0), dict(severity='2'), dict(severity=True)),
+        *(dict(seed=None), dict(seed='1'), dict(seed=1.0)),
+    ):
         with pytest.raises(ValueError, match='must be 1, 2 or 3'):
             CorruptQuery('blur', **wrong)
     sample = query()

@@ -163,6 +163,7 @@ def test_bfloat16():
         (dict(block_size=4.0), r'block_size must be an int >= 2, got 4\.0'),
         (dict(block_size=4, neumann_terms=-1), 'neumann_terms must be an int'),
         (dict(block_size=4, neumann_terms=1), 'never rotates'),
+        (dict(block_size=4, share_blocks='no'), 'share_blocks must be True'),
     ],
 )
 def test_bad_options(options, message):
