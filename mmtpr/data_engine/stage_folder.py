@@ -10,6 +10,7 @@ from typing import Any
 from mmtpr.utils import atomic_write, read_json
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.plain_values import plain_value
+from mmtpr.utils.warn import warn
 
 from .block_files import DROPPED, BlockFiles, BlockSummary, Row
 
@@ -63,6 +64,9 @@ class StageFolder:
     ) -> None:
         """Begin the stage, or go on with it.
 
+        What a stage says of all its blocks counts only while all of them are
+        there: it is forgotten where one is to be made anew.
+
         Args:
             stage (str): Its name.
             settings (Mapping[str, Any]): All that decides its rows.
@@ -83,6 +87,7 @@ class StageFolder:
         path = self.folder / _FACTS
         if path.is_file():
             self._check(self.facts, wanted)
+            self._forget_stale_end(num_blocks)
             return
         others = [p.name for p in self.folder.glob('[!.]*')]
         if others:
@@ -116,6 +121,26 @@ class StageFolder:
                 'folder.'
             )
 
+    def _forget_stale_end(self, num_blocks: int) -> None:
+        summary = self.folder / _SUMMARY
+        if summary.is_file():
+            absent = [
+                block
+                for block in range(num_blocks)
+                if self.blocks.summary(block) is None
+            ]
+            if not absent:
+                return
+            warn(
+                f'Of the stage in "{self.folder}", which was done, '
+                f'{len(absent):,} of {num_blocks:,} blocks are made anew, e.g. '
+                f'"{self.blocks.path(absent[0]).name}", and its rows are '
+                'counted again.'
+            )
+            summary.unlink()  # first: without it the other file says nothing
+        (self.folder / _EXCLUDED).unlink(missing_ok=True)
+        self.__dict__.pop('excluded', None)
+
     @property
     def num_blocks(self) -> int:
         """Number of blocks.
@@ -144,7 +169,8 @@ class StageFolder:
             set[str]: The keys; empty before the stage is done.
         """
         path = self.folder / _EXCLUDED
-        if not path.is_file():
+        # Without a summary it is of a run that was killed before its end.
+        if not path.is_file() or self.summary is None:
             return set()
         reasons = read_json(path, 'excluded rows')
         return {key for keys in reasons.values() for key in keys}
@@ -164,7 +190,6 @@ class StageFolder:
         if excluded:
             with atomic_write(self.folder / _EXCLUDED, 'w') as file:
                 json.dump(excluded, file, ensure_ascii=False)
-        self.__dict__.pop('excluded', None)
         for reason, keys in excluded.items():
             counts.dropped[reason] += len(keys)
         dropped = dict(sorted(counts.dropped.items()))
@@ -173,6 +198,7 @@ class StageFolder:
         )
         with atomic_write(self.folder / _SUMMARY, 'w') as file:
             json.dump(content, file, indent=2)
+        self.__dict__.pop('excluded', None)
 
     def check_done(self) -> None:
         """Refuse a stage that is not done.

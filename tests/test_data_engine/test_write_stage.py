@@ -13,9 +13,11 @@ from mmtpr.data_engine import (
     run_stage,
 )
 from mmtpr.data_engine.metadata import sample_metadata
-from mmtpr.data_engine.writers import Quadruple
+from mmtpr.data_engine.writers import Answer, Quadruple, QuadrupleWriter
 from mmtpr.data_engine.writers.quadruple import parse_quadruple
+from mmtpr.utils.warn import heard_warnings
 
+COLOURS = ('red', 'green', 'grey', 'white', 'yellow')
 LISTS = dict(gender=['man', 'woman'], age=['young', 'old', 'middle-aged'])
 
 
@@ -125,6 +127,76 @@ def test_a_colour_that_something_else_has_too():
         'Wearing a red coat.',
     )
     assert QuadrupleCheck().problem(quadruple, {}) == ''
+
+
+class Repeating(QuadrupleWriter):
+    """Five of ten records are those of five others."""
+
+    model = 'repeating'
+    silent = ()
+
+    def settings(self):
+        return {}
+
+    def answer(self, requests):
+        for request in requests:
+            was = COLOURS[request.index % 5]
+            found = Quadruple(
+                f'A young woman in a {was} coat and black shoes.',
+                'A young woman in a blue coat and black shoes.',
+                'Wearing a blue coat.',
+                f'Wearing a {was} coat.',
+            )
+            answer = Answer(found)
+            if request.index in self.silent:
+                answer = Answer(None, problem='the server did not answer')
+            yield request, answer
+
+
+def run_repeating(folder, writer=None):
+    """Run ten records in five blocks; gives counts and rows that are kept."""
+    stage = WriteStage(
+        10, dict(scene=['park']), writer or Repeating(), block_size=2
+    )
+    run_stage(stage, StageFolder(folder))
+    folder = StageFolder(folder)
+    kept = [row['index'] for row in folder.read_all()]
+    return folder.summary, kept
+
+
+def test_near_duplicates_are_dropped(place):
+    summary, kept = run_repeating(place.folder)
+    assert kept == [0, 1, 2, 3, 4]
+    reason = 'the same as another record but for small words'
+    assert summary == dict(rows=10, kept=5, dropped={reason: 5})
+
+
+def test_a_kill_between_exclusion_and_summary(place):
+    """Else the rows left out already hide the duplicates from the count."""
+    before = run_repeating(place.folder)
+    (place.folder / 'summary.json').unlink()
+    assert len(list(StageFolder(place.folder).read_all())) == 10
+    assert run_repeating(place.folder) == before
+
+
+def test_a_block_made_anew_ends_the_stage_anew(place):
+    run_repeating(place.folder)
+    place.blocks.path(0).write_bytes(b'')
+    other = Repeating()
+    other.silent = (1,)
+    with heard_warnings() as told:
+        summary, kept = run_repeating(place.folder, other)
+    assert kept == [0, 2, 3, 4, 6]
+    assert summary['kept'] == 5
+    assert summary['dropped']['the server did not answer'] == 1
+    assert '1 of 5 blocks are made anew, e.g. "block-000000' in ' '.join(told)
+    # Where nothing is left out any more, no old file says so.
+    for block in (0, 2, 3, 4):
+        place.blocks.path(block).unlink()
+    other.silent = range(10)
+    summary, kept = run_repeating(place.folder, other)
+    assert (summary['kept'], kept) == (2, [2, 3])
+    assert not (place.folder / 'excluded.json').exists()
 
 
 @pytest.mark.parametrize(
