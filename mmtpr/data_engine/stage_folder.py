@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,8 @@ class StageFolder:
                 return
             warn(
                 f'Of the stage in "{self.folder}", which was done, '
-                f'{len(absent):,} of {num_blocks:,} blocks are made anew, e.g. '
-                f'"{self.blocks.path(absent[0]).name}", and its rows are '
+                f'{len(absent):,} of {num_blocks:,} blocks are made anew, '
+                f'e.g. "{self.blocks.path(absent[0]).name}", and its rows are '
                 'counted again.'
             )
             summary.unlink()  # first: without it the other file says nothing
@@ -258,6 +259,11 @@ def _differences(found: Any, wanted: Any, name: str = '') -> list[str]:
         return [told for part in parts for told in part]
     if found == wanted:
         return []
+    if isinstance(found, list) and isinstance(wanted, list):
+        pairs = zip_longest(found, wanted, fillvalue='absent')
+        for i, (one, other) in enumerate(pairs):
+            if one != other:  # the first says enough
+                return _differences(one, other, f'{name}[{i}]')
     return [f'{name}: {_short(found)} there, {_short(wanted)} now']
 
 

@@ -69,6 +69,8 @@ class WriteStage(Stage):
         return dict(
             num=self.num,
             metadata=self.metadata,
+            # What is drawn depends on it.
+            metadata_order=[*self.metadata],
             writer=self.writer.settings(),
             check=vars(self.check),
             attempts=self.attempts,

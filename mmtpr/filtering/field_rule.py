@@ -96,15 +96,35 @@ class FieldTerm:
         out[known] = (place + 1) / max(1, place.max(initial=0) + 1)
         return out
 
+    def settings(self) -> dict[str, Any]:
+        """Tell all that decides what the term keeps.
+
+        Returns:
+            dict[str, Any]: Plain values, with every digit.
+        """
+        limits = dict(min=self.min, max=self.max, keep=self.keep)
+        told: dict[str, Any] = dict(field=self.field)
+        for name, value in limits.items():
+            if value is not None:
+                told[name] = float(value)
+        return told | (dict(best=self.best) if 'keep' in told else {})
+
     def __str__(self) -> str:
         parts = []
         if self.min is not None:
-            parts.append(f'>= {self.min:g}')
+            parts.append(f'>= {_number(self.min)}')
         if self.max is not None:
-            parts.append(f'<= {self.max:g}')
+            parts.append(f'<= {_number(self.max)}')
         if self.keep is not None:
-            parts.append(f'best {100 * self.keep:g} % ({self.best})')
+            share = round(100 * float(self.keep), 12)
+            parts.append(f'best {_number(share)} % ({self.best})')
         return f'{self.field} {" and ".join(parts)}'
+
+
+def _number(value: float) -> str:
+    """Write a number with as many digits as tell it from all others."""
+    short = f'{value:g}'
+    return short if float(short) == value else repr(float(value))
 
 
 def parse_rule(rule: Any) -> tuple[FieldTerm, ...]:

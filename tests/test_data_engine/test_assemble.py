@@ -18,6 +18,7 @@ from mmtpr.data_engine.assemble import (
     read_table,
 )
 from mmtpr.datasets import SynCPR, TripletFilteredDataset
+from mmtpr.filtering.field_rule import parse_rule
 from mmtpr.utils.errors import LaunchError
 
 RULE = [
@@ -136,9 +137,17 @@ def test_rows_are_read_once_for_scores_and_once_for_triplets(
     [
         (
             dict(rule=[dict(field='vlm.same', min=4), RULE[1]]),
-            r"rule.0: 'vlm.same >= 3' there, 'vlm.same >= 4' now",
+            r'rule\[0\].min: 3.0 there, 4.0 now',
         ),
-        (dict(rule=RULE[:1]), "rule.1: .* there, 'absent' now"),
+        (
+            dict(rule=[dict(field='vlm.same', min=3.0000001), RULE[1]]),
+            r'rule\[0\].min: 3.0 there, 3.0000001 now',
+        ),
+        (
+            dict(rule=[RULE[0], dict(RULE[1], best='low')]),
+            r"rule\[1\].best: 'high' there, 'low' now",
+        ),
+        (dict(rule=RULE[:1]), r"rule\[1\]: .* there, 'absent' now"),
         (dict(val_share=0.1), r'val_share: 0.2 there, 0.1 now'),
         (dict(seed=1), r'seed: 0 there, 1 now'),
     ],
@@ -255,6 +264,21 @@ def test_a_rule_that_names_an_absent_field_or_keeps_nothing(run, tmp_path):
 def test_settings_of_no_sense(change, match):
     with pytest.raises(ValueError, match=match):
         Assembly(**(dict(rule=RULE) | change))
+
+
+def test_a_term_is_told_with_all_its_digits():
+    terms = parse_rule(
+        [
+            dict(field='a.b', min=0.9999991, max=4),
+            dict(field='a.b', min=0.9999994),
+            dict(field='a.b', keep=0.07),
+        ]
+    )
+    assert [str(term) for term in terms] == [
+        'a.b >= 0.9999991 and <= 4',
+        'a.b >= 0.9999994',
+        'a.b best 7 % (high)',
+    ]
 
 
 def test_a_judge_of_another_run_or_one_that_is_not_done(run, tmp_path):

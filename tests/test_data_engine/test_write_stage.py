@@ -15,6 +15,7 @@ from mmtpr.data_engine import (
 from mmtpr.data_engine.metadata import sample_metadata
 from mmtpr.data_engine.writers import Answer, Quadruple, QuadrupleWriter
 from mmtpr.data_engine.writers.quadruple import parse_quadruple
+from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.warn import heard_warnings
 
 COLOURS = ('red', 'green', 'grey', 'white', 'yellow')
@@ -127,6 +128,20 @@ def test_a_colour_that_something_else_has_too():
         'Wearing a red coat.',
     )
     assert QuadrupleCheck().problem(quadruple, {}) == ''
+
+
+def test_the_order_of_fields_decides_what_is_drawn(place):
+    other = dict(reversed(LISTS.items()))
+    assert any(
+        sample_metadata(LISTS, i, 0) != sample_metadata(other, i, 0)
+        for i in range(9)
+    )
+    stages = [WriteStage(9, one, GrammarWriter()) for one in (LISTS, other)]
+    place.open('write', stages[0].settings(), (), 1)
+    place.open('write', stages[0].settings(), (), 1)
+    match = r"metadata_order\[0\]: 'gender' there, 'age' now"
+    with pytest.raises(LaunchError, match=match):
+        place.open('write', stages[1].settings(), (), 1)
 
 
 class Repeating(QuadrupleWriter):
@@ -282,7 +297,6 @@ def test_the_local_model_answers_one_by_one(place, tmp_path, monkeypatch):
 def test_a_model_that_is_not_there(place):
     pytest.importorskip('transformers')
     from mmtpr.data_engine import TransformersWriter
-    from mmtpr.utils.errors import LaunchError
 
     writer = TransformersWriter('/nowhere/model')
     with pytest.raises(LaunchError, match='"/nowhere/model" cannot be loaded'):

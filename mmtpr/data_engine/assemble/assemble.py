@@ -179,7 +179,7 @@ def _begin(
     """Refuse a folder of another rule, naming what differs."""
     names = sorted(judges)
     settings = dict(
-        rule={str(i): str(term) for i, term in enumerate(assembly.terms)},
+        rule=[term.settings() for term in assembly.terms],
         val_share=assembly.val_share,
         seed=assembly.seed,
         judges=names,

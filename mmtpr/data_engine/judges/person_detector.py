@@ -10,6 +10,7 @@ from PIL import Image
 
 from mmtpr.checkpoints.files import load_weights
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.fingerprint import path_fingerprint
 
 from ..devices import chosen_device
 
@@ -44,7 +45,11 @@ class PersonDetector:
         Returns:
             dict[str, Any]: Plain values.
         """
-        return dict(name=self.name, weights=self.weights)
+        return dict(
+            name=self.name,
+            weights=self.weights,
+            weights_content=path_fingerprint(self.weights),
+        )
 
     @cached_property
     def _model(self) -> Any:

@@ -1,6 +1,7 @@
 """Pairs judged by how well their images fit their captions."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from mmtpr.filtering import relevance_rank, sample_bank
 from mmtpr.filtering.bank import own_indices
 from mmtpr.filtering.setup import load_bank_captions
 from mmtpr.registry import SYNTHESIS
+from mmtpr.utils.fingerprint import text_fingerprint
 
 from .base import JudgeRequest, PairJudge, Sample, Verdict
 from .loaded_model import JudgingModel
@@ -59,10 +61,12 @@ class RelevanceJudge(PairJudge):
 
     def settings(self) -> dict[str, Any]:
         """See :meth:`PairJudge.settings`."""
+        content = self.bank and text_fingerprint(self._bank_captions)
         return dict(
             judge='RelevanceJudge',
             model=self.model.settings(),
             bank=self.bank,
+            bank_content=content,
             bank_size=self.bank_size,
             seed=self.seed,
         )
@@ -74,13 +78,17 @@ class RelevanceJudge(PairJudge):
             names = ('reference_caption', 'target_caption')
             captions = sorted({one.texts[n] for one in others for n in names})
         else:
-            captions = load_bank_captions(self.bank)
+            captions = self._bank_captions
         self._texts = sample_bank(
             captions, self.bank_size, self.seed, allow_smaller=True
         )
         self._feats = self.model.captions(self._texts)
         sentences = sorted({one.texts['edit'] for one in others})
         self._sentences = self.model.captions(sentences[:_SENTENCES])
+
+    @cached_property
+    def _bank_captions(self) -> list[str]:
+        return load_bank_captions(str(self.bank))
 
     def judge(
         self, requests: Sequence[JudgeRequest]

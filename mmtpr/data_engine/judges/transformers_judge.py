@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmtpr.registry import SYNTHESIS
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.fingerprint import path_fingerprint
 from mmtpr.utils.lazy import require
 
 from ..devices import chosen_device, named_dtype
@@ -54,6 +55,7 @@ class TransformersJudge(PairJudge):
         return dict(
             judge='TransformersJudge',
             model=self.model,
+            model_content=path_fingerprint(self.model),
             prompt=self.prompt_version,
             dtype=self.dtype,
         )

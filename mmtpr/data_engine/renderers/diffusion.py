@@ -1,6 +1,7 @@
 """A pipeline of diffusers: loaded once, asked for images of a known size."""
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.fingerprint import path_fingerprint
 from mmtpr.utils.lazy import require
 
 from ..devices import chosen_device, named_dtype, numbered_device
@@ -73,15 +75,20 @@ class DiffusionModel:
         """Tell what decides the images.
 
         Returns:
-            dict[str, Any]: Plain values.
+            dict[str, Any]: Plain values, with fingerprints of local files.
         """
+        lora = self.lora
+        if lora and self.lora_file and os.path.isdir(lora):
+            lora = os.path.join(lora, self.lora_file)
         return dict(
             model=self.model,
+            model_content=path_fingerprint(self.model),
             steps=self.steps,
             guidance=self.guidance,
             dtype=self.dtype,
             lora=self.lora,
             lora_file=self.lora_file,
+            lora_content=path_fingerprint(lora) if lora else None,
             call=self.call,
         )
 

@@ -8,6 +8,7 @@ import torch
 
 from mmtpr.registry import SYNTHESIS
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.fingerprint import path_fingerprint
 from mmtpr.utils.lazy import require
 
 from ..devices import chosen_device, named_dtype
@@ -53,6 +54,7 @@ class TransformersWriter(QuadrupleWriter):
         return dict(
             writer='TransformersWriter',
             model=self.model,
+            model_content=path_fingerprint(self.model),
             prompt=self.prompt_version,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
