@@ -58,11 +58,11 @@ def describe_fields(table: ScoreTable) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, values in table.columns.items():
-        known = values[np.isfinite(values)]
+        known = _known(values)
         if not len(known):
             found[name] = dict(number=0)
             continue
-        counts, edges = np.histogram(known, _BINS)
+        counts, edges = np.histogram(known, _edges(known))
         marks = np.quantile(known, (0.05, 0.25, 0.5, 0.75, 0.95))
         found[name] = dict(
             number=len(known),
@@ -71,6 +71,19 @@ def describe_fields(table: ScoreTable) -> dict[str, Any]:
             histogram=dict(counts=counts.tolist(), edges=edges.tolist()),
         )
     return found
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Finite values in float64: float32 has no edges between near ones."""
+    return values[np.isfinite(values)].astype(np.float64)
+
+
+def _edges(known: np.ndarray) -> np.ndarray:
+    """Edges of the bins; one bin where values are too near for more."""
+    try:
+        return np.histogram_bin_edges(known, _BINS)
+    except ValueError:
+        return np.histogram_bin_edges(known, 1)
 
 
 def faults_found(
@@ -145,9 +158,9 @@ def plot_fields(path: Path, table: ScoreTable, keep: np.ndarray) -> None:
         axis.axis('off')
     for axis, name in zip(grid.flat, names, strict=False):
         values = table.columns[name]
-        known = np.isfinite(values)
-        groups = [values[known & keep], values[known & ~keep]]
-        axis.hist(groups, _BINS, stacked=True, label=['kept', 'dropped'])
+        groups = [_known(values[keep]), _known(values[~keep])]
+        edges = _edges(np.concatenate(groups))
+        axis.hist(groups, edges, stacked=True, label=['kept', 'dropped'])
         axis.set(xlabel=name, ylabel='pairs')
     if names:
         grid.flat[0].legend()
