@@ -105,6 +105,15 @@ class RenderStage(Stage):
         for request, pair in self.renderer.render(requests):
             yield self._row(request, pair)
 
+    def files(self, items: Sequence[tuple[str, RenderRequest]]) -> list[Path]:
+        """See :meth:`Stage.files`."""
+        return [
+            self.images.folder
+            / self.images.name(key, request.record['index'], side)
+            for key, request in items
+            for side in SIDES
+        ]
+
     def _row(self, request: RenderRequest, pair: Pair) -> Row:
         record = request.record
         row: Row = dict(

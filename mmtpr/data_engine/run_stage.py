@@ -1,12 +1,14 @@
 """Running a stage: in one process or several, once, whatever happens."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from mmengine.dist import get_dist_info
 from mmengine.logging import print_log
 
+from mmtpr.utils.atomic import remove_leftovers_of
 from mmtpr.utils.main_first import on_main_process
 from mmtpr.utils.progress import progress
 from mmtpr.utils.run_lock import lock_output
@@ -57,12 +59,29 @@ def begun_stage(stage: Stage, folder: StageFolder) -> Iterator[None]:
         source.check_done()
     what = f'The stage "{stage.name}" in "{folder.folder}"'
     with lock_output(folder.folder / '.lock', what):
-        on_main_process(
-            lambda: folder.open(
-                stage.name, stage.settings(), stage.sources, stage.num_blocks
-            )
-        )
+        on_main_process(lambda: _open(stage, folder))
         yield
+
+
+def _open(stage: Stage, folder: StageFolder) -> None:
+    clear_leftovers(folder.files)
+    folder.open(stage.name, stage.settings(), stage.sources, stage.num_blocks)
+
+
+def clear_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what a killed run left half-written, with a line in the log.
+
+    Args:
+        paths (Iterable[Path]): Files that this run is about to write; nobody
+            else is.
+    """
+    stale = remove_leftovers_of(paths)
+    if stale:
+        print_log(
+            f'Removed {len(stale):,} half-written files that a killed run '
+            f'left, e.g. "{stale[0]}".',
+            logger='current',
+        )
 
 
 def _run_blocks(stage: Stage, folder: StageFolder) -> None:
@@ -85,6 +104,7 @@ def run_block(stage: Stage, folder: StageFolder, block: int) -> None:
     """
     items = stage.items(block)
     keys = [key for key, _ in items]
+    clear_leftovers([folder.blocks.path(block), *stage.files(items)])
     journal = folder.blocks.journal(block)
     parts = (
         items[start : start + stage.part]

@@ -1,7 +1,8 @@
 """A stage of the data engine: rows of the stage before become its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from .block_files import Row
@@ -77,6 +78,18 @@ class Stage(ABC):
             with its ``key``; with ``dropped``, a reason of few words that
             many rows share, where nothing came of it.
         """
+
+    def files(self, items: Sequence[tuple[str, Any]]) -> Iterable[Path]:
+        """Name what :meth:`process` writes beside its rows.
+
+        Args:
+            items (Sequence[tuple[str, Any]]): The items of a block.
+
+        Returns:
+            Iterable[Path]: Files, also those that will not come to be. What a
+            killed run left half-written of them is removed.
+        """
+        return ()
 
     def finish(self, folder: StageFolder) -> dict[str, Any]:
         """Do what needs all blocks, once, in one process.

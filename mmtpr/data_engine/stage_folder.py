@@ -31,6 +31,15 @@ class StageFolder:
         self.blocks = BlockFiles(self.folder)
 
     @property
+    def files(self) -> list[Path]:
+        """What is written here beside the blocks.
+
+        Returns:
+            list[Path]: The files, there or not.
+        """
+        return [self.folder / name for name in (_FACTS, _SUMMARY, _EXCLUDED)]
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Settings, id and number of blocks.
 

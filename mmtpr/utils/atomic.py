@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,9 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 1 << 20
 _LOCK = 'lock'
 _OLD = '.old'
+#: What tempfile adds to the name of a file or folder that is not whole yet.
+_RANDOM = '[a-z0-9_]{8}'
+_UNFINISHED = re.compile(rf'\.(.+)\.{_RANDOM}', re.DOTALL)
 #: Seconds without a change after which a folder without lock is given up.
 _AGE = 86400
 
@@ -236,7 +239,7 @@ def _move_in(
 def _remove_stale(folder: Path, names: Collection[str] | None) -> None:
     """Remove what killed processes left of the same folder."""
     name = re.escape(folder.name)
-    ours = re.compile(rf'\.{name}\.[a-z0-9_]{{8}}(\.old)?')
+    ours = re.compile(rf'\.{name}\.{_RANDOM}(\.old)?')
     for path in folder.parent.iterdir():
         if not ours.fullmatch(path.name) or not path.is_dir():
             continue
@@ -297,3 +300,28 @@ def remove_leftovers(folder: str | os.PathLike, suffix: str = '.pth') -> int:
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
+
+
+def remove_leftovers_of(paths: Iterable[str | os.PathLike]) -> list[Path]:
+    """Remove what killed processes left half-written of some files.
+
+    Args:
+        paths (Iterable[str | PathLike]): Final paths of
+            :func:`atomic_write`. No other process may be writing them.
+
+    Returns:
+        list[Path]: What was removed.
+    """
+    names: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        names.setdefault(path.parent, set()).add(path.name)
+    stale = [
+        path
+        for folder, wanted in names.items()
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if (found := _UNFINISHED.fullmatch(path.name)) and found[1] in wanted
+    ]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return stale

@@ -18,8 +18,8 @@ from mmtpr.data_engine.assemble import (
     read_table,
 )
 from mmtpr.datasets import SynCPR, TripletFilteredDataset
-from mmtpr.filtering.field_rule import parse_rule
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.run_lock import hold_lock
 
 RULE = [
     dict(field='vlm.same', min=3),
@@ -130,6 +130,25 @@ def test_rows_are_read_once_for_scores_and_once_for_triplets(
     monkeypatch.setattr(StageFolder, 'read', counted)
     assemble(Assembly(RULE), *run, tmp_path / 'out')
     assert blocks == {('write', 0): 1, ('render', 0): 2, ('vlm', 0): 1}
+
+
+def test_what_a_killed_call_left_half_written_is_removed(run, tmp_path):
+    names = ('SynCPR_all.json', 'triplet_scores.npz', 'best.png', 'stage.json')
+    for name in names:
+        (tmp_path / f'.{name}.abcdefgh').touch()
+    (tmp_path / '.notes.abcdefgh').touch()
+    assemble(Assembly(RULE), *run, tmp_path)
+    left = [path.name for path in tmp_path.glob('.*')]
+    assert left == ['.notes.abcdefgh']
+
+
+def test_two_at_once(run, done):
+    out, _ = done
+    with (
+        hold_lock(out / '.lock', 'it'),
+        pytest.raises(LaunchError, match='in use by process'),
+    ):
+        assemble(Assembly(RULE, val_share=0.2), *run, out)
 
 
 @pytest.mark.parametrize(
@@ -264,21 +283,6 @@ def test_a_rule_that_names_an_absent_field_or_keeps_nothing(run, tmp_path):
 def test_settings_of_no_sense(change, match):
     with pytest.raises(ValueError, match=match):
         Assembly(**(dict(rule=RULE) | change))
-
-
-def test_a_term_is_told_with_all_its_digits():
-    terms = parse_rule(
-        [
-            dict(field='a.b', min=0.9999991, max=4),
-            dict(field='a.b', min=0.9999994),
-            dict(field='a.b', keep=0.07),
-        ]
-    )
-    assert [str(term) for term in terms] == [
-        'a.b >= 0.9999991 and <= 4',
-        'a.b >= 0.9999994',
-        'a.b best 7 % (high)',
-    ]
 
 
 def test_a_judge_of_another_run_or_one_that_is_not_done(run, tmp_path):

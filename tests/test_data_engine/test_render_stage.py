@@ -87,6 +87,37 @@ def test_rows_and_images(tmp_path):
     assert len({image.tobytes() for image in shown}) == 54
 
 
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path):
+    """Those of blocks and images that are made now, and nothing else."""
+    source = write(tmp_path)
+    folder = StageFolder(tmp_path / 'render')
+    folder.open('render', stage(tmp_path).settings(), [source], 3)
+    names = (
+        'images/00000/.000001-01_target.jpg._7ojqwul',
+        'images/00000/.000008-02_reference.jpg.abcdefgh',
+        '.block-000001.jsonl.abcdefgh',
+        '.summary.json.abcdefgh',
+    )
+    others = (
+        'images/00000/.000001-77_target.jpg.abcdefgh',
+        '.block-000001.jsonl.mine',
+    )
+    for name in (*names, *others):
+        path = tmp_path / 'render' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    counts, _ = render(tmp_path)
+    assert counts.kept == 27
+    left = (tmp_path / 'render').rglob('.*')
+    found = {p.relative_to(tmp_path / 'render').as_posix() for p in left}
+    assert found == {*others}
+    # A block that is done is not looked at again.
+    again = tmp_path / 'render' / names[0]
+    again.touch()
+    render(tmp_path)
+    assert again.exists()
+
+
 @pytest.mark.parametrize('rows', [0, 17])
 def test_a_killed_run_goes_on(tmp_path, rows):
     run, other = tmp_path / 'run', tmp_path / 'other'

@@ -146,6 +146,19 @@ def test_a_stopped_run_goes_on_with_the_same_bytes(
     assert len(count) - first - 1 == images - 4 * SHARD
 
 
+def test_half_written_shards_of_a_killed_run_are_removed(
+    library, run, done, tmp_path
+):
+    _, whole = done
+    out = tmp_path / 'out'
+    folder = assembled(run, out)
+    (out / 'webdataset/block-000000.jsonl').unlink()
+    for name in ('train-000000.tar', 'index.npy', 'SynCPR.json'):
+        (folder / f'.{name}._7ojqwul').touch()
+    assert assembled(run, out) == folder
+    assert content(folder) == content(whole)
+
+
 def test_shards_of_another_rule_stay(run, done):
     out, folder = done
     before = content(folder)

@@ -9,7 +9,12 @@ import pytest
 from mmengine.fileio import get_file_backend
 
 from mmtpr.utils import atomic
-from mmtpr.utils.atomic import atomic_folder, atomic_write, remove_leftovers
+from mmtpr.utils.atomic import (
+    atomic_folder,
+    atomic_write,
+    remove_leftovers,
+    remove_leftovers_of,
+)
 from mmtpr.utils.atomic_backend import ATOMIC_BACKEND
 from mmtpr.utils.errors import LaunchError
 
@@ -34,6 +39,40 @@ def test_put_and_leftovers(tmp_path, monkeypatch):
     assert len(list(path.parent.iterdir())) == 2
     assert remove_leftovers(path.parent) == 1
     assert os.listdir(path.parent) == ['a.pth']
+
+
+def killed_while_writing(path):
+    """Leave what a killed process leaves; gives its name."""
+    before = set(path.parent.glob('.*')) if path.parent.exists() else set()
+    code = (
+        'import os, sys\n'
+        'from mmtpr.utils.atomic import atomic_write\n'
+        'with atomic_write(sys.argv[1]) as file:\n'
+        '    file.write(b"half")\n'
+        '    os._exit(9)\n'
+    )
+    subprocess.run([sys.executable, '-c', code, path], check=False)
+    (left,) = set(path.parent.glob('.*')) - before
+    return left
+
+
+def test_leftovers_of_the_files_that_are_written_and_no_others(tmp_path):
+    paths = [tmp_path / 'a/x.json', tmp_path / 'b/y.tar']
+    left = [killed_while_writing(paths[0])]
+    for name in ('a/.x.json.abcd_123', 'b/.y.tar.zzzzzzzz'):
+        left.append(tmp_path / name)
+        left[-1].parent.mkdir(exist_ok=True)
+        left[-1].touch()
+    others = [
+        *('a/x.json', 'a/.x.json.abcd', 'a/.x.json.ABCDEFGH', 'a/.lock'),
+        *('a/.xx.json.abcd_123', 'a/.y.tar.zzzzzzzz', 'a/x.json.abcd_123'),
+    ]
+    for name in others:
+        (tmp_path / name).touch()
+    paths.append(tmp_path / 'absent/z')
+    assert sorted(remove_leftovers_of(paths)) == sorted(left)
+    assert not any(path.exists() for path in left)
+    assert all((tmp_path / name).exists() for name in others)
 
 
 WRITER = """

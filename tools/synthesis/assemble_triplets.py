@@ -40,7 +40,6 @@ from mmtpr.data_engine.engine_config import (
 )
 from mmtpr.engine import launch
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.run_lock import lock_output
 
 
 def find_judges(args: argparse.Namespace) -> list[str]:
@@ -72,14 +71,13 @@ def main() -> None:
             name: stage_folder(args.run, 'judges', name)
             for name in find_judges(args)
         }
-        with lock_output(out / '.lock', f'The folder "{out}"'):
-            assemble(
-                assembly,
-                stage_folder(args.run, 'write'),
-                stage_folder(args.run, 'render'),
-                judges,
-                out,
-            )
+        assemble(
+            assembly,
+            stage_folder(args.run, 'write'),
+            stage_folder(args.run, 'render'),
+            judges,
+            out,
+        )
 
 
 if __name__ == '__main__':

@@ -14,9 +14,11 @@ from mmtpr.filtering.field_rule import check_fields, parse_rule, rule_mask
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.plain_values import plain_value
+from mmtpr.utils.run_lock import lock_output
 
+from ..run_stage import clear_leftovers
 from ..stage_folder import StageFolder
-from .all_triplets import all_triplets
+from .all_triplets import SCORES, all_triplets
 from .contact_sheet import SheetPair, draw_sheet
 from .report import (
     describe_fields,
@@ -29,6 +31,7 @@ from .score_table import ScoreTable, read_pairs_of, read_table
 from .shards import require_webdataset, write_shards
 from .sheet_choice import choose_sheets, sheet_pair
 from .triplet_files import (
+    ALL,
     TRAIN,
     VAL,
     triplet_file,
@@ -36,7 +39,7 @@ from .triplet_files import (
     val_records,
 )
 
-REPORT = 'report.json'
+REPORT, FIELDS = 'report.json', 'fields'
 
 
 @dataclass
@@ -92,7 +95,7 @@ def assemble(
     """Write triplets, a report and contact sheets.
 
     Images stay where they are. The same call writes the same files; another
-    rule needs another folder.
+    rule needs another folder. Other runs are kept away meanwhile.
 
     Args:
         assembly (Assembly): How.
@@ -105,11 +108,22 @@ def assemble(
         dict[str, Any]: The report.
 
     Raises:
-        LaunchError: If a stage is not done or of another run, the rule keeps
-            nothing, the folder holds triplets of another rule or of other
-            scores, or the disk is full.
+        LaunchError: If another run assembles there, a stage is not done or of
+            another run, the rule keeps nothing, the folder holds triplets of
+            another rule or of other scores, or the disk is full.
         ValueError: If the rule names a field that no judge wrote.
     """
+    with lock_output(out / '.lock', f'The folder "{out}"'):
+        return _assemble(assembly, write, render, judges, out)
+
+
+def _assemble(
+    assembly: Assembly,
+    write: StageFolder,
+    render: StageFolder,
+    judges: Mapping[str, StageFolder],
+    out: Path,
+) -> dict[str, Any]:
     write.check_done()
     render.check_done()
     if write.facts['id'] not in render.facts['sources']:
@@ -129,6 +143,9 @@ def assemble(
     val = val_records(kept, assembly.val_share, assembly.seed)
     _begin(assembly, write, render, judges, out)
     sheets = choose_sheets(assembly.terms, table, keep, assembly.sheet_pairs)
+    figures = [f'{name}.png' for name in (FIELDS, *sheets)]
+    names = (TRAIN, VAL, ALL, SCORES, REPORT, *figures)
+    clear_leftovers(out / name for name in names)
     counts, shown = _write_triplets(
         assembly, write, render, table, keep, val, sheets, out
     )
@@ -153,7 +170,7 @@ def assemble(
     )
     with atomic_write(out / REPORT, 'w') as file:
         json.dump(report, file, indent=2)
-    plot_fields(out / 'fields.png', table, keep)
+    plot_fields(out / f'{FIELDS}.png', table, keep)
     for name, indices in sheets.items():
         title = f'{name}: {len(indices)} of {len(table):,} pairs'
         pairs = [shown[index] for index in indices]
@@ -185,7 +202,9 @@ def _begin(
         judges=names,
     )
     sources = [write, render, *(judges[name] for name in names)]
-    StageFolder(out).open('assemble', settings, sources, 1)
+    folder = StageFolder(out)
+    clear_leftovers(folder.files)
+    folder.open('assemble', settings, sources, 1)
 
 
 def _write_triplets(

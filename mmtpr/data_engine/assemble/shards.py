@@ -8,14 +8,14 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from mmtpr.datasets.packed_images import index_shards
+from mmtpr.datasets.packed_images.tar_index import INDEX, TABLE, index_shards
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
 
 from ..block_files import Row
 from ..image_files import SIDES
-from ..run_stage import run_stage
+from ..run_stage import clear_leftovers, run_stage
 from ..stage import Stage
 from ..stage_folder import StageFolder
 from .triplet_files import TRAIN, VAL, read_triplets, triplet_file
@@ -114,6 +114,10 @@ class ShardStage(Stage):
                 size = file.tell()
             yield dict(key=key, split=span.split, pairs=pairs, bytes=size)
 
+    def files(self, items: Sequence[tuple[str, _Span]]) -> list[Path]:
+        """See :meth:`Stage.files`."""
+        return [self.out / f'{key}.tar' for key, _ in items]
+
     def finish(self, folder: StageFolder) -> dict[str, Any]:
         """Write the index and the files of triplets.
 
@@ -123,6 +127,8 @@ class ShardStage(Stage):
         Returns:
             dict[str, Any]: ``pairs`` by split.
         """
+        names = (*FILES.values(), INDEX, TABLE)
+        clear_leftovers(self.out / name for name in names)
         pairs = dict.fromkeys(FILES, 0)
         for row in folder.read_all():
             pairs[row['split']] += row['pairs']
