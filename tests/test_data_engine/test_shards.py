@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import sys
 from collections import Counter
 
@@ -159,13 +160,15 @@ def test_half_written_shards_of_a_killed_run_are_removed(
     assert content(folder) == content(whole)
 
 
-def test_shards_of_another_rule_stay(run, done):
-    out, folder = done
-    before = content(folder)
+def test_shards_of_other_triplets_stay(run, done, tmp_path):
+    out, _ = done
+    other = tmp_path / 'other'
+    assemble(Assembly([dict(field='vlm.same', min=3.5)]), *run, other)
+    shutil.copytree(out / 'webdataset', other / 'webdataset')
+    before = content(other / 'webdataset/shards')
     with pytest.raises(LaunchError, match=r'with other settings .*triplets'):
-        assembled(run, out, [dict(field='vlm.same', min=3.5)])
-    assert content(folder) == before
-    assembled(run, out)
+        shards.write_shards(other, run[1].folder / 'images', SHARD)
+    assert content(other / 'webdataset/shards') == before
 
 
 def test_an_image_that_is_gone(library, tmp_path):
