@@ -18,6 +18,11 @@ def check_lists(lists: Lists) -> None:
     Raises:
         ValueError: If one is empty or holds something else than texts.
     """
+    if not isinstance(lists, Mapping):
+        raise ValueError(
+            'metadata must be a dict of lists, such as '
+            f'dict(age=["young", "old"]), got {lists!r}.'
+        )
     for name, values in lists.items():
         is_list = isinstance(values, list | tuple) and len(values) > 0
         if not is_list or not all(isinstance(v, str) for v in values):

@@ -9,6 +9,7 @@ from mmtpr.registry import SYNTHESIS
 from .block_files import DROPPED, Row
 from .image_files import MOST_FILES, SIDES, ImageFiles
 from .metadata import record_seed
+from .numbers import check_whole
 from .renderers import Pair, PairRenderer, RenderRequest
 from .stage import Stage
 from .stage_folder import StageFolder
@@ -55,17 +56,12 @@ class RenderStage(Stage):
                 f'render.per_record is {per_record}, but the renderer makes '
                 f'{own} pairs of a record. Leave one of them out.'
             )
-        self.per_record = own or per_record or _PER_RECORD
+        told = own if per_record is None else per_record
+        self.per_record: int = _PER_RECORD if told is None else told
         most = MOST_FILES // len(SIDES)
-        for what, value, top in (
-            ('per_record', self.per_record, most),
-            ('quality', quality, 100),
-        ):
-            if not isinstance(value, int) or not 1 <= value <= top:
-                raise ValueError(
-                    f'render.{what} must be a whole number from 1 to {top}, '
-                    f'got {value!r}.'
-                )
+        check_whole('render.per_record', self.per_record, most=most)
+        check_whole('render.quality', quality, most=100)
+        check_whole('render.seed', seed, least=0)
         self.images = ImageFiles(Path(images), self.per_record, quality)
 
     def settings(self) -> dict[str, Any]:

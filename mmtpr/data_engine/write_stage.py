@@ -8,6 +8,7 @@ from mmtpr.registry import SYNTHESIS
 
 from .block_files import DROPPED, Row
 from .metadata import check_lists, record_seed, sample_metadata
+from .numbers import check_whole
 from .stage import Stage
 from .stage_folder import StageFolder
 from .writers import Answer, QuadrupleCheck, QuadrupleWriter, Request
@@ -45,16 +46,10 @@ class WriteStage(Stage):
         block_size: int = 250,
         seed: int = 0,
     ) -> None:
-        for what, value in (
-            ('num', num),
-            ('attempts', attempts),
-            ('block_size', block_size),
-        ):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f'write.{what} must be a whole number of at least 1, got '
-                    f'{value!r}.'
-                )
+        check_whole('write.num', num)
+        check_whole('write.attempts', attempts)
+        check_whole('write.block_size', block_size)
+        check_whole('write.seed', seed, least=0)
         check_lists(metadata)
         self.num, self.seed = num, seed
         self.metadata = {k: [*values] for k, values in metadata.items()}

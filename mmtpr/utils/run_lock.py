@@ -33,7 +33,7 @@ def lock_output(path: str | os.PathLike, what: str) -> Iterator[None]:
         None: The output is this process's.
 
     Raises:
-        LaunchError: If another run holds it.
+        LaunchError: If another run holds it, or nothing can be written there.
     """
     if not _is_first():
         yield
@@ -54,17 +54,24 @@ def hold_lock(path: str | os.PathLike, what: str) -> Iterator[None]:
         None: The output is this process's.
 
     Raises:
-        LaunchError: If another run holds it, or this process does already.
+        LaunchError: If another run holds it, or this process does already, or
+            nothing can be written there.
     """
     path = Path(path).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
     host = socket.gethostname()
     owner = dict(
         host=host,
         pid=os.getpid(),
         started=_start_of(os.getpid()),
     )
-    _take(path, owner, what)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _take(path, owner, what)
+    except OSError as error:
+        raise LaunchError(
+            f'{what} cannot be written: "{error.filename or path}": '
+            f'{error.strerror}.'
+        ) from error
     try:
         yield
     finally:

@@ -278,6 +278,8 @@ def test_a_rule_that_names_an_absent_field_or_keeps_nothing(run, tmp_path):
         (dict(rule=[dict(field='a.b', keep=1.5)]), 'at most 1, got 1.5'),
         (dict(rule=[dict(field='a.b', min='3')]), 'must be a number'),
         (dict(val_share=1.0), 'from 0 to below 1'),
+        (dict(seed=-1), 'assemble.seed must be'),
+        (dict(sheet_pairs=0), 'assemble.sheet_pairs must be'),
     ],
 )
 def test_settings_of_no_sense(change, match):

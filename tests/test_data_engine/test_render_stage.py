@@ -239,6 +239,8 @@ def test_records_without_people(tmp_path):
     ('change', 'match'),
     [
         (dict(per_record=-1), 'render.per_record must be'),
+        (dict(per_record=0), 'render.per_record must be .* got 0'),
+        (dict(seed=-1), 'render.seed must be .* at least 0, got -1'),
         (dict(per_record=6000), 'from 1 to 5000'),
         (dict(quality=101), 'render.quality must be'),
     ],

@@ -234,6 +234,11 @@ def test_answers_that_are_none(raw):
     [
         (dict(num=0), 'write.num must be'),
         (dict(attempts=1.5), 'write.attempts must be'),
+        (dict(seed=-1), 'write.seed must be .* at least 0, got -1'),
+        (dict(seed='1'), "write.seed must be .* got '1'"),
+        (dict(check=dict(caption_words=5)), 'caption_words must be the few'),
+        (dict(check=dict(edit_words=(9, 2))), r'edit_words\[1\] .* 9, got 2'),
+        (dict(metadata=['age']), r"metadata must be a dict .* got \['age'\]"),
         (dict(metadata=dict(age='old')), 'metadata.age must be a list'),
         (dict(metadata=dict(age=[])), 'metadata.age must be a list'),
     ],

@@ -124,6 +124,22 @@ def test_a_full_disk_when_assembling(tool, told, tmp_path, monkeypatch):
     assert json.loads((tmp_path / 'run/assembled/SynCPR.json').read_text())
 
 
+def test_a_run_below_a_file_and_numbers_of_no_sense(step, told, tmp_path):
+    (tmp_path / 'file').touch()
+    text = told(step, 'write', tmp_path / 'file')
+    assert text.endswith(
+        f'cannot be written: "{tmp_path}/file/write": Not a directory.'
+    )
+    for option, match in (
+        ('write.seed=-1', 'write.seed must be a whole number of at least 0'),
+        ("write.metadata=['age']", 'metadata must be a dict of lists'),
+        ('write.check.caption_words=5', 'caption_words must be the fewest'),
+    ):
+        text = told(step, 'write', tmp_path / 'run', '--cfg-options', option)
+        assert match in text
+    assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.parametrize('stage', STAGES)
 def test_two_runs_in_one_folder(step, told, tmp_path, stage):
     run = tmp_path / 'run'

@@ -1,10 +1,12 @@
 """Two runs and one output."""
 
+import errno
 import json
 import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +166,24 @@ def test_a_folder_in_the_place_of_a_lock(tmp_path):
     (tmp_path / 'lock').mkdir()
     match = 'which names no process'
     with pytest.raises(LaunchError, match=match), taken(tmp_path):
+        pass
+
+
+def test_a_place_where_nothing_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    match = r'It cannot be written: ".*file.*": (Not a directory|File exists)'
+    for place in ('file', 'file/deep'):
+        with pytest.raises(LaunchError, match=match), taken(tmp_path / place):
+            pass
+
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+
+    monkeypatch.setattr(Path, 'write_text', refuse)
+    with (
+        pytest.raises(LaunchError, match=r'written: ".*": Permission denied'),
+        taken(tmp_path),
+    ):
         pass
 
 

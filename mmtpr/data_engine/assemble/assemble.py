@@ -16,6 +16,7 @@ from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.plain_values import plain_value
 from mmtpr.utils.run_lock import lock_output
 
+from ..numbers import check_whole
 from ..run_stage import clear_leftovers
 from ..stage_folder import StageFolder
 from .all_triplets import SCORES, all_triplets
@@ -74,14 +75,10 @@ class Assembly:
                 'assemble.val_share must be from 0 to below 1, got '
                 f'{self.val_share}.'
             )
-        if self.sheet_pairs < 1:
-            raise ValueError('assemble.sheet_pairs must be at least 1.')
+        check_whole('assemble.seed', self.seed, least=0)
+        check_whole('assemble.sheet_pairs', self.sheet_pairs)
         if self.shard_pairs is not None:
-            if not isinstance(self.shard_pairs, int) or self.shard_pairs < 1:
-                raise ValueError(
-                    'assemble.shard_pairs must be a whole number of at least '
-                    f'1, got {self.shard_pairs!r}.'
-                )
+            check_whole('assemble.shard_pairs', self.shard_pairs)
             require_webdataset()  # now, not after an hour
 
 

@@ -13,6 +13,7 @@ from mmtpr.registry import SYNTHESIS
 
 from ..chat_answer import ChatAnswer
 from ..chat_client import ChatClient, NoAnswerError, RefusedError
+from ..numbers import check_whole
 from .base import TEXTS, JudgeRequest, PairJudge, Verdict
 from .questions import (
     DIGITS,
@@ -74,6 +75,9 @@ class OpenAIJudge(PairJudge):
     ) -> None:
         self.model, self.logprobs = model, logprobs
         self.max_tokens, self.concurrency = max_tokens, concurrency
+        check_whole('concurrency', concurrency)
+        check_whole('max_tokens', max_tokens)
+        check_whole('max_retries', max_retries, least=0)
         self._client = ChatClient(
             model, base_url, api_key, timeout, max_retries, self._trial
         )

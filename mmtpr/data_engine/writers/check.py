@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..numbers import check_whole
 from .garments import described_items, item_of
 from .quadruple import Quadruple
 
@@ -42,6 +43,17 @@ class QuadrupleCheck:
     edit_words: tuple[int, int] = (2, 40)
     one_person: bool = True
     names_difference: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ('caption_words', 'edit_words'):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or len(value) != 2:
+                raise ValueError(
+                    f'check.{name} must be the fewest and the most words, '
+                    f'such as (5, 60), got {value!r}.'
+                )
+            check_whole(f'check.{name}[0]', value[0], least=0)
+            check_whole(f'check.{name}[1]', value[1], least=value[0])
 
     def problem(self, found: Quadruple, metadata: Mapping[str, str]) -> str:
         """Say what is wrong.

@@ -6,6 +6,7 @@ from typing import Any
 from mmtpr.registry import SYNTHESIS
 
 from ..chat_client import ChatClient, NoAnswerError, RefusedError
+from ..numbers import check_whole
 from .base import Answer, QuadrupleWriter, Request
 from .prompt import PROMPT_VERSION, build_messages
 from .quadruple import SCHEMA, parse_quadruple
@@ -51,6 +52,9 @@ class OpenAIWriter(QuadrupleWriter):
         self.model, self.temperature = model, temperature
         self.max_tokens, self.concurrency = max_tokens, concurrency
         self.schema = schema
+        check_whole('concurrency', concurrency)
+        check_whole('max_tokens', max_tokens)
+        check_whole('max_retries', max_retries, least=0)
         self._client = ChatClient(
             model, base_url, api_key, timeout, max_retries, self._trial
         )
