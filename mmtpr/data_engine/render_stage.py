@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmtpr.registry import SYNTHESIS
+from mmtpr.utils.numbers import check_whole
 
 from .block_files import DROPPED, Row
 from .image_files import MOST_FILES, SIDES, ImageFiles
 from .metadata import record_seed
-from .numbers import check_whole
 from .renderers import Pair, PairRenderer, RenderRequest
 from .stage import Stage
 from .stage_folder import StageFolder

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from mmtpr.registry import SYNTHESIS
+from mmtpr.utils.numbers import check_whole
 
 from .block_files import DROPPED, Row
 from .metadata import check_lists, record_seed, sample_metadata
-from .numbers import check_whole
 from .stage import Stage
 from .stage_folder import StageFolder
 from .writers import Answer, QuadrupleCheck, QuadrupleWriter, Request

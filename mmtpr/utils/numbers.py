@@ -32,3 +32,27 @@ def is_whole(value: Any) -> bool:
         bool: True for integers of Python and of numpy.
     """
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_whole(
+    name: str, value: Any, least: int = 1, most: int | None = None
+) -> None:
+    """Check a number of a config, before anything is made of it.
+
+    Args:
+        name (str): What the config calls it.
+        value (Any): Its value.
+        least (int): Smallest one that is allowed. Defaults to 1.
+        most (int, optional): Largest one. Defaults to None: any.
+
+    Raises:
+        ValueError: If it is another one, or no whole number.
+    """
+    if is_whole(value) and value >= least and (most is None or value <= most):
+        return
+    allowed = f'of at least {least}'
+    if most is not None:
+        allowed = f'from {least} to {most}'
+    raise ValueError(
+        f'{name} must be a whole number {allowed}, got {value!r}.'
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtpr.utils.numbers import is_number, is_whole
+from mmtpr.utils.numbers import check_whole, is_number, is_whole
 
 WHOLE = [0, -3, 10**400, np.int64(2), np.uint8(2)]
 REAL = [0.5, -1e300, np.float32(0.5), np.float64(2), Fraction(1, 3)]
@@ -39,3 +39,13 @@ def test_what_is_no_number(value):
 def test_a_number_that_no_float_holds():
     assert is_whole(WHOLE[2])
     assert not is_number(WHOLE[2])
+
+
+@pytest.mark.parametrize('value', [0, 6, 2.0, '3', True, None])
+def test_whole_numbers(value):
+    match = f'num must be a whole number from 1 to 5, got {value!r}'
+    with pytest.raises(ValueError, match=match):
+        check_whole('num', value, most=5)
+    for good in (1, 5):
+        check_whole('num', good, most=5)
+    check_whole('num', 10**12)

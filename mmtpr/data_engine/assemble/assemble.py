@@ -13,10 +13,10 @@ from mmengine.logging import print_log
 from mmtpr.filtering.field_rule import check_fields, parse_rule, rule_mask
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.numbers import check_whole
 from mmtpr.utils.plain_values import plain_value
 from mmtpr.utils.run_lock import lock_output
 
-from ..numbers import check_whole
 from ..run_stage import clear_leftovers
 from ..stage_folder import StageFolder
 from .all_triplets import SCORES, all_triplets

@@ -10,10 +10,10 @@ from typing import Any
 from PIL import Image
 
 from mmtpr.registry import SYNTHESIS
+from mmtpr.utils.numbers import check_whole
 
 from ..chat_answer import ChatAnswer
 from ..chat_client import ChatClient, NoAnswerError, RefusedError
-from ..numbers import check_whole
 from .base import TEXTS, JudgeRequest, PairJudge, Verdict
 from .questions import (
     DIGITS,

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..numbers import check_whole
+from mmtpr.utils.numbers import check_whole
+
 from .garments import described_items, item_of
 from .quadruple import Quadruple
 

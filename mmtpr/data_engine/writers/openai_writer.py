@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmtpr.registry import SYNTHESIS
+from mmtpr.utils.numbers import check_whole
 
 from ..chat_client import ChatClient, NoAnswerError, RefusedError
-from ..numbers import check_whole
 from .base import Answer, QuadrupleWriter, Request
 from .prompt import PROMPT_VERSION, build_messages
 from .quadruple import SCHEMA, parse_quadruple
