@@ -12,7 +12,7 @@ from mmtpr.utils.numbers import check_whole, is_number, is_whole
 WHOLE = [0, -3, 10**400, np.int64(2), np.uint8(2)]
 REAL = [0.5, -1e300, np.float32(0.5), np.float64(2), Fraction(1, 3)]
 NONE = [
-    *(True, np.True_, '1', b'1', None, [1], (), 1j, object()),
+    *(True, np.True_, '1', b'1', None, [1], (), 1j, Ellipsis),
     *(math.nan, math.inf, -math.inf, np.float32('inf')),
     torch.tensor(1),
 ]
