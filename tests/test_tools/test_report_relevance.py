@@ -49,7 +49,7 @@ def test_report_of_other_data(place, whole, tool, tmp_path):
     option = 'train_dataloader.dataset.dataset.indices=100'
     args = [*args, 'train_dataloader.dataset', '--cfg-options', option]
     with pytest.raises(
-        SystemExit, match=r'CUHKPEDES with 120 pairs, but .* with 100 pairs'
+        SystemExit, match=r'CUHKPEDES with 120 pairs .*, but .* with 100 pairs'
     ):
         tool('report_relevance', [*args, '--out', tmp_path])
 
