@@ -139,8 +139,8 @@ def filter_pairs(args: argparse.Namespace, seed: int, place: Path) -> None:
     if (place / 'assembled/report.json').exists():
         return
     folder = place.parent / 'judge'
-    train_on(place, triplets_of_cell(place, 'all', seed),
-             args.judge_steps, seed, folder)  # fmt: skip
+    triplets = triplets_of_cell(place, 'all', seed)
+    train_on(place, triplets, args.judge_steps, seed, folder)
     options = engine_options(args, seed)
     weights = shlex.quote(last_weights(folder))
     options += f' judges.composed.checkpoint={weights}'

@@ -1,10 +1,11 @@
 """Answers of chat models, read with care: servers send what they like."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from mmtpr.utils.numbers import is_number
 
 _LONE_SURROGATE = re.compile('[\ud800-\udfff]')
 
@@ -71,13 +72,8 @@ def _step(step: Any) -> tuple[str, dict[str, float]]:
     found: dict[str, float] = {}
     for one in (step, *(step.top_logprobs or ())):
         # JSON has no minus infinity: null is what is never said.
-        if isinstance(one.token, str) and _is_finite(one.logprob):
+        if isinstance(one.token, str) and is_number(one.logprob):
             found.setdefault(one.token, float(one.logprob))
     if step.token not in found:
         raise TypeError('a token without its log-probability')
     return step.token, found
-
-
-def _is_finite(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.lazy import require
+from mmtpr.utils.numbers import check_whole
 
 from .chat_answer import ChatAnswer, read_answer, whole_text
 from .server_watch import NoAnswerError, RefusedError, ServerWatch
@@ -56,11 +57,11 @@ class ChatClient:
     Args:
         model (str): Name of the model at the server.
         base_url (str): Address of the server, with ``/v1``.
-        api_key (str, optional): Defaults to None: the environment variable
+        api_key (str, optional): None for the environment variable
             ``OPENAI_API_KEY``, or none at all.
-        timeout (float): Seconds to wait for an answer. Defaults to 120.
+        timeout (float): Seconds to wait for an answer.
         max_retries (int): How often a request is sent again, with longer and
-            longer pauses. Defaults to 6.
+            longer pauses.
         trial (Callable): Gives arguments of :meth:`ask`: a request like the
             others, which nothing can be wrong with. By it the fault of a
             server is told from that of a request.
@@ -75,6 +76,7 @@ class ChatClient:
         max_retries: int,
         trial: Callable[[], dict[str, Any]],
     ) -> None:
+        check_whole('max_retries', max_retries, least=0)
         self.model, self.base_url = model, base_url
         self._options = dict(
             base_url=base_url,

@@ -38,8 +38,8 @@ def mean_of_parts(feats: Tensor, owners: Sequence[int], number: int) -> Tensor:
     sums = feats.new_zeros(number, feats.shape[1])
     sums.index_add_(0, index, feats)  # (Q, D)
     # What is alone keeps its bits, whoever is in the batch.
-    counts = index.new_zeros(number).index_add_(0, index, index * 0 + 1)
-    return torch.where(counts[:, None] > 1, F.normalize(sums, dim=-1), sums)
+    several = index.bincount(minlength=number)[:, None] > 1  # (Q, 1)
+    return torch.where(several, F.normalize(sums, dim=-1), sums)
 
 
 def negative_positions(

@@ -77,7 +77,6 @@ class OpenAIJudge(PairJudge):
         self.max_tokens, self.concurrency = max_tokens, concurrency
         check_whole('concurrency', concurrency)
         check_whole('max_tokens', max_tokens)
-        check_whole('max_retries', max_retries, least=0)
         self._client = ChatClient(
             model, base_url, api_key, timeout, max_retries, self._trial
         )

@@ -54,7 +54,6 @@ class OpenAIWriter(QuadrupleWriter):
         self.schema = schema
         check_whole('concurrency', concurrency)
         check_whole('max_tokens', max_tokens)
-        check_whole('max_retries', max_retries, least=0)
         self._client = ChatClient(
             model, base_url, api_key, timeout, max_retries, self._trial
         )

@@ -1,15 +1,14 @@
 """Check that schedules keep the ratio of rates that LoRA+ sets."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.warn import warn
 
 
 @HOOKS.register_module()
@@ -51,13 +50,11 @@ class RateRatioHook(Hook):
                     'NoDecayOptimWrapperConstructor.'
                 )
             if least:
-                print_log(
+                warn(
                     f'{name} ends at the rate {least:g} for all parameters: '
                     f'lora_plus_ratio={ratio:g} shrinks to 1 on the way '
                     'there. eta_min_ratio, where a schedule has it, keeps the '
-                    'ratio.',
-                    logger='current',
-                    level=logging.WARNING,
+                    'ratio.'
                 )
 
 
