@@ -38,6 +38,11 @@ _LOSSES = 'losses.'
 _LEAVES = 'lora_B', 'magnitude', 'alpha', 'beta', 'linear.weight'
 #: What tells the side of magnitudes.
 _ROWS = 'norm_rows'
+_IGNORED_BACK = {
+    f'vision.{{rest}}.{_ROWS}': (
+        'that magnitudes are those of inputs, as all of the release'
+    ),
+}
 #: Weight of a linear layer without an adapter.
 _LINEAR = re.compile(
     r'vision\.stages\..*\.(qkv|proj|layers\.0\.0|layers\.1|reduction)\.weight'
@@ -103,12 +108,9 @@ def export_aptm(
     }
     inner = {name: state[key] for key, name in names.items()}
     _check_adapters(inner)
-    rows = [k for k, n in names.items() if n.endswith(f'.{_ROWS}')]
-    inner = {k: v for k, v in inner.items() if not k.endswith(f'.{_ROWS}')}
     done = aptm_map(inner).inverse()(inner, ignore)
-    done.ignored |= dict.fromkeys(
-        rows, 'that magnitudes are those of inputs, as all of the release'
-    )
+    outer = {name: key for key, name in names.items()}
+    done.ignored = {outer[k]: why for k, why in done.ignored.items()}
     reason = 'a part of a loss, which the release has not'
     done.ignored |= dict.fromkeys(losses, reason)
     return done
@@ -154,7 +156,8 @@ def aptm_map(state: Mapping[str, Tensor]) -> KeyMap:
 
     Adapters of Filtering-WoRA get the names they have when all linear layers
     of ``vision`` are adapted: ``<layer>.linear``, ``.lora_A``, ``.lora_B``,
-    ``.magnitude``, ``.alpha``, ``.beta``.
+    ``.magnitude``, ``.alpha``, ``.beta``; on the way back ``.norm_rows``,
+    which the release has not, is left out.
 
     Args:
         state (Mapping[str, Tensor]): A state dict of either layout, which
@@ -185,6 +188,7 @@ def aptm_map(state: Mapping[str, Tensor]) -> KeyMap:
             Rule('temp', 'temperature'),
         ],
         _IGNORED,
+        _IGNORED_BACK,
     )
 
 
