@@ -1,14 +1,26 @@
-# A scorer tuned on the clean target set first, as data filtering networks are,
-# and asked to see a single wrong word. It scores the noisy set with the config
-# that it was pre-trained by, pretrain_toy.py.
+# A scorer trained on the clean target set alone, as data filtering networks are:
+# its image encoder has convolutions, and its losses ask for every word, since
+# it has to see a single wrong one. It scores by scorer_noisy_toy.py.
 _base_ = ['./full_toy.py']
 
 model = dict(
-    encoder=dict(pretrained=_base_.noisy_weights),
-    losses=dict(swapped=dict(type='mmtpr.SwappedWordsLoss')))
+    encoder=dict(
+        model=dict(
+            _delete_=True,
+            embed_dim=128,
+            vision_cfg=dict(
+                image_size=(64, 32),
+                timm_model_name='resnet10t',
+                timm_model_pretrained=False,
+                timm_pool='avg',
+                timm_proj='linear'),
+            text_cfg=_base_.clip_tiny.text_cfg),
+        pretrained=None),
+    losses=dict(
+        swapped=dict(type='mmtpr.SwappedWordsLoss'),
+        words=dict(type='mmtpr.CaptionWordsLoss', weight=0.5)))
 
-# Longer than a tuning that is tested: it is paid once, and scoring costs what
-# it costs with any model.
+# Longer than a tuning that is tested: it is paid once.
 train_cfg = dict(max_epochs=8, val_interval=8)
 param_scheduler = [
     dict(

@@ -33,8 +33,9 @@ def benchmark(repo_root, monkeypatch, tmp_path):
     (data / 'pretrain/truth.json').write_text(json.dumps(truth))
     settings = dict(seed=0, wrong=0.3, pretrain=PAIRS)
     (data / 'settings.json').write_text(json.dumps(settings))
-    monkeypatch.setattr(module, 'DATA', data)
-    monkeypatch.setattr(module, 'TRUTH', data / 'pretrain/truth.json')
+    runs = sys.modules['joined_filter_runs']
+    monkeypatch.setattr(runs, 'DATA', data)
+    monkeypatch.setattr(runs, 'TRUTH', data / 'pretrain/truth.json')
     calls = []
 
     def train(cfg, folder):
@@ -62,8 +63,8 @@ def benchmark(repo_root, monkeypatch, tmp_path):
         score = 1.0 - wrong + noise.normal(size=PAIRS)
         save_scores(out, scores_of(1 + np.argsort(np.argsort(-score)), score))
 
-    monkeypatch.setattr(module, 'train', train)
-    monkeypatch.setattr(module, 'run', run)
+    monkeypatch.setattr(runs, 'train', train)
+    monkeypatch.setattr(runs, 'run', run)
     monkeypatch.setattr(sys.modules['study_runs'], 'run', run)
 
     def call(*args):
@@ -86,11 +87,11 @@ def test_scores_joins_and_a_table(benchmark):
     call, work = benchmark
     args = ['--seeds', 0, 1, '--joins', 'mean', 'change', '--num-labels', 20]
     calls = call(*args)
-    assert calls.count('train noisy') == calls.count('train tuned') == 2
+    assert calls.count('train noisy') == calls.count('train clean') == 2
     scored = [c.split()[1] for c in calls if c.startswith('score')]
     assert sorted(set(scored)) == [
         *('noisy', 'share_020', 'share_040', 'share_060', 'share_080'),
-        'tuned',
+        'clean',
     ]
     text, rows = rows_of(work)
     assert rows[''][:3] == ['another', 'three', 'one']
@@ -126,5 +127,33 @@ def test_a_work_dir_of_other_settings_is_refused(benchmark):
     call, _ = benchmark
     args = ['--seeds', 0, '--joins', 'mean', '--num-labels', 20]
     call(*args)
-    with pytest.raises(SystemExit, match='tuning_steps: 748 there, 9 now'):
-        call(*args, '--tuning-steps', 9)
+    with pytest.raises(SystemExit, match='scorer_steps: 1496 there, 9 now'):
+        call(*args, '--scorer-steps', 9)
+
+
+def test_seeds_of_trainings_may_share_the_scores_of_one(
+    benchmark, monkeypatch
+):
+    call, work = benchmark
+    made = []
+
+    def trained(args, seed, name, scores):
+        made.append((seed, name, scores.parent.name))
+        return {'R@1': 80.0 + seed, 'R@5': 90.0, 'mAP': 70.0}
+
+    runs = sys.modules['joined_filter_runs']
+    monkeypatch.setattr(runs, 'trained', trained)
+    args = ['--seeds', 0, 1, '--joins', 'mean', '--num-labels', 20]
+    calls = call(*args, '--scorer-seed', 0, '--train', 'noisy', 'mean')
+    assert calls.count('train noisy') == calls.count('train clean') == 1
+    assert made == [
+        (seed, name, 'seed0')
+        for seed in (0, 1)
+        for name in ('noisy', 'joined_mean')
+    ]
+    text, _ = rows_of(work)
+    assert text.count('time of scoring') == 1
+    assert '| joined: mean | 80.50 ± 0.71 | 70.00 ± 0.00 |' in text
+    assert ', ' not in next(
+        line for line in text.splitlines() if line.startswith('| clean |')
+    )

@@ -7,6 +7,7 @@ from .base import (
     RetrievalFeatures,
     RetrievalLoss,
 )
+from .caption_words import CaptionWordsLoss, caption_words_loss
 from .composition_ranking import composition_ranking_loss, swap_partners
 from .contrastive import CMPMLoss, ITCLoss, SDMLoss
 from .fine_grained import (
@@ -26,6 +27,7 @@ from .triplet_alignment import tal_loss, trl_loss
 __all__ = [
     'AttributePromptLoss',
     'CMPMLoss',
+    'CaptionWordsLoss',
     'CrossModalFeatures',
     'CrossModalLoss',
     'CrossModalMLMLoss',
@@ -41,6 +43,7 @@ __all__ = [
     'SwappedWordsLoss',
     'TALLoss',
     'TRLLoss',
+    'caption_words_loss',
     'cmpm_loss',
     'composition_ranking_loss',
     'fda_loss',

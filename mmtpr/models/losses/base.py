@@ -33,6 +33,7 @@ class RetrievalFeatures:
             shape (B, L).
         mlm_index (Tensor, optional): Rows of the H masked words among the
             B * L, known without asking the device, of shape (H, ).
+        tokens (Tensor, optional): Token ids of the captions, of shape (B, L).
         swapped_feats (Tensor, optional): Raw features of the captions with
             one word changed, of shape (B, D).
         swapped (Tensor, optional): Whether a word was changed, of shape
@@ -52,6 +53,7 @@ class RetrievalFeatures:
     mlm_text_tokens: Tensor | None = None
     mlm_labels: Tensor | None = None
     mlm_index: Tensor | None = None
+    tokens: Tensor | None = None
     swapped_feats: Tensor | None = None
     swapped: Tensor | None = None
     prepared: Mapping[str, Any] = field(default_factory=dict)

@@ -76,7 +76,7 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
 
     Returns:
         RetrievalFeatures: W * B pairs in the order of ranks, features in
-        float32. Tokens for MLM stay behind.
+        float32. Tokens stay behind.
     """
     if get_world_size() == 1:
         return features
@@ -103,4 +103,5 @@ def gather_features(features: RetrievalFeatures) -> RetrievalFeatures:
         mlm_text_tokens=None,
         mlm_labels=None,
         mlm_index=None,
+        tokens=None,
     )

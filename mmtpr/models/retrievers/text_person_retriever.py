@@ -317,6 +317,7 @@ class TextPersonRetriever(BaseModel):
             label_hat=inputs.get('label_hat'),
             mlm_labels=inputs.get('mlm_labels'),
             mlm_index=inputs.get('mlm_index'),
+            tokens=inputs['tokens'],
             prepared=inputs['prepared'],
         )
 
