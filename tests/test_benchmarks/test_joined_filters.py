@@ -90,8 +90,8 @@ def test_scores_joins_and_a_table(benchmark):
     assert calls.count('train noisy') == calls.count('train clean') == 2
     scored = [c.split()[1] for c in calls if c.startswith('score')]
     assert sorted(set(scored)) == [
-        *('noisy', 'share_020', 'share_040', 'share_060', 'share_080'),
-        'clean',
+        *('clean', 'noisy'),
+        *('share_020', 'share_040', 'share_060', 'share_080'),
     ]
     text, rows = rows_of(work)
     assert rows[''][:3] == ['another', 'three', 'one']
