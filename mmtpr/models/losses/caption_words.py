@@ -33,11 +33,10 @@ def caption_words_loss(
     present = image_logits.new_zeros(image_logits.shape)  # (B, V)
     present.scatter_(1, tokens, 1.0)
     present[:, padding] = 0
-    sides = [
-        F.binary_cross_entropy_with_logits(logits, present, reduction='sum')
-        for logits in (image_logits, text_logits)
-    ]
-    return sum(sides) / (2 * max(1, len(tokens)))
+    entropy = F.binary_cross_entropy_with_logits
+    of_image = entropy(image_logits, present, reduction='sum')
+    of_text = entropy(text_logits, present, reduction='sum')
+    return (of_image + of_text) / (2 * max(1, len(tokens)))
 
 
 @MODELS.register_module()
