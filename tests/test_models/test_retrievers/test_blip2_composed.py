@@ -193,3 +193,27 @@ def test_pipelines_of_the_config(repo_root, tmp_path):
     assert inputs['image'][0, 112, 112] == 200
     assert inputs['image'][0, 112, 0] == 0
     assert entry['data_samples'].tokens.shape == (32,)
+
+
+def test_compositions_are_ranked(cfg):
+    """Mixed queries are those of the image with the other's sentence."""
+    torch.manual_seed(0)
+    cfg.head.update(noise=None, cpl_weight=0.5, cpl_partners=2)
+    model = MODELS.build(cfg).eval()
+    data = model.data_preprocessor(triplets(), True)
+    seen = []
+    model.head.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs['mixed']), with_kwargs=True
+    )
+    losses = model(**data, mode='loss')
+    ((mixed, partners),) = seen
+    assert mixed.shape[:2] == partners.shape == (2, 4)
+    inputs = data['inputs']
+    for vectors, some in zip(mixed, partners, strict=True):
+        wanted = model.query(
+            model.encoder, inputs['reference'], inputs['tokens'][some]
+        )
+        torch.testing.assert_close(vectors, wanted.feats)
+    losses['loss_cpl'].backward()
+    trained = [p for p in model.encoder.parameters() if p.requires_grad]
+    assert sum(float(p.grad.abs().sum()) for p in trained if p.grad is not None)
