@@ -4,15 +4,13 @@ import math
 
 import pytest
 import torch
+from retriever_losses import pairs_of, retriever_with
 
 from mmtpr.models.losses import (
     CaptionWordsLoss,
     RetrievalFeatures,
     caption_words_loss,
 )
-from mmtpr.registry import MODELS
-from mmtpr.structures import RetrievalDataSample
-from mmtpr.testing import tiny_retriever_cfg
 
 
 def test_the_formula():
@@ -69,34 +67,15 @@ def test_rare_words_are_expected_from_the_start():
     assert loss(features).item() < 2 + 2.5 * (1 + math.log(30000))
 
 
-def retriever(**kwargs):
-    cfg = tiny_retriever_cfg(num_classes=20)
-    cfg['losses'] = dict(
-        itc=dict(type='mmtpr.ITCLoss'),
-        words=dict(type='mmtpr.CaptionWordsLoss', weight=0.5),
-    )
-    cfg.update(kwargs)
-    torch.manual_seed(0)
-    return MODELS.build(cfg)
-
-
-def batch(number=4):
-    torch.manual_seed(0)
-    tokens = torch.zeros(number, 32, dtype=torch.long)
-    for row in range(number):
-        words = torch.arange(7, 8 + row)
-        tokens[row, : row + 3] = torch.tensor([49406, *words, 49407])
-    inputs = dict(image=torch.randn(number, 3, 64, 32), tokens=tokens)
-    samples = [
-        RetrievalDataSample(metainfo=dict(role='train', pid=i))
-        for i in range(number)
-    ]
-    return inputs, samples
+retriever = retriever_with(
+    words=dict(type='mmtpr.CaptionWordsLoss', weight=0.5)
+)
+CAPTIONS = [[7], [7, 8], [7, 8, 9], [7, 8, 9, 10]]
 
 
 def test_a_retriever_fills_in_its_width_and_vocabulary():
     model = retriever()
-    inputs, samples = batch()
+    inputs, samples = pairs_of(CAPTIONS)
     losses = model.loss(inputs, samples)
     words = model.losses['words']
     wanted = 0.5 * caption_words_loss(
@@ -110,7 +89,7 @@ def test_a_retriever_fills_in_its_width_and_vocabulary():
 
 
 def test_parts_of_a_batch_give_the_same():
-    inputs, samples = batch()
+    inputs, samples = pairs_of(CAPTIONS)
     losses = [
         retriever(accumulate=parts).loss(inputs, samples)['loss_words']
         for parts in (1, 2)

@@ -4,15 +4,13 @@ import math
 
 import pytest
 import torch
+from retriever_losses import pairs_of, retriever_with
 
 from mmtpr.models.losses import (
     RetrievalFeatures,
     SwappedWordsLoss,
     swapped_words_loss,
 )
-from mmtpr.registry import MODELS
-from mmtpr.structures import RetrievalDataSample
-from mmtpr.testing import tiny_retriever_cfg
 
 
 def test_the_formula():
@@ -33,34 +31,15 @@ def test_without_a_changed_caption_it_is_zero_and_has_a_gradient():
     assert all((f.grad == 0).all() for f in feats)
 
 
-def batch(model, number=4):
-    torch.manual_seed(0)
-    tokens = torch.zeros(number, 32, dtype=torch.long)
-    for row in range(number):
-        words = [7, 10 + row, 8, 9]
-        tokens[row, :6] = torch.tensor([49406, *words, 49407])
-    inputs = dict(image=torch.randn(number, 3, 64, 32), tokens=tokens)
-    samples = [
-        RetrievalDataSample(metainfo=dict(role='train', pid=i))
-        for i in range(number)
-    ]
-    return inputs, samples
-
-
-def retriever(**kwargs):
-    cfg = tiny_retriever_cfg(num_classes=20)
-    cfg['losses'] = dict(
-        itc=dict(type='mmtpr.ITCLoss'),
-        swapped=dict(type='mmtpr.SwappedWordsLoss', weight=2.0),
-    )
-    cfg.update(kwargs)
-    torch.manual_seed(0)
-    return MODELS.build(cfg)
+retriever = retriever_with(
+    swapped=dict(type='mmtpr.SwappedWordsLoss', weight=2.0)
+)
+CAPTIONS = [[7, 10 + row, 8, 9] for row in range(4)]
 
 
 def test_in_a_retriever():
     model = retriever()
-    inputs, samples = batch(model)
+    inputs, samples = pairs_of(CAPTIONS)
     torch.manual_seed(5)
     losses = model.loss(inputs, samples)
     assert set(losses) == {'loss_itc', 'loss_swapped'}
@@ -83,7 +62,7 @@ def test_parts_of_a_batch_give_the_same():
     losses = []
     for parts in (1, 2):
         model = retriever(accumulate=parts)
-        inputs, samples = batch(model)
+        inputs, samples = pairs_of(CAPTIONS)
         torch.manual_seed(5)
         losses.append(model.loss(inputs, samples)['loss_swapped'])
     torch.testing.assert_close(*losses)

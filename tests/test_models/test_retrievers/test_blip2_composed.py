@@ -216,4 +216,6 @@ def test_compositions_are_ranked(cfg):
         torch.testing.assert_close(vectors, wanted.feats)
     losses['loss_cpl'].backward()
     trained = [p for p in model.encoder.parameters() if p.requires_grad]
-    assert sum(float(p.grad.abs().sum()) for p in trained if p.grad is not None)
+    assert sum(
+        float(p.grad.abs().sum()) for p in trained if p.grad is not None
+    )
