@@ -94,6 +94,11 @@ class LayerTensors:
                 f'{leaf} of "{self.name}" is of {tensor.dtype} in the folder '
                 'of peft; an adapter is of floats.'
             )
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f'{leaf} of "{self.name}" holds NaN or infinite numbers in '
+                'the folder of peft: it is damaged, or its training diverged.'
+            )
         return tensor
 
     def refuse_rest(self, kind: str) -> None:

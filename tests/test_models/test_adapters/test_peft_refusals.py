@@ -182,6 +182,11 @@ def test_tensors_that_the_config_does_not_announce(
         (LORA, FACTORS | ones('lora_B.weight', 12, 3), r'takes \(12, 2\)'),
         (LORA, FACTORS | number('lora_A.weight', 1), 'is of torch.int64'),
         (
+            LORA,
+            {k: v * float('nan') for k, v in FACTORS.items()},
+            'lora_A of "fc.0" holds NaN or infinite',
+        ),
+        (
             dict(LORA, use_dora=True),
             FACTORS | ones('lora_magnitude_vector', 3),
             'holds 3 numbers .* this layer takes 12',
