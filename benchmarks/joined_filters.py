@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add('--seeds', type=int, nargs='+', default=[0, 1, 2])
     add('--pretrain-steps', type=int, default=936)
-    add('--scorer-steps', type=int, default=748, help='of the clean scorer')
+    add('--scorer-steps', type=int, default=1122, help='of the clean scorer')
     add(
         '--scorer-seed',
         type=int,

@@ -21,7 +21,7 @@ model = dict(
         words=dict(type='mmtpr.CaptionWordsLoss', weight=0.5)))
 
 # From the start, so longer than a tuning; it is paid once.
-train_cfg = dict(max_epochs=4, val_interval=4)
+train_cfg = dict(max_epochs=6, val_interval=6)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -31,8 +31,8 @@ param_scheduler = [
         end=40),
     dict(
         type='CosineAnnealingLR',
-        T_max=3.8,
+        T_max=5.8,
         begin=0.2,
-        end=4,
+        end=6,
         convert_to_iter_based=True),
 ]

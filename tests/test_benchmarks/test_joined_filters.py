@@ -127,7 +127,7 @@ def test_a_work_dir_of_other_settings_is_refused(benchmark):
     call, _ = benchmark
     args = ['--seeds', 0, '--joins', 'mean', '--num-labels', 20]
     call(*args)
-    with pytest.raises(SystemExit, match='scorer_steps: 748 there, 9 now'):
+    with pytest.raises(SystemExit, match='scorer_steps: 1122 there, 9 now'):
         call(*args, '--scorer-steps', 9)
 
 
