@@ -23,7 +23,8 @@ from mmtpr.utils import read_json
 
 DATA = Path('data/toy')
 TRUTH = DATA / 'pretrain' / 'truth.json'
-SHARES = (20, 40, 60, 80)
+#: Scorers that the training leaves at shares of it, by name.
+SHARES = {f'share_{share:03d}': share / 100 for share in (20, 40, 60, 80)}
 
 
 def scorers(args: argparse.Namespace, seed: int) -> dict[str, str]:
@@ -43,17 +44,14 @@ def scorers(args: argparse.Namespace, seed: int) -> dict[str, str]:
         *cfg.get('custom_hooks', []),
         dict(
             type='mmtpr.ShareCheckpointHook',
-            shares=[share / 100 for share in SHARES],
+            shares=list(SHARES.values()),
         ),
     ]
     train(by_steps(cfg, args.pretrain_steps, seed, 1), root / 'noisy')
     noisy = last_weights(root / 'noisy')
     cfg = Config.fromfile(TOY / 'scorer_toy.py')
     train(by_steps(cfg, args.scorer_steps, seed, 1), root / 'clean')
-    early = {
-        f'share_{share:03d}': str(root / 'noisy' / f'share_{share:03d}.pth')
-        for share in SHARES
-    }
+    early = {name: str(root / 'noisy' / f'{name}.pth') for name in SHARES}
     return {**early, 'noisy': noisy, 'clean': last_weights(root / 'clean')}
 
 

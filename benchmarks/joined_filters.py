@@ -25,7 +25,6 @@ from pathlib import Path
 
 import joined_filter_runs as runs
 import numpy as np
-from joined_filter_runs import SHARES
 from study_runs import begin, spread
 
 from mmtpr.engine import launch
@@ -34,13 +33,18 @@ from mmtpr.filtering.labels import draw_labels, load_labels
 from mmtpr.filtering.report import auc_by_kind, load_truth
 from mmtpr.utils import atomic_write, read_json
 
+#: What decides the numbers of a run that is kept.
+FIXED = (
+    *('pretrain_steps', 'scorer_steps', 'scorer_seed', 'bank_size'),
+    *('num_labels', 'keep_ratio', 'steps'),
+)
 #: What is joined, and how.
 JOINS = dict(
     mean=(('noisy', 'clean'), 'mean'),
     worst=(('noisy', 'clean'), 'worst'),
     logistic=(('noisy', 'clean'), 'logistic'),
-    early_mean=((*(f'share_{s:03d}' for s in SHARES), 'noisy'), 'mean'),
-    change=((*(f'share_{s:03d}' for s in SHARES), 'noisy'), 'change'),
+    early_mean=((*runs.SHARES, 'noisy'), 'mean'),
+    change=((*runs.SHARES, 'noisy'), 'change'),
 )
 
 
@@ -82,7 +86,13 @@ def parse_args() -> argparse.Namespace:
     add('--keep-ratio', type=float, default=0.79)
     add('--steps', type=int, default=450, help='of each tuning with WoRA')
     add('--work-dir', type=Path, default=Path('work_dirs/joined_filters'))
-    return parser.parse_args()
+    args = parser.parse_args()
+    known = ['noisy', 'clean', *args.joins]
+    if unknown := set(args.train or ()) - set(known):
+        parser.error(f'--train {" ".join(sorted(unknown))}: not in --joins')
+    # Given without names it is all, not given none.
+    args.train = known if args.train == [] else args.train or []
+    return args
 
 
 def all_scores(args: argparse.Namespace, seed: int) -> dict[str, Path]:
@@ -163,16 +173,12 @@ def trainings(
     Returns:
         dict[str, dict]: R@1 and mAP by name.
     """
-    if args.train is None:
-        return {}
     rows = {}
     for name, path in files.items():
-        short = name.removeprefix('joined: ')
-        if name.startswith('share') or short not in (args.train or [short]):
-            continue
-        folder = name.replace('joined: ', 'joined_')
-        row = runs.trained(args, seed, folder, path)
-        rows[name] = {key: row[key] for key in ('R@1', 'mAP')}
+        if name.removeprefix('joined: ') in args.train:
+            folder = name.replace('joined: ', 'joined_')
+            row = runs.trained(args, seed, folder, path)
+            rows[name] = {key: row[key] for key in ('R@1', 'mAP')}
     return rows
 
 
@@ -228,21 +234,21 @@ def main() -> None:
     args = parse_args()
     args.work_dir = args.work_dir.resolve()
     with launch.short_errors():
-        keys = ('pretrain_steps', 'scorer_steps', 'bank_size', 'steps')
-        fixed = {key: getattr(args, key) for key in (*keys, 'keep_ratio')}
+        fixed = {key: getattr(args, key) for key in FIXED}
         begin(args.work_dir, 'joined filters', fixed)
     aucs: dict[str, list] = {}
     tuned: dict[str, list] = {}
     notes = []
+    shared = args.scorer_seed
+    scored = args.seeds if shared is None else [shared]
+    files = {seed: all_scores(args, seed) for seed in scored}
+    for seed, own in files.items():
+        for name, path in own.items():
+            aucs.setdefault(name, []).append(auc_of(args, seed, path))
+        notes += notes_of(args, seed, own)
     for seed in args.seeds:
-        shared = args.scorer_seed is not None
-        source = args.scorer_seed if shared else seed
-        files = all_scores(args, source)
-        if not shared or seed == args.seeds[0]:
-            for name, path in files.items():
-                aucs.setdefault(name, []).append(auc_of(args, source, path))
-            notes += notes_of(args, source, files)
-        for name, row in trainings(args, seed, files).items():
+        own = files[seed if shared is None else shared]
+        for name, row in trainings(args, seed, own).items():
             tuned.setdefault(name, []).append(row)
     settings = {k: str(v) for k, v in vars(args).items() if k != 'work_dir'}
     parts = [

@@ -157,3 +157,24 @@ def test_seeds_of_trainings_may_share_the_scores_of_one(
     assert ', ' not in next(
         line for line in text.splitlines() if line.startswith('| clean |')
     )
+    made.clear()
+    call(*args, '--scorer-seed', 0, '--train')  # without names: all
+    names = [name for seed, name, _ in made if seed == 1]
+    assert names == ['noisy', 'clean', 'joined_mean']
+
+
+def test_runs_of_other_scores_are_not_taken_for_these(benchmark):
+    call, _ = benchmark
+    args = ['--seeds', 0, '--joins', 'mean', '--num-labels', 20]
+    call(*args)
+    with pytest.raises(SystemExit, match='scorer_seed: None there, 1 now'):
+        call(*args, '--scorer-seed', 1)
+    with pytest.raises(SystemExit, match='num_labels: 20 there, 30 now'):
+        call(*args[:-1], 30)
+
+
+def test_a_filter_to_train_on_has_to_be_joined(benchmark, capsys):
+    call, _ = benchmark
+    with pytest.raises(SystemExit):
+        call('--seeds', 0, '--joins', 'mean', '--train', 'worst')
+    assert '--train worst: not in --joins' in capsys.readouterr().err

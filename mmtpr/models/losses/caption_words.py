@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmtpr.registry import MODELS
+from mmtpr.utils.numbers import check_whole
 from mmtpr.utils.precision import full_precision
 
 from .base import RetrievalFeatures, RetrievalLoss
@@ -71,11 +72,7 @@ class CaptionWordsLoss(RetrievalLoss):
         weight: float = 1.0,
     ) -> None:
         super().__init__(weight)
-        if not 0 <= padding < vocab_size:
-            raise ValueError(
-                f'CaptionWordsLoss: padding must be a token id from 0 to '
-                f'{vocab_size - 1}, got {padding}.'
-            )
+        check_whole('padding', padding, 0, vocab_size - 1)
         self.padding = padding
         self.classifier = nn.Linear(embed_dim, vocab_size)
         nn.init.normal_(self.classifier.weight, std=0.02)
