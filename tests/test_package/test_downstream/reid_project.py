@@ -1,10 +1,11 @@
 """mmdet's stock person re-identification with a backbone that mmtpr adapts.
 
 Run by ``tests/helpers/fresh_process.py``; the case is the folder of data,
-config and work directory. The stock config is changed where it must be: data
-of a few made images, a backbone of linear layers, and no ``init_cfg``, which
-would load a ResNet into it. What mmdet compiled into full mmcv, and person
-re-identification never calls, is replaced where mmcv-lite is installed.
+config and work directory, which is named after one of ``BACKBONES``. The
+stock config is changed where it must be: data of a few made images, adapters
+in the backbone, and no ``init_cfg``, which would load weights over them. What
+mmdet compiled into full mmcv, and person re-identification never calls, is
+replaced where mmcv-lite is installed.
 """
 
 import sys
@@ -17,6 +18,42 @@ PRELOAD = ['mmengine.runner', 'mmcv.transforms']
 
 CONFIG = """
 _base_ = ['mmdet::reid/reid_r50_8xb32-6e_mot17train80_test-mot17val20.py']
+data = dict(data_root='{folder}/')
+train_dataloader = dict(
+    num_workers=0, persistent_workers=False,
+    dataset=dict(data, triplet_sampler=dict(num_ids=4, ins_per_id=2)))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=1)
+val_evaluator = dict(metric_options=dict(rank_list=[1, 5], max_rank=5))
+test_evaluator = val_evaluator
+work_dir = '{folder}/work'
+"""
+
+#: Appended to the config. The ResNet is the stock one, only thinner; as its
+#: weights are random here, norms of zero, which are frozen, would stop its
+#: branches for good.
+BACKBONES = dict(
+    resnet="""
+model = dict(
+    init_cfg=None,
+    backbone=dict(
+        _delete_=True,
+        type='mmtpr.WoRAModel',
+        module=dict(
+            type='mmpretrain.ResNet',
+            depth=50,
+            num_stages=4,
+            out_indices=(3, ),
+            style='pytorch',
+            stem_channels=8,
+            base_channels=8,
+            zero_init_residual=False),
+        rank=4,
+        targets=[dict(type=r'layer\\d\\.\\d+\\.conv\\d')]),
+    head=dict(in_channels=256, num_classes=8))
+""",
+    transformer="""
 model = dict(
     init_cfg=None,
     backbone=dict(
@@ -31,17 +68,8 @@ model = dict(
         targets=[dict(type=r'layers\\.\\d+\\.attn\\.qkv')]),
     neck=None,
     head=dict(in_channels=192, num_classes=8))
-data = dict(data_root='{folder}/')
-train_dataloader = dict(
-    num_workers=0, persistent_workers=False,
-    dataset=dict(data, triplet_sampler=dict(num_ids=4, ins_per_id=2)))
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=data)
-test_dataloader = val_dataloader
-train_cfg = dict(max_epochs=1)
-val_evaluator = dict(metric_options=dict(rank_list=[1, 5], max_rank=5))
-test_evaluator = val_evaluator
-work_dir = '{folder}/work'
-"""
+""",
+)
 
 
 def write_project(folder: Path) -> Path:
@@ -62,7 +90,8 @@ def write_project(folder: Path) -> Path:
     for name in ('train_80.txt', 'val_20.txt'):
         (folder / 'reid/meta' / name).write_text('\n'.join(lines))
     config = folder / 'config.py'
-    config.write_text(CONFIG.replace('{folder}', folder.as_posix()))
+    text = CONFIG.replace('{folder}', folder.as_posix())
+    config.write_text(text + BACKBONES[folder.name])
     return config
 
 

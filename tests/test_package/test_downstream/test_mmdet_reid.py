@@ -14,10 +14,21 @@ pytestmark = [
 ]
 
 
+#: Adapted layers: the convolutions of 16 bottlenecks; 12 fused qkv.
+LAYERS = dict(resnet=16 * 3, transformer=12)
+
+
+@pytest.fixture(scope='module', params=LAYERS)
+def case(request, run_project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('reid') / request.param
+    folder.mkdir()
+    report = run_project('reid_project.py', [str(folder)])[str(folder)]
+    return request.param, report
+
+
 @pytest.fixture(scope='module')
-def report(run_project, tmp_path_factory):
-    case = str(tmp_path_factory.mktemp('reid'))
-    return run_project('reid_project.py', [case])[case]
+def report(case):
+    return case[1]
 
 
 def test_each_part_is_whose_the_config_says(report):
@@ -26,12 +37,13 @@ def test_each_part_is_whose_the_config_says(report):
     assert backbone.startswith('mmtpr.models.adapters.')
 
 
-def test_only_adapters_and_head_train(report):
+def test_only_adapters_and_head_train(case):
+    backbone, report = case
     assert report['iterations'] == 16
     assert set(report['moved']) == set(report['trained'])
     inside = [n for n in report['moved'] if n.startswith('backbone.')]
-    # 12 blocks: A, B, magnitude, alpha, beta.
-    assert len(inside) == 12 * 5
+    # A, B, magnitude, alpha, beta.
+    assert len(inside) == LAYERS[backbone] * 5
     assert any(n.startswith('head.') for n in report['moved'])
 
 
