@@ -129,26 +129,6 @@ def without_heads(
     }
 
 
-def refuse_not_finite(model: nn.Module, checkpoint: str) -> None:
-    """Stop at weights that are NaN or infinite, which compare with nothing.
-
-    Args:
-        model (nn.Module): The model.
-        checkpoint (str): Where its weights are from, for the message.
-
-    Raises:
-        ValueError: If there are some.
-    """
-    named = model.named_parameters()
-    bad = [name for name, p in named if not p.isfinite().all()]
-    if bad:
-        raise ValueError(
-            f'{len(bad)} weights hold NaN or infinite numbers, first '
-            f'{bad[0]}: "{checkpoint}" or the file below it is damaged, or '
-            'its training diverged. Nothing was written.'
-        )
-
-
 @torch.no_grad()
 def probe(model: nn.Module, seed: int = 0) -> dict[str, Tensor]:
     """Features of random images and captions.

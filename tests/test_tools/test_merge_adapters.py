@@ -106,7 +106,7 @@ def test_a_checkpoint_that_does_not_fit(case, results):
     ('name', 'words'),
     [
         ('text.pth', "is no tensor but str 'none': the checkpoint is damaged"),
-        ('nan.pth', '1 weights hold NaN or infinite numbers, first encoder.'),
+        ('nan.pth', 'lora_A: NaN or infinite numbers. "'),
     ],
 )
 def test_weights_that_are_none(case, results, name, words):

@@ -54,7 +54,6 @@ from mmtpr.converters.adapted_models import (
     greatest_gap,
     load_named,
     probe,
-    refuse_not_finite,
     without_heads,
 )
 from mmtpr.engine import launch
@@ -66,6 +65,7 @@ from mmtpr.models.adapters import (
 )
 from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils import atomic_write
+from mmtpr.utils.finite import refuse_not_finite
 
 
 @torch.no_grad()
@@ -117,7 +117,8 @@ def main() -> None:
             'are those of pretrained, init_cfg or load_from (heads of losses '
             f'are left out), among them {missing[0]}.'
         )
-    refuse_not_finite(model, args.checkpoint)
+    source = f'"{args.checkpoint}" or the file below it'
+    refuse_not_finite(model.named_parameters(), source)
     if ties := tied_weights(model):
         raise ValueError(
             f'{explain_ties(ties)}: exclude these layers from the targets, '

@@ -1,9 +1,9 @@
 """Check that schedules keep the ratio of rates that LoRA+ sets."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmtpr.registry import HOOKS
@@ -19,8 +19,8 @@ class RateRatioHook(Hook):
     :class:`LoRAPlusOptimWrapperConstructor`. ``OneCycleLR`` sets them to its
     ``eta_max``, which is LoRA without the plus: that stops. An ``eta_min``
     that is an absolute rate is the end of all of them, so the ratio shrinks to
-    1 on the way there: a WARNING. Runs without that constructor are not looked
-    at.
+    1 on the way there: a WARNING. Of several optimizers each is looked at with
+    the schedules of its own. Those without that constructor are not.
     """
 
     priority = 'VERY_LOW'
@@ -34,35 +34,42 @@ class RateRatioHook(Hook):
         Raises:
             LaunchError: If one takes the ratio away.
         """
-        ratio = getattr(runner.optim_wrapper, 'lora_plus_ratio', 1.0)
-        if ratio == 1:
+        wrappers = runner.optim_wrapper
+        if not isinstance(wrappers, OptimWrapperDict):
+            _check(wrappers, runner.param_schedulers)
             return
-        for scheduler in _schedulers(runner.param_schedulers):
-            if getattr(scheduler, 'param_name', 'lr') != 'lr':
-                continue
-            name, most, least = type(scheduler).__name__, *_bounds(scheduler)
-            if most:
-                raise LaunchError(
-                    f'{name} sets the rate of all parameters by '
-                    f'eta_max={most:g}, so that lora_plus_ratio={ratio:g} '
-                    'would be lost. Take schedules that multiply rates, such '
-                    'as LinearLR and CosineAnnealingLR with eta_min_ratio, or '
-                    'NoDecayOptimWrapperConstructor.'
-                )
-            if least:
-                warn(
-                    f'{name} ends at the rate {least:g} for all parameters: '
-                    f'lora_plus_ratio={ratio:g} shrinks to 1 on the way '
-                    'there. eta_min_ratio, where a schedule has it, keeps the '
-                    'ratio.'
-                )
+        given: Any = runner.param_schedulers
+        for name, wrapper in wrappers.items():
+            # Schedules that are not by name are for all.
+            _check(
+                wrapper, given.get(name) if isinstance(given, dict) else given
+            )
 
 
-def _schedulers(given: Any) -> Iterator[Any]:
-    """All of them; a runner has a list, or one for each optimizer."""
-    if isinstance(given, dict):
-        given = [one for part in given.values() for one in part]
-    yield from given or ()
+def _check(wrapper: Any, schedulers: Any) -> None:
+    """Look at the schedules of an optimizer."""
+    ratio = getattr(wrapper, 'lora_plus_ratio', 1.0)
+    if ratio == 1:
+        return
+    for scheduler in schedulers or ():
+        if getattr(scheduler, 'param_name', 'lr') != 'lr':
+            continue
+        name, most, least = type(scheduler).__name__, *_bounds(scheduler)
+        if most:
+            raise LaunchError(
+                f'{name} sets the rate of all parameters by '
+                f'eta_max={most:g}, so that lora_plus_ratio={ratio:g} '
+                'would be lost. Take schedules that multiply rates, such '
+                'as LinearLR and CosineAnnealingLR with eta_min_ratio, or '
+                'NoDecayOptimWrapperConstructor.'
+            )
+        if least:
+            warn(
+                f'{name} ends at the rate {least:g} for all parameters: '
+                f'lora_plus_ratio={ratio:g} shrinks to 1 on the way '
+                'there. eta_min_ratio, where a schedule has it, keeps the '
+                'ratio.'
+            )
 
 
 def _bounds(scheduler: Any) -> tuple[float, float]:

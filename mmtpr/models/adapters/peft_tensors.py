@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmtpr.checkpoints.files import read_weight_file
+from mmtpr.utils.finite import refuse_not_finite
 
 from .peft_layout import PREFIX
 
@@ -94,11 +95,8 @@ class LayerTensors:
                 f'{leaf} of "{self.name}" is of {tensor.dtype} in the folder '
                 'of peft; an adapter is of floats.'
             )
-        if not tensor.isfinite().all():
-            raise ValueError(
-                f'{leaf} of "{self.name}" holds NaN or infinite numbers in '
-                'the folder of peft: it is damaged, or its training diverged.'
-            )
+        named = [(f'{leaf} of "{self.name}"', tensor)]
+        refuse_not_finite(named, 'The folder of peft')
         return tensor
 
     def refuse_rest(self, kind: str) -> None:

@@ -1,13 +1,24 @@
 """Schedules that do not keep the ratio of LoRA+."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.optim import (
+    OneCycleLR,
+    OptimWrapper,
+    OptimWrapperDict,
+    build_optim_wrapper,
+)
 from mmengine.runner import Runner
+from torch import nn
 from toy_parts import toy_config
 
+from mmtpr.engine.hooks import RateRatioHook
+from mmtpr.models.adapters import AdapterModel
 from mmtpr.utils.errors import LaunchError
 
 PLUS = 'mmtpr.LoRAPlusOptimWrapperConstructor'
@@ -78,3 +89,35 @@ def test_others_keep_the_ratio(tmp_path, scheduler, capsys, warned):
     a, b = run(tmp_path, scheduler)
     assert b / a == pytest.approx(16)
     assert 'shrinks to 1' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('by_name', [True, False])
+def test_of_several_optimizers_each_is_looked_at(by_name):
+    encoder = AdapterModel(
+        nn.Sequential(nn.Linear(4, 4)),
+        dict(type='LoRA', rank=2),
+        [dict(type='0')],
+    )
+    plus = build_optim_wrapper(
+        encoder, dict(constructor=PLUS, optimizer=dict(type='SGD', lr=1e-3))
+    )
+    head = OptimWrapper(torch.optim.SGD(nn.Linear(4, 2).parameters(), lr=1))
+    wrappers = OptimWrapperDict(head=head, encoder=plus)
+
+    def look(head_cycle, encoder_cycle):
+        given = dict(encoder=encoder_cycle)
+        if head_cycle:  # in a dict of schedules a name may be absent
+            given['head'] = head_cycle
+        if not by_name:
+            given = [*head_cycle, *encoder_cycle]
+        runner = SimpleNamespace(
+            optim_wrapper=wrappers, param_schedulers=given
+        )
+        RateRatioHook().before_train(runner)
+
+    look([], [])
+    cycle = [OneCycleLR(plus, eta_max=0.01, total_steps=3)]
+    if by_name:  # the head has no ratio to lose
+        look([OneCycleLR(head, eta_max=0.01, total_steps=3)], [])
+    with pytest.raises(LaunchError, match=r'eta_max=0\.01, so .*ratio=16 wou'):
+        look([], cycle)

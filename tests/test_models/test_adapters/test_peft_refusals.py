@@ -184,7 +184,7 @@ def test_tensors_that_the_config_does_not_announce(
         (
             LORA,
             {k: v * float('nan') for k, v in FACTORS.items()},
-            'lora_A of "fc.0" holds NaN or infinite',
+            'lora_A of "fc.0": NaN or infinite numbers. The fold',
         ),
         (
             dict(LORA, use_dora=True),
