@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -59,6 +60,10 @@ __all__ = [
     'tidy',
     'use_checkpoint',
 ]
+
+#: Seconds that the first process has to say what all have met. Launchers end
+#: the others as soon as it did; where it met nothing, they say it themselves.
+OTHERS_WAIT = 3.0
 
 
 def load_config(
@@ -317,9 +322,9 @@ def short_errors(shared_work: bool = False) -> Iterator[None]:
 
     Args:
         shared_work (bool): Whether each process does work of its own, so that
-            also a :class:`LaunchError` may be met by one alone and every
-            process says what it met. Defaults to False: all meet it, and the
-            first one says it.
+            every process says at once what it met. Defaults to False: a
+            :class:`LaunchError` is likely met by all, and the others give the
+            first one time to say it and to end the run.
     """
     try:
         yield
@@ -333,6 +338,7 @@ def short_errors(shared_work: bool = False) -> Iterator[None]:
         # Mistakes in a config are met by all processes, in data by one.
         rank = os.environ.get('RANK', '0')
         alone = shared_work or not isinstance(error, LaunchError)
+        if rank != '0' and not alone:
+            time.sleep(OTHERS_WAIT)
         who = f' (process {rank})' if rank != '0' else ''
-        quiet = rank != '0' and not alone
-        sys.exit(1 if quiet else f'error{who}: {told}')
+        sys.exit(f'error{who}: {told}')

@@ -94,16 +94,40 @@ def test_errors_of_processes_that_load_data(tmp_path):
 def test_tools_end_with_one_line(rank, monkeypatch):
     monkeypatch.setenv('RANK', rank)
     monkeypatch.setattr(sys, 'argv', ['tool'])
+    waits = []
+    monkeypatch.setattr(launch.time, 'sleep', waits.append)
     with pytest.raises(SystemExit) as ended, launch.short_errors():
         load_weights('nowhere.pth')
     who = '' if rank == '0' else ' (process 1)'
     wanted = f'error{who}: The checkpoint "nowhere.pth" does not exist.'
     assert ended.value.code == wanted
+    assert not waits
     with pytest.raises(SystemExit) as ended, launch.short_errors():
         raise LaunchError('of all processes')
-    assert ended.value.code == (
-        'error: of all processes' if rank == '0' else 1
+    assert ended.value.code == f'error{who}: of all processes'
+    # The first one may say it, and end the run, before the others do.
+    assert len(waits) == (rank != '0')
+
+
+@pytest.mark.dist
+def test_what_one_process_alone_meets_is_said(tmp_path):
+    """The other one waits for it, as in a collective, until it is ended."""
+    script = tmp_path / 'script.py'
+    script.write_text(
+        'import os, time\n'
+        'from mmtpr.engine import launch\n'
+        'from mmtpr.utils.errors import LaunchError\n'
+        'with launch.short_errors():\n'
+        "    if os.environ['RANK'] == '1':\n"
+        "        raise LaunchError('only here')\n"
+        '    time.sleep(600)\n'
     )
+    run = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    done = subprocess.run(
+        [*run, '--nproc_per_node=2', script], capture_output=True, text=True
+    )
+    assert done.returncode
+    assert 'error (process 1): only here' in done.stderr
 
 
 def test_debug_and_bugs_show_all(monkeypatch):
