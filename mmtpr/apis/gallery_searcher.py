@@ -10,6 +10,7 @@ from torch import Tensor
 from mmtpr.gallery import FaissStore, GalleryStore, Hits
 from mmtpr.gallery.two_stage import CANDIDATES
 from mmtpr.structures.image_paths import image_paths
+from mmtpr.text.negative_text import negative_of
 
 from .image_facts import FACTS
 from .loaded_retriever import LoadedRetriever
@@ -36,6 +37,8 @@ class SearchResult:
             comparison with all images would show the same; None if nobody
             asked.
         references (list[str]): All images of the query.
+        negative (dict): ``negative_text`` and ``negative_weight`` of the
+            query, what is not wanted; empty without.
     """
 
     query: str
@@ -46,6 +49,7 @@ class SearchResult:
     reference: str | None = None
     proven: int | None = None
     references: list[str] = field(default_factory=list)
+    negative: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -253,6 +257,7 @@ class GallerySearcher:
             next(iter(_references(query)), None),
             hits.proven,
             _references(query),
+            negative_of(query) if isinstance(query, dict) else {},
         )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmtpr.structures.image_paths import image_paths
 from mmtpr.text.characters import is_blank
-from mmtpr.text.negative_text import check_negative
+from mmtpr.text.negative_text import check_negative, negative_of
 
 #: A sentence, or ``dict(img_path='photo.jpg', caption='now in red')``.
 Query = str | dict
@@ -66,28 +66,41 @@ def _checked(query: Query, composed: bool) -> Query:
         caption = query['caption']
         text, weight = (query.get(name) for name in sorted(_NEGATIVE))
         check_negative(text, weight, f'The query {query!r}')
+        # A key of None is one that is not there.
+        rest = {k: v for k, v in query.items() if k not in _NEGATIVE}
+        query = rest | negative_of(query)
         if composed:
             query = dict(query, img_path=_image_of(query))
+        if text is not None:
+            _check_characters(text)
     if not isinstance(caption, str) or is_blank(caption):
         raise ValueError(f'A query is a sentence with words, got {caption!r}.')
+    _check_characters(caption)
+    return query
+
+
+def _check_characters(sentence: str) -> None:
     try:
-        caption.encode('utf-8')
+        sentence.encode('utf-8')
     except UnicodeEncodeError:
         raise ValueError(
-            f'The sentence {caption!r} has half of a character (a lone '
+            f'The sentence {sentence!r} has half of a character (a lone '
             'surrogate): read it from its file with the right encoding.'
         ) from None
-    return query
 
 
 def _image_of(query: dict) -> str | list[str]:
     """Path of the reference image, or of each of several."""
     given = query['img_path']
-    if not isinstance(given, list | tuple):
-        return os.fspath(given)
-    if not all(given):
+    several = given if isinstance(given, list | tuple) else [given]
+    if not all(several):
         raise ValueError(f'An image of the query {query!r} has no path.')
-    paths = [os.fspath(path) for path in given]
+    if not all(isinstance(path, str | os.PathLike) for path in several):
+        raise ValueError(
+            f'img_path of the query {query!r} must be a path or a list of '
+            'paths.'
+        )
+    paths = [os.fspath(path) for path in several]
     return paths if len(paths) > 1 else paths[0]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from mmtpr.structures import RetrievalDataSample
+from mmtpr.text.negative_text import negative_of
 from mmtpr.utils.warn import warn
 from mmtpr.visualization import RetrievalVisualizer
 
@@ -29,8 +30,9 @@ def name_best(
         paths (Sequence[str]): The N images of the gallery.
 
     Returns:
-        dict: ``query``, ``paths`` and ``scores``, best first, and
-        ``reference`` where the query has an image.
+        dict: ``query``, ``paths`` and ``scores``, best first,
+        ``reference`` where the query has an image, and ``negative_text`` and
+        ``negative_weight`` where it has these.
     """
     finite = scores.isfinite()
     found = dict(
@@ -40,7 +42,7 @@ def name_best(
     )
     if sample.get('img_path'):
         found['reference'] = sample.img_path
-    return found
+    return found | negative_of(sample)
 
 
 def to_draw(prediction: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +57,7 @@ def to_draw(prediction: dict[str, Any]) -> dict[str, Any]:
     pairs = zip(prediction['paths'], prediction['scores'], strict=True)
     items = [dict(img_path=path, score=score) for path, score in pairs]
     query = dict(caption=prediction['query'], ranking=items)
+    query |= negative_of(prediction)
     if 'reference' in prediction:
         query['img_path'] = prediction['reference']
     return query

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from mmtpr.text.negative_text import words_of
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 from mmtpr.visualization import draw_rankings, save_png
@@ -31,7 +32,7 @@ def format_table(results: Sequence[SearchResult]) -> str:
 
 
 def _table(result: SearchResult) -> str:
-    head = _plain(result.query)
+    head = _plain(words_of(_asked(result)))
     if result.reference is not None:
         head = f'{_plain("; ".join(_references(result)))}: {head}'
     if not len(result):
@@ -122,6 +123,7 @@ def _write_json(results: Sequence[SearchResult], path: Any, _: str) -> None:
             query=result.query,
             reference=result.reference,
             **_several(result),
+            **result.negative,
             proven=result.proven,
             results=result.rows(),
         )
@@ -129,6 +131,10 @@ def _write_json(results: Sequence[SearchResult], path: Any, _: str) -> None:
     ]
     with atomic_write(path, 'w') as file:
         json.dump(content, file, indent=1, default=_as_json)
+
+
+def _asked(result: SearchResult) -> dict[str, Any]:
+    return dict(caption=result.query, **result.negative)
 
 
 def _references(result: SearchResult) -> list[str]:
@@ -150,10 +156,12 @@ def _as_json(value: Any) -> str:
 
 def _write_csv(results: Sequence[SearchResult], path: Any, _: str) -> None:
     names = ['query', 'reference', 'rank', 'score', 'id', 'path']
+    # Columns that were always there keep their places.
+    asked = list(dict.fromkeys(n for found in results for n in found.negative))
     own = list(dict.fromkeys(n for found in results for n in found.columns))
     with atomic_write(path, 'w') as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(names + own)
+        writer.writerow(names + asked + own)
         for result in results:
             # A path may have half a character, which is no text.
             path_bytes = '; '.join(_references(result)).encode(
@@ -161,7 +169,8 @@ def _write_csv(results: Sequence[SearchResult], path: Any, _: str) -> None:
             )
             head = [result.query, path_bytes.decode()]
             for row in result.rows():
-                values = [row['columns'].get(name) for name in own]
+                values = [result.negative.get(name) for name in asked]
+                values += [row['columns'].get(name) for name in own]
                 writer.writerow(
                     head + [row[name] for name in names[2:]] + values
                 )
@@ -201,7 +210,7 @@ def to_rankings(results: Sequence[SearchResult]) -> list[dict]:
             )
             for row in found.rows()
         ]
-        query = dict(caption=found.query, ranking=ranking)
+        query = dict(_asked(found), ranking=ranking)
         query['note'] = _note(found) if len(found) else 'Nothing found.'
         if found.reference is not None:
             query['img_path'] = found.reference

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from mmtpr.registry import DATASETS
 from mmtpr.structures.image_paths import image_paths
-from mmtpr.structures.query_parts import NEGATIVE_WEIGHT
-from mmtpr.text.negative_text import check_negative
+from mmtpr.text.negative_text import NEGATIVE_WEIGHT, check_negative
 
 from .annotations.composed_records import COMPOSED_GUIDE
 from .composed_base import ComposedDataset
@@ -183,9 +182,11 @@ class ITCPR(ComposedDataset):
         if role == 'query':
             sample['caption'] = record['caption']
             if record.get('negative_text') is not None:
-                weight = record.get('negative_weight', self.negative_weight)
+                weight = record.get('negative_weight')
                 sample['negative_text'] = record['negative_text']
-                sample['negative_weight'] = weight
+                sample['negative_weight'] = (
+                    self.negative_weight if weight is None else weight
+                )
         return sample
 
     def _count_repeated(self, gallery: list[dict]) -> None:

@@ -190,7 +190,8 @@ class RetrievalDataPreprocessor(BaseDataPreprocessor):
             if is_image or name in ('tokens', 'negative_tokens'):
                 # Whose rows are whose is asked on the CPU.
                 inputs[f'{name}_index'] = torch.tensor(data['rows'][name])
-        _check_same_captions(inputs, fields)
+        # Of what is not wanted each query has some or none.
+        _check_same_captions(inputs, fields.keys() - {'negative_tokens'})
         return {'inputs': inputs, 'data_samples': samples}
 
     def normalise(self, images: Tensor) -> Tensor:

@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmtpr.text.negative_text import negative_of, words_of
+
 from .retrieval_data_sample import RetrievalDataSample
 
-#: Weight of a negative that says none.
-NEGATIVE_WEIGHT = 0.5
+#: Length below which a difference of two vectors of length one is rounding.
+_LEAST = 1e-4
 
 
 def mean_of_parts(feats: Tensor, owners: Sequence[int], number: int) -> Tensor:
@@ -81,11 +83,27 @@ def subtract_negatives(
             of length one, (D, ), and maybe ``negative_weight``; changed in
             place.
         vectors (Tensor): Of their negatives, of length one, (n, D).
+
+    Raises:
+        ValueError: If nothing is left of a query.
     """
-    for sample, negative in zip(samples, vectors, strict=True):
-        weight = sample.get('negative_weight', NEGATIVE_WEIGHT)
-        feats = sample.features - weight * negative.to(sample.features)
-        sample.features = F.normalize(feats, dim=-1)  # (D,)
+    weights = [negative_of(s)['negative_weight'] for s in samples]
+    feats = torch.stack([s.features for s in samples])  # (n, D)
+    minus = feats.new_tensor(weights)[:, None] * vectors.to(feats)  # (n, D)
+    left = feats - minus
+    lengths = left.float().norm(dim=-1)  # (n,)
+    # Broken weights of the model make NaN of their own and are told there.
+    sound = (feats.isfinite() & vectors.isfinite()).all(dim=-1)  # (n,)
+    gone = sound & ~((lengths > _LEAST) & lengths.isfinite())
+    if gone.any():
+        query = words_of(samples[int(gone.nonzero()[0])])
+        raise ValueError(
+            f'Nothing is left of the query "{query}" once what is not wanted '
+            'is subtracted. Say it in other words, or set another '
+            'negative_weight.'
+        )
+    for sample, row in zip(samples, F.normalize(left, dim=-1), strict=True):
+        sample.features = row.clone()  # (D,)
 
 
 def put_negatives(

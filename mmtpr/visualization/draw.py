@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmtpr.structures.image_paths import image_paths
+from mmtpr.text.negative_text import words_of
 from mmtpr.utils import atomic_write
 
 from .small_images import read_small
@@ -95,8 +96,8 @@ def draw_rankings(
         queries (Sequence[dict]): As :func:`read_ranking` gives them:
             ``caption`` (str or None), ``ranking`` (a list of dicts with
             ``img_path``, and optionally ``score`` and ``correct``), and
-            optionally ``index``, ``first_rank`` and ``img_path``, a
-            reference image that is drawn in front.
+            optionally ``index``, ``first_rank``, ``negative_text`` and
+            ``img_path``, a reference image that is drawn in front.
         topk (int): Images in a row at most. Defaults to 10.
         image_root (str | PathLike, optional): Folder for relative paths.
         layout (Layout, optional): Sizes and colours.
@@ -144,7 +145,7 @@ def _draw_row(
     """One query: heading, sentence, images, labels."""
     font = _font(layout.font_size)
     small = _font(round(0.8 * layout.font_size))
-    lines = wrap(query.get('caption') or '', font, width - 2 * layout.margin)
+    lines = wrap(words_of(query), font, width - 2 * layout.margin)
     step = round(1.35 * layout.font_size)
     top = layout.margin + step * (1 + len(lines)) + layout.gap
     height = top + layout.cell[1] + layout.label + layout.margin // 2

@@ -6,6 +6,8 @@ from html import escape
 from io import BytesIO
 from typing import Any
 
+from mmtpr.text.negative_text import words_of
+
 from .small_images import read_small
 
 #: Pixels that an image may take, drawn at half the size on fine screens.
@@ -41,8 +43,8 @@ def render_page(queries: Sequence[dict], title: str, about: str = '') -> str:
     Args:
         queries (Sequence[dict]): ``caption``, ``ranking`` (a list of dicts
             with ``img_path``, ``score``, ``name``, and ``columns``, values by
-            name), and optionally ``img_path``, a reference image, and
-            ``note``.
+            name), and optionally ``negative_text``, ``img_path``, a
+            reference image, and ``note``.
         title (str): Title of the page.
         about (str): A sentence below it. Defaults to ''.
 
@@ -51,7 +53,7 @@ def render_page(queries: Sequence[dict], title: str, about: str = '') -> str:
     """
     sections = [_section(n, query) for n, query in enumerate(queries, 1)]
     links = ''.join(
-        f'<li><a href="#query-{n}">{escape(query["caption"])}</a></li>'
+        f'<li><a href="#query-{n}">{escape(words_of(query))}</a></li>'
         for n, query in enumerate(queries, 1)
     )
     contents = (
@@ -89,7 +91,7 @@ def _section(number: int, query: dict) -> str:
         )
     return (
         f'<section aria-labelledby="query-{number}">\n'
-        f'<h2 id="query-{number}" tabindex="-1">{escape(query["caption"])}'
+        f'<h2 id="query-{number}" tabindex="-1">{escape(words_of(query))}'
         f'</h2>\n{reference}<p>{escape(note)}</p>\n{found}\n</section>\n'
     )
 

@@ -155,6 +155,15 @@ def test_what_is_not_wanted_is_subtracted(inferencer, queries, tmp_path):
         (found,) = vectors_of(inferencer, without | more)
         wanted = torch.nn.functional.normalize(q - weight * n, dim=-1)
         torch.testing.assert_close(found, wanted)
+    # Of a batch some say it, and some do not.
+    unsaid = dict(query, negative_text=None, negative_weight=None)
+    mixed = vectors_of(inferencer, without, unsaid)
+    torch.testing.assert_close(mixed[0], vectors_of(inferencer, without)[0])
+    torch.testing.assert_close(mixed[1], q)
+    asked = inferencer([without, query])['predictions']
+    assert asked[0]['negative_text'] == 'with a white hat'
+    assert asked[0]['negative_weight'] == 0.5
+    assert 'negative_text' not in asked[1]
     found = inferencer(without, out_dir=tmp_path)['predictions'][0]
     assert found['scores'] != inferencer(query)['predictions'][0]['scores']
     several = dict(without, img_path=[q['img_path'] for q in queries])
@@ -169,6 +178,9 @@ def test_negatives_that_say_nothing_are_explained(inferencer, queries):
         (dict(negative_text='a', negative_weight=-1), 'a positive number'),
         (dict(img_path=['a.jpg', '']), 'has no path'),
         (dict(img_path=[]), 'A query is'),
+        (dict(img_path=5), 'a path or a list of paths'),
+        (dict(img_path=['a.jpg', 5]), 'a path or a list of paths'),
+        (dict(negative_text='a \ud800'), 'a lone surrogate'),
         (dict(negative='a'), 'A query is'),
     ):
         with pytest.raises(ValueError, match=why):

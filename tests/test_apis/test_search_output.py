@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from io import BytesIO
@@ -78,6 +79,29 @@ def test_json_and_csv(results, tmp_path):
     assert rows[0]['id'] == 'a/größe 人.png'
     assert [row['camera'] for row in rows] == ['3', '', '7', '']
     assert rows[3]['query'] == 'now\nin red'
+
+
+def test_what_is_not_wanted_is_said(results, tmp_path):
+    first, second, _ = results
+    other = replace(
+        first, negative=dict(negative_text='a <hat>', negative_weight=0.5)
+    )
+    both = [first, second, other]
+    tables = format_table(both).split('\n\n')
+    assert tables[0].splitlines()[1:] == tables[2].splitlines()[1:]
+    assert tables[2].startswith('a man with a <b> [not: a <hat>, times 0.5]\n')
+    for ending in ('json', 'csv', 'html', 'png'):
+        write_results(both, tmp_path / f'out.{ending}')
+    found = json.loads((tmp_path / 'out.json').read_text('utf-8'))
+    assert 'negative_text' not in found[0]
+    assert found[2]['negative_text'] == 'a <hat>'
+    assert found[2]['negative_weight'] == 0.5
+    with open(tmp_path / 'out.csv', encoding='utf-8', newline='') as file:
+        rows = list(csv.DictReader(file))
+    told = [(r['negative_text'], r['negative_weight']) for r in rows]
+    assert told == [('', '')] * 4 + [('a <hat>', '0.5')] * 3
+    page = (tmp_path / 'out.html').read_text('utf-8')
+    assert page.count('[not: a &lt;hat&gt;, times 0.5]') == 2
 
 
 def test_the_figure(results, tmp_path):

@@ -184,7 +184,7 @@ def test_queries_may_have_several_references_and_negatives(write):
     several = record(['a.jpg', 'e.jpg'], 1, 'in red')
     without = record('b.jpg', 2, 'in blue')
     queries = [
-        dict(several, negative_text='in white'),
+        dict(several, negative_text='in white', negative_weight=None),
         dict(without, negative_text='a hat', negative_weight=0.9),
         *QUERIES,
     ]

@@ -42,6 +42,8 @@ def test_what_is_not_wanted_lowers_the_score():
     query, negative, *items = F.normalize(torch.randn(12, 6), dim=-1)
     items = torch.stack(items)
     plain, own = sample(), sample(negative_weight=2.0)
+    for one in (plain, own):
+        one.set_metainfo(dict(negative_text='a hat'))
     for one, weight in ((plain, 0.5), (own, 2.0)):
         one.features = query.clone()
         subtract_negatives([one], negative[None])
@@ -49,6 +51,23 @@ def test_what_is_not_wanted_lowers_the_score():
         wanted = items @ query - weight * (items @ negative)
         found = items @ one.features
         assert found.argsort().tolist() == wanted.argsort().tolist()
+
+
+def test_a_query_of_which_nothing_is_left_is_told():
+    query = F.normalize(torch.randn(6), dim=-1)
+    other = F.normalize(torch.randn(6), dim=-1)
+    for negative, weight in ((query, 1.0), (other, 1e39)):
+        one = sample(negative_text='a hat', negative_weight=weight)
+        one.set_metainfo(dict(caption='a man'))
+        beside = sample(negative_text='a bag')
+        one.features, beside.features = query.clone(), query.clone()
+        told = r'left of the query "a man \[not: a hat, times 1'
+        with pytest.raises(ValueError, match=told):
+            subtract_negatives([beside, one], torch.stack([other, negative]))
+    broken = sample(negative_text='a hat')
+    broken.features = query * float('nan')  # told where queries are stacked
+    subtract_negatives([broken], other[None])
+    assert broken.features.isnan().all()
 
 
 def test_a_batch_has_a_row_for_each_image_of_a_query():

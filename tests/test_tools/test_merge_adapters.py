@@ -1,6 +1,7 @@
 """``tools/model_converters/merge_adapters.py`` as a user runs it."""
 
 import copy
+import importlib.util
 import subprocess
 import sys
 
@@ -8,7 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmtpr.models.adapters import adapter_state_dict, named_adapters
+from mmtpr.models.adapters import (
+    adapter_state_dict,
+    inject_adapters,
+    named_adapters,
+)
 from mmtpr.registry import MODELS
 from mmtpr.testing import tiny_encoder_cfg, tiny_retriever_cfg
 
@@ -19,7 +24,10 @@ def adapted_cfg():
             type='mmtpr.WoRAModel',
             module=tiny_encoder_cfg(),
             rank=2,
-            targets=[dict(type=r'clip\.visual\..*')],
+            targets=[
+                dict(type=r'clip\.visual\.conv1'),
+                dict(type=r'clip\.visual\..*'),
+            ],
             trainable=[r'clip\.positional_embedding'],
         )
     )
@@ -117,3 +125,30 @@ def test_weights_that_are_none(case, results, name, words):
     assert next(iter(adapter_state_dict(model))) in stderr
     assert 'Traceback' not in stderr
     assert not (folder / 'out' / name).exists()
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(kernel_size=(1, 7), padding=(0, 3), groups=2),
+        dict(kernel_size=3, padding=5, padding_mode='reflect'),
+        dict(kernel_size=3, dilation=4, stride=2, padding='valid'),
+        dict(
+            kernel_size=5, dilation=2, padding='same', padding_mode='circular'
+        ),
+    ],
+)
+def test_any_convolution_is_compared(repo_root, options):
+    path = repo_root / 'tools/model_converters/merge_adapters.py'
+    spec = importlib.util.spec_from_file_location('merge_adapters', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    model = nn.Sequential(nn.Conv2d(4, 6, **options))
+    inject_adapters(model, dict(type='WoRA', rank=2), [dict(type='0')])
+    nn.init.normal_(model[0].lora_B)
+    assert 0 < tool.merge_layers(model)['0'] < 1e-5
+    # Other weights than those of the adapter are seen.
+    model[0].unmerge()
+    merge = model[0].merge
+    model[0].merge = lambda: (merge(), model[0].linear.weight.data.mul_(1.01))
+    assert tool.merge_layers(model)['0'] > 1e-3

@@ -112,9 +112,17 @@ def test_what_is_not_wanted(tool, words, place, name):
     plain = tool(*line)
     without = tool(*line, '--without', 'in red')
     more = tool(*line, '--without', 'in red', '--without-weight', 0.9)
-    assert len({plain, without, more}) == 3
+    tables = [told.partition('\n')[2] for told in (plain, without, more)]
+    assert len({*tables}) == 3
+    assert without.partition('\n')[0].endswith('[not: in red, times 0.5]')
     same = tool(*line, '--without', 'in red', '--without-weight', 0.5)
     assert same == without
+    if name == 'write_model':
+        # Some of a batch say it, and some do not.
+        file = place / 'some.csv'
+        file.write_text('caption,negative_text\na man,in red\na man,\n')
+        both = tool(*words(name), '--queries', file, '--exact')
+        assert both.strip() == f'{without.strip()}\n\n{plain.strip()}'
 
 
 def test_paraphrases(tool, words, tmp_path):

@@ -53,6 +53,7 @@ from mmtpr.evaluation.metrics.ranking_file import (
     query_rows,
     saved_ranking,
 )
+from mmtpr.text.negative_text import words_of
 from mmtpr.utils import atomic_write
 from mmtpr.visualization.curves import (
     Curve,
@@ -112,7 +113,7 @@ def check_alike(runs: dict[str, dict]) -> None:
         if len({content.get(name) for content in runs.values()}) > 1:
             print(f'Not measured alike, {name} differs: {", ".join(found)}.')
     asked = [
-        [(q.get('caption'), q.get('img_path')) for q in content['queries']]
+        [(words_of(q), q.get('img_path')) for q in content['queries']]
         for content in runs.values()
     ]
     if any(queries != asked[0] for queries in asked):

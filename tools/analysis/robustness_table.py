@@ -110,6 +110,8 @@ def run(args: argparse.Namespace) -> None:
     StageFolder(args.out_dir).open('robustness table', settings, [], 1)
     allow_tf32(False)
     results = {CLEAN: test_once(Config(cfg.to_dict()), args, CLEAN)}
+    # A wrong --metrics is told now, not after all tests.
+    robustness_table(results, [], [], args.metrics)
     for kind in kinds:
         for severity in args.severities:
             other = corrupted_config(cfg, kind, severity, args.seed)

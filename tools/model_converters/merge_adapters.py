@@ -43,7 +43,6 @@ if __name__ == '__main__':
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from mmtpr.checkpoints.function_facts import (
     FACTS,
@@ -68,6 +67,28 @@ from mmtpr.utils import atomic_write
 from mmtpr.utils.finite import refuse_not_finite
 
 
+def random_input(layer: nn.Linear | nn.Conv2d) -> torch.Tensor:
+    """Draw an input of a layer.
+
+    Args:
+        layer (nn.Linear | nn.Conv2d): The layer.
+
+    Returns:
+        Tensor: Of shape (16, in), or (2, in, H, W), a little larger than what
+        the kernel and its padding cover.
+    """
+    if isinstance(layer, nn.Linear):
+        shape = [16, layer.in_features]
+    else:
+        shape = [2, layer.in_channels]
+        for place, kernel in enumerate(layer.kernel_size):
+            reach = layer.dilation[place] * (kernel - 1)
+            pads = 0 if layer.padding == 'valid' else layer.padding
+            pad = reach if pads == 'same' else pads and pads[place]
+            shape.append(max(reach, pad) + 4)
+    return torch.randn(shape).to(layer.weight.dtype)
+
+
 @torch.no_grad()
 def merge_layers(model: nn.Module) -> dict[str, float]:
     """Merge every layer and compare its outputs on random input.
@@ -83,10 +104,10 @@ def merge_layers(model: nn.Module) -> dict[str, float]:
     """
     gaps = {}
     for name, layer in named_adapters(model):
-        x = torch.randn(16, layer.in_features).to(layer.linear.weight.dtype)
+        x = random_input(layer.linear)
         before = layer(x)
         layer.merge()
-        after = F.linear(x, layer.linear.weight, layer.bias)
+        after = layer.linear(x)
         gaps |= greatest_gap({name: before}, {name: after})
     if not gaps:
         raise ValueError('There are no adapters to merge in this model.')

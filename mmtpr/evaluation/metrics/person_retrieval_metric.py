@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
+from mmtpr.text.negative_text import negative_of
 from mmtpr.utils.atomic import check_writable
 
 from ..ranking.from_features import rank_queries
@@ -167,6 +168,7 @@ class PersonRetrievalMetric(GatheredMetric):
                     img_path=sample.get('img_path'),
                     caption=sample.get('caption'),
                     cut=bool(sample.get('caption_cut')),
+                    **negative_of(sample),
                 ),
             )
 

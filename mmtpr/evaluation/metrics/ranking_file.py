@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mmtpr.structures.image_paths import image_paths
+from mmtpr.text.negative_text import negative_of, words_of
 from mmtpr.utils import atomic_write, read_json
 
 from ..ranking.matches import Pairs
@@ -57,7 +58,8 @@ def write_ranking(
 
     Args:
         path (str | PathLike): The file; it appears whole or not at all.
-        queries (list[dict]): With ``id``, ``caption`` and ``img_path``.
+        queries (list[dict]): With ``id``, ``caption`` and ``img_path``, and
+            maybe ``negative_text`` and ``negative_weight``.
         gallery (list[dict]): With ``id`` and ``img_path``.
         ranking (Ranking): The ranks of all positives.
         lists (dict[str, Tensor]): From :func:`ranked_lists`.
@@ -77,6 +79,7 @@ def write_ranking(
                 id=query['id'],
                 caption=query['caption'],
                 img_path=query['img_path'],
+                **negative_of(query),
                 first_rank=first[row] or None,
                 right_ranks=right[row],
                 AP=precision[row],
@@ -104,7 +107,8 @@ def read_ranking(path: str | os.PathLike) -> dict[str, Any]:
 
     Returns:
         dict: With ``queries``, a list of dicts with ``index``, ``id``,
-        ``caption``, ``img_path``, ``first_rank`` (None without positives),
+        ``caption``, ``img_path``, ``negative_text`` and ``negative_weight``
+        where it has these, ``first_rank`` (None without positives),
         ``right_ranks`` (of all positives in the whole gallery, ascending;
         files of mmtpr 0.1 lack it), ``AP`` in [0, 1] and ``ranking``, the
         best items.
@@ -191,7 +195,7 @@ def query_rows(
             as the file holds. Defaults to 5.
 
     Returns:
-        list[dict]: ``index``, ``query`` (its sentence), ``query_image``,
+        list[dict]: ``index``, ``query`` (its words), ``query_image``,
         ``id``, ``first_rank``, ``AP`` in [0, 1], ``num_right`` (the number of
         positives, '' where the file does not tell), ``path_1`` and so on.
         ``first_rank`` and ``AP`` of a query without positives are ''.
@@ -204,7 +208,7 @@ def query_rows(
         right = query.get('right_ranks')
         row = dict(
             index=query.get('index'),
-            query=query.get('caption'),
+            query=words_of(query) or None,
             query_image='; '.join(image_paths(query.get('img_path'))) or None,
             id=query.get('id'),
             first_rank=int(first) if has else '',

@@ -14,13 +14,15 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmtpr.structures.image_paths import image_paths
+from mmtpr.text.negative_text import negative_of
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 
 from ..ranking.matches import Pairs
 
-#: Raised when the layout changes in a way that readers must know.
-VERSION = 1
+#: Raised when the layout changes in a way that readers must know. Version 1
+#: says nothing of what queries do not want.
+VERSION = 2
 #: How scores may be kept; half of the bytes can make scores equal.
 DTYPES = ('float32', 'float16')
 #: Keys of queries or of gallery items that are written at a time.
@@ -37,6 +39,10 @@ class ScoreMatrix:
         query_ids (ndarray): Who a query is by ``match_key``, (Q, ), int64.
         gallery_ids (ndarray): Likewise of items, (G, ).
         query_captions (ndarray): Sentences, (Q, ), '' where there is none.
+        query_negatives (ndarray): What they do not want, (Q, ), '' where
+            nothing is said.
+        negative_weights (ndarray): Its weights, (Q, ), float64, 0 where
+            nothing is said.
         query_images (ndarray): Paths of reference images, (Q, ), those of one
             query on a line each, '' where there is none.
         gallery_images (ndarray): Paths, (G, ).
@@ -48,6 +54,8 @@ class ScoreMatrix:
     query_ids: np.ndarray
     gallery_ids: np.ndarray
     query_captions: np.ndarray
+    query_negatives: np.ndarray
+    negative_weights: np.ndarray
     query_images: np.ndarray
     gallery_images: np.ndarray
     ignore_ids: np.ndarray
@@ -55,6 +63,19 @@ class ScoreMatrix:
 
 
 _FIELDS = tuple(field.name for field in fields(ScoreMatrix))
+#: Kinds of numbers of a field, and how many dimensions it has.
+_KINDS = dict(
+    scores=('f', 2),
+    query_ids=('iu', 1),
+    gallery_ids=('iu', 1),
+    query_captions=('U', 1),
+    query_negatives=('U', 1),
+    negative_weights=('f', 1),
+    query_images=('U', 1),
+    gallery_images=('U', 1),
+    ignore_ids=('iu', 1),
+    match_key=('U', 0),
+)
 
 
 def write_score_matrix(
@@ -77,7 +98,8 @@ def write_score_matrix(
         path (str | PathLike): The file; it appears whole or not at all.
         blocks (Iterable[tuple[int, Tensor]]): Index of the first query and
             scores (B, G), in order, as of :func:`similarity_blocks`.
-        queries (Sequence[dict]): With ``id``, ``caption`` and ``img_path``.
+        queries (Sequence[dict]): With ``id``, ``caption`` and ``img_path``,
+            and maybe ``negative_text`` and ``negative_weight``.
         gallery (Sequence[dict]): With ``id`` and ``img_path``.
         match_key (str): What the ids are.
         ignore_ids (Sequence[int]): Ids that match nothing. Defaults to ().
@@ -90,8 +112,11 @@ def write_score_matrix(
         LaunchError: If the disk has no room for it.
         ValueError: If the blocks do not cover all queries.
     """
+    negatives = [negative_of(query) for query in queries]
+    weights = [n.get('negative_weight', 0.0) for n in negatives]
     texts = dict(
         query_captions=[q.get('caption') or '' for q in queries],
+        query_negatives=[n.get('negative_text', '') for n in negatives],
         query_images=['\n'.join(image_paths(q['img_path'])) for q in queries],
         gallery_images=[
             '\n'.join(image_paths(g['img_path'])) for g in gallery
@@ -100,7 +125,7 @@ def write_score_matrix(
     kinds = {name: _text_type(values) for name, values in texts.items()}
     shape = len(queries), len(gallery)
     size = shape[0] * shape[1] * np.dtype(dtype).itemsize
-    size += 8 * (shape[0] + shape[1])
+    size += 8 * (2 * shape[0] + shape[1])
     size += sum(kinds[name].itemsize * len(texts[name]) for name in texts)
     _say_size(Path(path), shape, size)
     small = dict(
@@ -109,6 +134,7 @@ def write_score_matrix(
         ignore_ids=np.array(list(ignore_ids), np.int64),
         query_ids=np.array([q['id'] for q in queries], np.int64),
         gallery_ids=np.array([g['id'] for g in gallery], np.int64),
+        negative_weights=np.array(weights, np.float64),
     )
     with atomic_write(path) as file, zipfile.ZipFile(file, 'w') as packed:
         for name, value in small.items():
@@ -203,26 +229,58 @@ def read_score_matrix(path: str | os.PathLike) -> ScoreMatrix:
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'There is no file of scores at "{path}".')
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as e:
-        raise ValueError(
-            f'"{path}" is no file of scores, or is damaged: {e}'
-        ) from e
+    found = _load(path)
     version = found.pop('version', None)
-    same = version is not None and np.array_equal(version, VERSION)
-    if not same or {*found} != {*_FIELDS}:
+    known = version is not None and version.shape == ()
+    if known and version == 1 and 'query_ids' in found:
+        of_queries = found['query_ids'].shape
+        found['query_negatives'] = np.full(of_queries, '', 'U1')
+        found['negative_weights'] = np.zeros(of_queries)
+    elif not known or version != VERSION:
+        found = {}
+    if {*found} != {*_FIELDS}:
         raise ValueError(
             f'"{path}" is not a file of scores of version {VERSION}; write '
             'one with PersonRetrievalMetric(save_scores=...).'
         )
+    _check_fields(path, found)
     found['match_key'] = str(found['match_key'])
-    matrix = ScoreMatrix(**found)
-    shape = len(matrix.query_ids), len(matrix.gallery_ids)
-    if matrix.scores.shape != shape:
+    return ScoreMatrix(**found)
+
+
+def _load(path: str | os.PathLike) -> dict[str, Any]:
+    try:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError('it holds one array.')
+        with file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as e:
         raise ValueError(
-            f'"{path}" has scores of shape {matrix.scores.shape} for '
-            f'{shape[0]} queries and {shape[1]} items; the file is damaged.'
-        )
-    return matrix
+            f'"{path}" is no file of scores, or is damaged: {e}'
+        ) from e
+
+
+def _check_fields(
+    path: str | os.PathLike, found: dict[str, np.ndarray]
+) -> None:
+    """Stop at arrays of another kind or length than queries and items have."""
+    for name, (kinds, ndim) in _KINDS.items():
+        array = found[name]
+        if array.dtype.kind not in kinds or array.ndim != ndim:
+            raise ValueError(
+                f'"{path}" has {array.dtype} of shape {array.shape} as '
+                f'{name}; the file is damaged.'
+            )
+    shape = len(found['query_ids']), len(found['gallery_ids'])
+    wanted = dict(scores=shape, gallery_images=shape[1:])
+    for name in _FIELDS:
+        if name.startswith(('query_', 'negative_')):
+            wanted[name] = shape[:1]
+    for name, size in wanted.items():
+        if found[name].shape != size:
+            raise ValueError(
+                f'"{path}" has {name} of shape {found[name].shape} for '
+                f'{shape[0]} queries and {shape[1]} items; the file is '
+                'damaged.'
+            )

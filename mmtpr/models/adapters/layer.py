@@ -16,9 +16,13 @@ from mmtpr.checkpoints.completeness import (
 )
 from mmtpr.utils.precision import full_precision
 from mmtpr.utils.sharded import is_sharded
+from mmtpr.utils.warn import warn
 
 from .file_options import refuse_other_options
 from .norm import norm_dtype
+
+#: Reads of a weight without a call of its layer that are no accident.
+_MANY_READS = 8
 
 
 def _check_layer(layer: nn.Module, wraps: type[nn.Module], who: str) -> None:
@@ -89,6 +93,7 @@ class AdapterLayer(nn.Module, ABC):
     watched = 'lora_B'
     dropout = 0.0
     linear: Any
+    _reads = 0
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -153,9 +158,28 @@ class AdapterLayer(nn.Module, ABC):
         """Effective weight, for code that reads a layer's weight.
 
         Differentiable, and built anew at each access: calling the layer is
-        the cheap way.
+        the cheap way. Dropout is of the layer's input, which whoever reads
+        the weight keeps to himself: a WARNING.
         """
+        if self.training and self.dropout > 0:
+            self._count_read()
         return self.merged_weight()
+
+    def _count_read(self) -> None:
+        """Warn once the weight was read often and the layer never called.
+
+        Those who read the type of the weight alone call the layer then.
+        """
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        self._reads += 1
+        if self._reads == _MANY_READS:
+            warn(
+                f'dropout={self.dropout:g} of {type(self).__name__} does '
+                'nothing in layers whose weight the model reads instead of '
+                'calling them, as some classes of attention do with qkv. Set '
+                'dropout=0 in the target of these layers, or leave them out.'
+            )
 
     @property
     def bias(self) -> nn.Parameter | None:
@@ -217,6 +241,7 @@ class AdapterLayer(nn.Module, ABC):
             return self.linear(x)
         x_low = None
         if self.training and self.dropout > 0:
+            self._reads = 0
             x_low = F.dropout(x, self.dropout)
         return self._adapted_forward(x, x_low)
 

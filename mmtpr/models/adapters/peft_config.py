@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmengine.utils import digit_version
+
 from mmtpr.utils.numbers import is_number, is_whole
 
 #: Options of peft that change nothing in how a finished adapter computes, or
@@ -194,6 +196,8 @@ def _problems(raw: Mapping[str, Any]) -> list[str]:
         saved = saved if isinstance(saved, list) else [saved]
         listed = ', '.join(map(str, saved))
         found.append(f'modules_to_save holds whole modules ({listed})')
+    if raw['peft_type'] == 'OFT' and raw.get('use_cayley_neumann'):
+        found += _other_series(raw)
     if raw.get('coft'):
         found.append('coft=True bounds the rotation')
     start = raw.get('init_lora_weights')
@@ -209,4 +213,24 @@ def _problems(raw: Mapping[str, Any]) -> list[str]:
     for key, value in raw.items():
         if key not in known and value not in (None, False, [], {}, ''):
             found.append(f'{key}={value!r}')
+    return found
+
+
+def _other_series(raw: Mapping[str, Any]) -> list[str]:
+    """What of the series of a rotation is not what is computed here."""
+    found = []
+    told = raw.get('peft_version')
+    try:
+        # What follows an @ names a commit. Files of before tell no version.
+        version = digit_version(str(told or '0.17.0').partition('@')[0])
+    except (AssertionError, ValueError):
+        found.append(f'peft_version={told!r} is no version')
+    else:
+        if version < digit_version('0.18.0.dev0'):
+            found.append(
+                f'use_cayley_neumann=True of peft {told or "before 0.18"}, '
+                'whose series was another one: train again with 0.18 or newer'
+            )
+    if raw.get('num_cayley_neumann_terms', 5) == 1:
+        found.append('num_cayley_neumann_terms=1 never rotates')
     return found

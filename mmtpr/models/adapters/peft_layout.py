@@ -133,15 +133,18 @@ def _oft(
     model: nn.Module, root: str, layers: Mapping[str, OFTLinear]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Config and state of rotations."""
-    kinds = {
-        (layer.block_size, layer._terms, layer.share_blocks)
-        for layer in layers.values()
+    kinds = {(layer._terms, layer.share_blocks) for layer in layers.values()}
+    sizes = {layer.block_size for layer in layers.values()}
+    numbers = {
+        layer.in_features // layer.block_size for layer in layers.values()
     }
-    if len(kinds) > 1:
+    if len(kinds) > 1 or min(len(sizes), len(numbers)) > 1:
         raise ValueError(
-            'The OFT layers differ in block_size, neumann_terms or '
-            'share_blocks; one adapter of peft has one of each.'
+            'The OFT layers differ in neumann_terms, in share_blocks, or in '
+            'both the size and the number of their blocks; one adapter of '
+            'peft has one of each.'
         )
+    size = sizes.pop() if len(sizes) == 1 else 0  # else their number is told
     modules = dict(model.named_modules(remove_duplicate=False))
     for name in layers:
         parent = modules.get(name.rpartition('.')[0])
@@ -156,12 +159,12 @@ def _oft(
         f'{PREFIX}{name}.oft_R.weight': layers[own].oft_R.detach().contiguous()
         for name, own in names.items()
     }
-    ((size, terms, shared),) = kinds
+    ((terms, shared),) = kinds
     config = _COMMON | dict(
         peft_type='OFT',
         # From which on the series is the one that is computed here.
         peft_version='0.18.0',
-        r=0,
+        r=0 if size else numbers.pop(),
         oft_block_size=size,
         use_cayley_neumann=terms > 0,
         num_cayley_neumann_terms=terms or 5,

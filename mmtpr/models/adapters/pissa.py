@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmtpr.utils.finite import refuse_not_finite
+
 from .base import LowRank
 
 #: Ways in which factors may start.
@@ -166,7 +168,7 @@ def principal_factors(
         float32 or float64.
 
     Raises:
-        ValueError: If the weight has not that rank.
+        ValueError: If the weight has not that rank, or is not finite.
     """
     most = most_rank(weight, groups)
     if rank > most:
@@ -174,6 +176,7 @@ def principal_factors(
             f"init='pissa' cannot give a weight of {tuple(weight.shape)} the "
             f'rank {rank}; it has {most}.'
         )
+    refuse_not_finite([('A weight', weight)], 'What was pretrained')
     is_double = weight.dtype == torch.float64
     matrix = weight.to(torch.float64 if is_double else torch.float32)
     matrix = matrix.flatten(1).unflatten(0, (groups, -1))  # (g, out / g, K)

@@ -23,6 +23,10 @@ def run_samples(tokens=3, rows=()):
         meta['img_path'] = f'root/{i % 14}é.jpg'
         if role == 'query':
             meta['caption'] = f'person {i}'
+        if i == 2:
+            meta |= dict(negative_text='a hat', negative_weight=0.7)
+        elif i == 5:
+            meta['negative_text'] = 'in red'
         samples.append(RetrievalDataSample(metainfo=meta))
         shape = (8,) if role == 'query' else (tokens, 8)
         samples[-1].features = torch.randn(*shape, generator=generator)
@@ -76,6 +80,9 @@ def test_another_evaluator_finds_the_same_numbers(kind, same, chunk, tmp_path):
     found = other_evaluator(matrix)
     assert found == pytest.approx((numbers['R@1'], numbers['mAP']), abs=1e-4)
     assert matrix.query_captions.tolist() == [f'person {i}' for i in range(11)]
+    negatives = {2: ('a hat', 0.7), 5: ('in red', 0.5)}
+    told = zip(matrix.query_negatives, matrix.negative_weights, strict=True)
+    assert [*told] == [negatives.get(i, ('', 0)) for i in range(11)]
     assert matrix.query_images[3] == 'root/3é.jpg'
     assert matrix.gallery_images[0] == 'root/11é.jpg'
     hidden = matrix.scores == -np.inf
@@ -173,6 +180,42 @@ def test_wrong_use_and_files_of_others_are_explained(tmp_path):
         np.savez(path, **{k: v for k, v in kept.items() if v is not None})
         with pytest.raises(ValueError, match='not a file of scores'):
             read_score_matrix(path)
-    np.savez(path, **{**parts, 'scores': parts['scores'][:5]})
-    with pytest.raises(ValueError, match='for 11 queries and 30 items'):
+    damaged = dict(
+        scores=parts['scores'][:5],
+        query_captions=parts['query_captions'][1:],
+        negative_weights=parts['negative_weights'][1:],
+        gallery_images=parts['gallery_images'][1:],
+    )
+    for name, value in damaged.items():
+        np.savez(path, **{**parts, name: value})
+        told = f'{name} of shape .* for 11 queries and 30 items'
+        with pytest.raises(ValueError, match=told):
+            read_score_matrix(path)
+    for name, value in (
+        ('query_ids', np.array(3)),
+        ('gallery_ids', parts['gallery_ids'][:, None]),
+        ('scores', parts['scores'].astype(str)),
+        ('ignore_ids', np.array(['1'])),
+    ):
+        np.savez(path, **{**parts, name: value})
+        with pytest.raises(ValueError, match=f' as {name}; the file is dam'):
+            read_score_matrix(path)
+    with open(path, 'wb') as file:
+        np.save(file, parts['scores'])
+    with pytest.raises(ValueError, match='or is damaged: it holds one array'):
+        read_score_matrix(path)
+
+
+def test_files_of_version_1_say_nothing_of_negatives(tmp_path):
+    path = tmp_path / 'scores.npz'
+    evaluate(run_samples(), save_scores=str(path))
+    with np.load(path) as file:
+        parts = {name: file[name] for name in file.files}
+    del parts['query_negatives'], parts['negative_weights']
+    np.savez(path, **{**parts, 'version': np.array(1)})
+    matrix = read_score_matrix(path)
+    assert matrix.query_negatives.tolist() == [''] * 11
+    assert matrix.negative_weights.tolist() == [0] * 11
+    np.savez(path, **{**parts, 'version': np.array(3)})
+    with pytest.raises(ValueError, match='not a file of scores of version 2'):
         read_score_matrix(path)

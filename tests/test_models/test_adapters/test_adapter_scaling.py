@@ -180,6 +180,10 @@ def test_bad_starts():
         LoRALinear(nn.Linear(4, 4), rank=2, alpha=-1.0, init='pissa')
     with pytest.raises(ValueError, match='the rank 5; it has 4'):
         LoRALinear(nn.Linear(4, 9), rank=5, init='pissa')
+    broken = nn.Linear(4, 4)
+    nn.init.constant_(broken.weight, torch.nan)
+    with pytest.raises(ValueError, match='A weight: NaN or infinite numbers'):
+        LoRALinear(broken, rank=2, init='pissa')
     model = nn.Sequential(nn.Linear(4, 9))
     with pytest.raises(ValueError, match='needs a rank of at most 4'):
         inject_adapters(

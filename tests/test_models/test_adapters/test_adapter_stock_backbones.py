@@ -13,6 +13,7 @@ from mmtpr.models.adapters import (
     merge_adapters,
     named_adapters,
 )
+from mmtpr.utils.warn import heard_warnings
 
 KINDS = {
     'LoRA': dict(type='LoRA', rank=4),
@@ -90,3 +91,20 @@ def test_trains_saves_loads_and_merges(tmp_path, name, kind):
     torch.testing.assert_close(
         first_output(other(images)), after, atol=2e-5, rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ('name', 'reads'), [('timm BEiT', True), ('timm Swin', False)]
+)
+def test_dropout_that_does_nothing_is_told(name, reads):
+    """Where the attention reads the weight and never calls the layer."""
+    builder, targets, _ = BACKBONES[name]
+    adapter = dict(type='LoRA', rank=2, dropout=0.5)
+    model = AdapterModel(builder(), adapter, targets).train()
+    _, layer = next(iter(named_adapters(model)))
+    with heard_warnings() as lines:
+        for _ in range(8):
+            assert layer.weight.dtype  # as some forwards ask for it
+            first_output(model(images_for(name)))
+    told = 'dropout=0.5 of LoRALinear does nothing in layers whose weight'
+    assert any(line.startswith(told) for line in lines) == reads

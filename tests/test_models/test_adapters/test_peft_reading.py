@@ -92,6 +92,20 @@ def test_oft_both_ways(tmp_path, neumann, shared):
         torch.testing.assert_close(state[key], value)
 
 
+def test_oft_by_the_number_of_blocks_both_ways(tmp_path):
+    """Layers of other widths have blocks of other sizes."""
+    theirs = peft_folder(
+        tmp_path / 'theirs',
+        'OFTConfig',
+        target_modules=['fc.0', 'fc.2'],
+        r=2,
+        oft_block_size=0,
+    )
+    _, state, their_state = check_both_ways(tmp_path, theirs)
+    for key, value in their_state.items():
+        torch.testing.assert_close(state[key], value)
+
+
 def test_attention_both_ways(tmp_path):
     theirs = peft_folder(
         tmp_path / 'theirs', target_modules=['attn', 'fc.0'], r=2

@@ -205,6 +205,18 @@ def test_tensors_that_the_config_does_not_announce(
             ROTATION,
             'terms must be a whole number above 0, got None',
         ),
+        *(
+            (dict(OFT, use_cayley_neumann=True, **told), ROTATION, message)
+            for told, message in (
+                ({}, 'of peft before 0.18, whose series was another'),
+                (dict(peft_version='0.17.1'), r'of peft 0\.17\.1, whose ser'),
+                (dict(peft_version='new'), "peft_version='new' is no version"),
+                (
+                    dict(peft_version='0.18.0', num_cayley_neumann_terms=1),
+                    'num_cayley_neumann_terms=1 never rotates',
+                ),
+            )
+        ),
     ],
 )
 def test_tensors_of_other_shapes(tmp_path, config, state, message):
