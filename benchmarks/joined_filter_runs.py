@@ -9,6 +9,7 @@ from mmengine.config import Config
 from study_runs import (
     TOY,
     by_steps,
+    digest,
     encoder_of,
     last_weights,
     run,
@@ -25,6 +26,15 @@ DATA = Path('data/toy')
 TRUTH = DATA / 'pretrain' / 'truth.json'
 #: Scorers that the training leaves at shares of it, by name.
 SHARES = {f'share_{share:03d}': share / 100 for share in (20, 40, 60, 80)}
+
+
+def digest_of_data() -> str:
+    """Tell apart data that scores and trainings are of.
+
+    Returns:
+        str: Of the settings they were drawn by and of what is wrong in them.
+    """
+    return f'{digest(DATA / "settings.json")} {digest(TRUTH)}'
 
 
 def scorers(args: argparse.Namespace, seed: int) -> dict[str, str]:
@@ -95,19 +105,22 @@ def score(
     return out
 
 
-def moved_right(args: argparse.Namespace, seed: int, scores: Path) -> str:
+def moved_right(
+    args: argparse.Namespace, seed: int, name: str, scores: Path
+) -> str:
     """Move what a filter drops, and count what came to its own person.
 
     Args:
         args (Namespace): Arguments of the command line.
         seed (int): Seed of the scorer.
+        name (str): Name of the scores, for the file.
         scores (Path): Scores that decide which pairs stay.
 
     Returns:
         str: A line for people.
     """
     root = args.work_dir / f'seed{seed}'
-    out = root / 'reassigned.npz'
+    out = root / f'reassigned_{name}.npz'
     if not out.exists():
         run(
             *('tools/filtering/reassign_captions.py', config_of('clean')),
@@ -129,12 +142,24 @@ def moved_right(args: argparse.Namespace, seed: int, scores: Path) -> str:
     of = np.array(kinds)[moved] == PAIR_KINDS.index('another')
     counts = made.counts
     return (
-        f'Seed {seed}: {counts["kept"]} pairs stay, {counts["moved"]} '
-        f'captions move, {counts["dropped"]} are dropped. Of those moved '
-        f'{right.sum()} ({100 * right.mean():.1f} %) came to the person they '
-        f'are about; {of.sum()} had been with another, of these '
-        f'{100 * right[of].mean():.1f} % came right.'
+        f'Seed {seed}, by {name}: {counts["kept"]} pairs stay, '
+        f'{counts["moved"]} captions move, {counts["dropped"]} are dropped. '
+        f'Of those moved {share(right)} came to the person they are about; of '
+        f'those that had been with another {share(right[of])}.'
     )
+
+
+def share(right: np.ndarray) -> str:
+    """Say how many are right of how many.
+
+    Args:
+        right (np.ndarray): Whether each is, (N, ), bool.
+
+    Returns:
+        str: For people; without a share where there are none.
+    """
+    number = f'{int(right.sum())} of {len(right)}'
+    return f'{number} ({right.mean():.1%})' if len(right) else number
 
 
 def trained(

@@ -30,6 +30,7 @@ from study_runs import begin, spread
 from mmtpr.engine import launch
 from mmtpr.filtering import join_scores, load_scores, save_scores
 from mmtpr.filtering.labels import draw_labels, load_labels
+from mmtpr.filtering.logistic import count_labels
 from mmtpr.filtering.report import auc_by_kind, load_truth
 from mmtpr.utils import atomic_write, read_json
 
@@ -138,6 +139,22 @@ def fitted_on(args: argparse.Namespace, seed: int) -> dict[int, bool]:
     return draw_labels(load_labels(runs.TRUTH, length), args.num_labels, seed)
 
 
+def check_labels(args: argparse.Namespace) -> None:
+    """Check that labels can be drawn and fitted on, before any training.
+
+    Args:
+        args (Namespace): Arguments of the command line.
+
+    Raises:
+        ValueError: If not.
+    """
+    seeds = args.seeds if args.scorer_seed is None else [args.scorer_seed]
+    for seed in seeds:
+        labels = fitted_on(args, seed)  # also what no AUC is measured on
+        if 'logistic' in args.joins:
+            count_labels(labels.values())
+
+
 def auc_of(
     args: argparse.Namespace, seed: int, path: Path
 ) -> dict[str, float]:
@@ -197,8 +214,9 @@ def notes_of(
     """
     lines = []
     if args.reassign:
-        best = files.get('joined: logistic') or files['clean']
-        lines.append(runs.moved_right(args, seed, best))
+        best = 'logistic' if 'logistic' in args.joins else 'clean'
+        path = files.get(f'joined: {best}', files['clean'])
+        lines.append(runs.moved_right(args, seed, best, path))
     root = args.work_dir / f'seed{seed}'
     times = ', '.join(
         f'{name} {(root / f"{name}.seconds").read_text()} s'
@@ -235,7 +253,18 @@ def main() -> None:
     args.work_dir = args.work_dir.resolve()
     with launch.short_errors():
         fixed = {key: getattr(args, key) for key in FIXED}
+        fixed['data'] = runs.digest_of_data()
         begin(args.work_dir, 'joined filters', fixed)
+        check_labels(args)
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Score, join, train, and write the table.
+
+    Args:
+        args (Namespace): Arguments of the command line.
+    """
     aucs: dict[str, list] = {}
     tuned: dict[str, list] = {}
     notes = []

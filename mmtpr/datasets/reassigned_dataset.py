@@ -18,6 +18,7 @@ from mmtpr.structures.pairs import (
     IMAGE_KEYS,
     dataset_fingerprint,
     dataset_name,
+    innermost,
 )
 from mmtpr.utils.leftovers import refuse_leftovers
 
@@ -156,13 +157,7 @@ class ReassignedDataset(FilteredDataset):
 
 def _pipeline_of(dataset: Any, index: int) -> Any:
     """The transforms that an entry of a dataset goes through."""
-    while hasattr(dataset, '_get_ori_dataset_idx'):  # mmengine's wrappers
-        place = dataset._get_ori_dataset_idx(index)
-        if hasattr(dataset, 'datasets'):
-            number, index = place
-            dataset = dataset.datasets[number]
-        else:
-            index, dataset = place, dataset.dataset
+    dataset = innermost(dataset, index)
     if not hasattr(dataset, 'pipeline'):
         raise TypeError(
             f'{dataset_name(dataset)} has no pipeline, so that a caption '

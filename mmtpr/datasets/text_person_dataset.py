@@ -113,6 +113,7 @@ class TextPersonDataset(FrugalDataset):
         pairs = self.form == 'pairs'
         self.relabel_pids = pairs if relabel_pids is None else relabel_pids
         self.pid_offset, self.val_pids = pid_offset, val_pids
+        self._file_pids: dict[int, int | str] = {}
         self.load_report: dict[str, Any] = dict(
             broken_images={}, empty_captions=[]
         )
@@ -187,6 +188,18 @@ class TextPersonDataset(FrugalDataset):
         """
         self.full_init()
         return self._pids
+
+    def file_pid(self, pid: int) -> Any:
+        """Identity as the annotations number or name it.
+
+        Args:
+            pid (int): One of :meth:`pids`.
+
+        Returns:
+            int | str: What the file says, which is the same for all splits.
+        """
+        self.full_init()
+        return self._file_pids.get(pid, pid)
 
     @property
     def source(self) -> str:
@@ -275,6 +288,7 @@ class TextPersonDataset(FrugalDataset):
             number = {p: p + self.pid_offset for p in pids}
         else:
             return
+        self._file_pids = {new: old for old, new in number.items()}
         for index, record in enumerate(records):
             records[index] = record._replace(pid=number[record.pid])
 

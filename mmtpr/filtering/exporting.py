@@ -101,7 +101,14 @@ def write_parquet(
 
     Raises:
         ImportError: If pyarrow is not installed.
+        ValueError: If the score would be named as another column.
     """
+    others = ('uid', 'path', 'text', 'relevance_rank')
+    if not score_name or score_name in others:
+        raise ValueError(
+            f'The column of the score cannot be named "{score_name}"; the '
+            f'others are {", ".join(others)}.'
+        )
     purpose = 'Writing parquet'
     arrow = require('pyarrow', 'filtering', purpose)
     parquet = require('pyarrow.parquet', 'filtering', purpose)

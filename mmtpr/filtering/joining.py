@@ -151,18 +151,18 @@ def _as_scores(
     below = np.searchsorted(ordered, score[readable], side='left')
     rank[readable] = len(ordered) - below
     join['files'] = [
-        dict(name=name, scorer=s.meta['scorer'], bank=s.meta['bank'])
+        dict(name=name, scorer=s.meta.get('scorer'), bank=s.meta.get('bank'))
         for name, s in files.items()
     ]
     first = next(iter(files.values()))
     meta = dict(
         version=VERSION,
-        data=first.meta['data'],
+        data=first.data,
         scorer=dict(fingerprint=_digest(join, files), join=join),
         bank=dict(
             source='the pairs themselves',
             size=max(0, len(score) - 1),
-            fingerprint=first.meta['data']['fingerprint'],
+            fingerprint=first.data['fingerprint'],
         ),
     )
     return RelevanceScores(rank, score, meta)
@@ -179,7 +179,7 @@ def _digest(join: dict, files: Mapping[str, RelevanceScores]) -> str:
 
 
 def _data_of(scores: RelevanceScores) -> tuple[str, str, int]:
-    data: Sequence = [scores.meta['data'][k] for k in ('name', 'fingerprint')]
+    data: Sequence = [scores.data.get(k) for k in ('name', 'fingerprint')]
     return data[0], data[1], len(scores)
 
 

@@ -1,6 +1,6 @@
 """A small logistic model over several scores, fitted on labelled pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,30 @@ from .scores import RelevanceScores
 
 # Below this many of a kind a model of so few weights follows chance.
 _LEAST = 5
+
+
+def count_labels(wrong: Collection[bool]) -> dict[str, int]:
+    """Count the labelled pairs of each kind, and check that there are some.
+
+    Args:
+        wrong (Collection[bool]): Whether each is wrong.
+
+    Returns:
+        dict[str, int]: Numbers of ``right`` and ``wrong`` pairs.
+
+    Raises:
+        ValueError: If there are too few of a kind to fit a model on.
+    """
+    number = sum(map(bool, wrong))
+    counts = dict(right=len(wrong) - number, wrong=number)
+    for kind, count in counts.items():
+        if count < _LEAST:
+            raise ValueError(
+                f'Of the labelled pairs {count} are {kind}; a logistic model '
+                f'needs {_LEAST} right and {_LEAST} wrong ones at least. '
+                'Label more, or join by mean, which needs none.'
+            )
+    return counts
 
 
 @dataclass(frozen=True)
@@ -71,14 +95,7 @@ class LogisticJoin:
             )
         index = index[np.isfinite(features[index]).all(axis=1)]
         right = np.array([not labels[i] for i in index.tolist()], dtype=bool)
-        counts = dict(right=int(right.sum()), wrong=int((~right).sum()))
-        for kind, count in counts.items():
-            if count < _LEAST:
-                raise ValueError(
-                    f'Of the labelled pairs {count} are {kind}; a logistic '
-                    f'model needs {_LEAST} right and {_LEAST} wrong ones at '
-                    'least. Label more, or join by mean, which needs none.'
-                )
+        counts = count_labels(~right)
         known = features[index]
         mean, deviation = known.mean(0), known.std(0)
         # A feature that is always the same says nothing.

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mmtpr.evaluation.search import search
 from mmtpr.structures.pairs import Pairs
+from mmtpr.utils.numbers import is_number
 from mmtpr.utils.progress import progress
 
 from .result_files import ResultFile, write_arrays
@@ -140,6 +141,25 @@ def mutual_best(scores: np.ndarray, images: np.ndarray) -> np.ndarray:
     return np.where(winners[best] == np.arange(number), best, -1)
 
 
+def check_margins(min_score: float | None, min_lead: float | None) -> None:
+    """Check what is asked of a caption that moves.
+
+    Args:
+        min_score (float, optional): See :func:`reassign`.
+        min_lead (float, optional): Likewise.
+
+    Raises:
+        ValueError: If one is given and no finite number.
+    """
+    margins = (('least score', min_score), ('least lead', min_lead))
+    for name, value in margins:
+        if value is not None and not is_number(value):
+            raise ValueError(
+                f'The {name} of a caption that moves must be a finite number, '
+                f'got {value!r}.'
+            )
+
+
 def reassign(
     keep: np.ndarray,
     suspects: np.ndarray,
@@ -165,7 +185,11 @@ def reassign(
     Returns:
         np.ndarray: As :attr:`Reassignment.image`. A caption whose best image
         is its own is dropped, as the filter said.
+
+    Raises:
+        ValueError: See :func:`check_margins`.
     """
+    check_margins(min_score, min_lead)
     out = np.where(keep, np.arange(len(keep)), -1)
     target = mutual_best(scores, images)
     sure = np.ones(len(target), dtype=bool)

@@ -46,6 +46,21 @@ class RelevanceScores:
     score: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the scores are of, ``meta['data']``.
+
+        Raises:
+            ValueError: If that is not said.
+        """
+        data = self.meta.get('data')
+        if not isinstance(data, dict):
+            raise ValueError(
+                'These scores do not say which data they are of: '
+                "meta['data'] is missing. Those of load_scores say it."
+            )
+        return data
+
     def __post_init__(self) -> None:
         ranks = np.asarray(self.rank)
         for name, values in (('ranks', ranks), ('scores', self.score)):
@@ -141,7 +156,7 @@ def check_scored(
     Raises:
         ValueError: If they are of other data.
     """
-    theirs, ours = scores.meta['data'], pairs.fingerprint
+    theirs, ours = scores.data, pairs.fingerprint
     if ours != theirs['fingerprint']:
         where = f'"{os.fspath(source)}"'
         raise SCORE_FILE.other_data(

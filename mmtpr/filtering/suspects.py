@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtpr.structures.pairs import IMAGE_KEYS, Pairs
+from mmtpr.structures.pairs import IMAGE_KEYS, Pairs, innermost
 
 from .joining import positions
 from .scores import RelevanceScores
@@ -25,20 +25,18 @@ class SplitImage:
     Attributes:
         split (str): Name of the dataset it is first seen in.
         entry (dict): The dataset's entry, without caption, as a gallery item.
+        pid (Any): Who is seen, as the annotations number persons, so that
+            splits can be compared; '' if unknown.
     """
 
     split: str
     entry: dict[str, Any]
+    pid: Any = ''
 
     @property
     def path(self) -> str:
         """Where the image lies."""
         return str(self.entry['img_path'])
-
-    @property
-    def pid(self) -> Any:
-        """Who is seen, as the dataset numbers persons; '' if unknown."""
-        return self.entry.get('pid', '')
 
 
 @dataclass(frozen=True)
@@ -151,5 +149,12 @@ def images_of(
                 continue
             entry = {k: v for k, v in info.items() if k != 'caption'}
             entry.update(role='gallery', img_path=path)
-            found[name, path] = SplitImage(name, entry)
+            pid = _file_pid(dataset, index, info.get('pid', ''))
+            found[name, path] = SplitImage(name, entry, pid)
     return list(found.values())
+
+
+def _file_pid(dataset: Any, index: int, pid: Any) -> Any:
+    """Who an entry shows, as the annotations say it."""
+    dataset = innermost(dataset, index)
+    return dataset.file_pid(pid) if hasattr(dataset, 'file_pid') else pid

@@ -315,3 +315,23 @@ def _common_folder(paths: Iterable[str]) -> int:
     length = min(len(low), len(high))
     same = next((i for i in range(length) if low[i] != high[i]), length)
     return max(low.rfind('/', 0, same), low.rfind('\\', 0, same)) + 1
+
+
+def innermost(dataset: Any, index: int) -> Any:
+    """Find the dataset that an entry comes from, below mmengine's wrappers.
+
+    Args:
+        dataset (Any): A dataset, joined, repeated or balanced or not.
+        index (int): The entry.
+
+    Returns:
+        Any: The dataset itself.
+    """
+    while hasattr(dataset, '_get_ori_dataset_idx'):
+        place = dataset._get_ori_dataset_idx(index)
+        if hasattr(dataset, 'datasets'):
+            number, index = place
+            dataset = dataset.datasets[number]
+        else:
+            index, dataset = place, dataset.dataset
+    return dataset

@@ -50,7 +50,7 @@ def benchmark(repo_root, monkeypatch, tmp_path):
         out = Path(args[args.index('--out') + 1])
         calls.append(f'{Path(tool).stem} {out.stem}')
         wrong = np.array(kinds) != 0
-        if out.stem == 'reassigned':
+        if out.stem.startswith('reassigned'):
             image = np.where(wrong, -1, np.arange(PAIRS))
             another = np.flatnonzero(np.array(kinds) == 1)
             image[another] = np.array(owners)[another]
@@ -116,11 +116,19 @@ def test_scorers_that_no_join_needs_are_left_out(benchmark):
 def test_moved_captions_are_told_right_from_wrong(benchmark):
     call, work = benchmark
     args = ['--seeds', 0, '--joins', 'mean', '--num-labels', 20]
-    assert 'reassign_captions reassigned' in call(*args, '--reassign')
+    assert 'reassign_captions reassigned_clean' in call(*args, '--reassign')
     text, _ = rows_of(work)
     assert '210 pairs stay, 30 captions move, 60 are dropped' in text
-    assert 'Of those moved 29 (96.7 %) came to the person' in text
-    assert '30 had been with another, of these 96.7 % came right' in text
+    assert 'Seed 0, by clean: ' in text
+    assert 'Of those moved 29 of 30 (96.7%) came to the person' in text
+    assert 'those that had been with another 29 of 30 (96.7%).' in text
+    # Other scores decide: the captions move anew.
+    args[3] = 'logistic'
+    assert call(*args, '--reassign')[-1] == (
+        'reassign_captions reassigned_logistic'
+    )
+    runs = sys.modules['joined_filter_runs']
+    assert runs.share(np.zeros(0, dtype=bool)) == '0 of 0'
 
 
 def test_a_work_dir_of_other_settings_is_refused(benchmark):
@@ -129,6 +137,28 @@ def test_a_work_dir_of_other_settings_is_refused(benchmark):
     call(*args)
     with pytest.raises(SystemExit, match='scorer_steps: 1122 there, 9 now'):
         call(*args, '--scorer-steps', 9)
+    runs = sys.modules['joined_filter_runs']
+    settings = json.loads((runs.DATA / 'settings.json').read_text())
+    settings['seed'] = 7
+    (runs.DATA / 'settings.json').write_text(json.dumps(settings))
+    with pytest.raises(SystemExit, match=r'data: .* there, .* now'):
+        call(*args)
+
+
+@pytest.mark.parametrize(
+    ('number', 'joins', 'told'),
+    [
+        (5000, 'mean', '5000 labels are to be drawn, but there are 300'),
+        (5, 'logistic', 'Of the labelled pairs [0-4] are '),
+    ],
+)
+def test_labels_are_checked_before_anything_is_trained(
+    benchmark, number, joins, told
+):
+    call, work = benchmark
+    with pytest.raises(SystemExit, match=told):
+        call('--seeds', 0, '--joins', joins, '--num-labels', number)
+    assert not [*work.glob('seed*')]
 
 
 def test_seeds_of_trainings_may_share_the_scores_of_one(

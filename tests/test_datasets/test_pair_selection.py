@@ -122,7 +122,8 @@ def test_one_line_where_losses_do_not_fall_apart(others, monkeypatch):
         two = np.random.default_rng(0).normal(0, 1, 200)
         two[:50] += 30
         losses['tal'] = two
-    classes = ConsensusDivision().judge(None, losses)
+    selector = ConsensusDivision()
+    classes = selector.judge(None, losses)
     assert len(lines) == 1
     assert '"flat" has the same value, 1, for all pairs' in lines[0]
     if others:
@@ -131,6 +132,10 @@ def test_one_line_where_losses_do_not_fall_apart(others, monkeypatch):
     else:
         assert 'All pairs train until the next division.' in lines[0]
         assert (classes == RIGHT).all()
+    # Each division is a line of its own: a log drops repeated ones.
+    selector.judge(None, losses)
+    assert lines[1] == lines[0].replace('division 1:', 'division 2:')
+    assert lines[1] != lines[0]
 
 
 def test_marks_of_a_selector_that_asks_the_model(place):

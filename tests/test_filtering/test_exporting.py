@@ -77,6 +77,10 @@ def test_parquet_in_blocks(tmp_path, monkeypatch):
     pairs, path = pairs_of(), tmp_path / 'a.parquet'
     scores = scores_of(np.arange(1, 7))
     uids = pair_uids(pairs)
+    for name in ('uid', 'text', ''):
+        with pytest.raises(ValueError, match=f'cannot be named "{name}"; the'):
+            write_parquet(path, pairs, uids, scores, name)
+    assert not path.exists()
     write_parquet(path, pairs, uids, scores, 'clip_l14_similarity_score')
     file = parquet.ParquetFile(path)
     assert file.num_row_groups == 2

@@ -15,6 +15,7 @@ from mmtpr.filtering import (
 )
 from mmtpr.filtering.joining import check_same_data
 from mmtpr.filtering.report import auc_by_kind, auc_rows, roc_auc
+from mmtpr.filtering.scores import RelevanceScores
 
 
 def test_positions_by_rank_then_score_and_equal_pairs_share():
@@ -158,6 +159,9 @@ def test_scores_of_other_data_are_named():
         join_scores(files, 'mean')
     with pytest.raises(ValueError, match='no score files'):
         check_same_data({})
+    unsaid = {name: RelevanceScores([1, 2], [0.1, 0.2]) for name in 'ab'}
+    with pytest.raises(ValueError, match='do not say which data they are of'):
+        join_scores(unsaid, 'mean')
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Exports of scores, and the report of suspects."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ def test_uids_of_the_pairs_kept(place, whole, tool, tmp_path, capsys):
         tool('export_scores', [*args, '--out', tmp_path / 'b.npy'])
     with pytest.raises(SystemExit, match=r'end in \.npy or \.parquet'):
         tool('export_scores', [*args, '--out', tmp_path / 'b.txt'])
+    named = ['--score-name', 'a', '--max-rank', 10, '--overwrite']
+    with pytest.raises(SystemExit, match=r'score-name goes with \.parquet'):
+        tool('export_scores', [*args, *out, *named])
 
 
 def test_parquet_of_all_pairs(place, whole, tool, tmp_path):
@@ -53,6 +57,16 @@ def test_the_report_of_suspects(place, whole, tool, tmp_path, capsys):
     config = Config.fromfile(place / 'config.py')
     # The test set is the training set: whatever is seen there leaks.
     config.test_dataloader.dataset.split = 'train'
+    (file,) = (place / 'data').glob('*.json')
+    records = json.loads(file.read_text())
+    for record in records:
+        record['id'] += 70
+    (tmp_path / 'others.json').write_text(json.dumps(records))
+    for dataset in (
+        config.train_dataloader.dataset.dataset,
+        config.test_dataloader.dataset,
+    ):
+        dataset.ann_file = str(tmp_path / 'others.json')
     config.dump(tmp_path / 'config.py')
     args = [whole, tmp_path / 'config.py', place / 'model.pth', '--out', out]
     args += ['--num-workers', 0, '--num-pairs', 12, '--num-shown', 3]
@@ -68,6 +82,9 @@ def test_the_report_of_suspects(place, whole, tool, tmp_path, capsys):
     # Each of 60 images is in both.
     assert len(same) == 60
     assert {(r['split_a'], r['split_b']) for r in same} == {('train', 'test')}
+    # Numbers of the file: that of the training starts from 0.
+    assert all(row['pid_a'] == row['pid_b'] for row in same)
+    assert {row['pid_a'] for row in same} == {str(70 + i) for i in range(20)}
     page = (out / 'page.html').read_text(encoding='utf-8')
     assert page.count('data:image/jpeg;base64') == 3 + 6
     assert 'Near-duplicates in train and test' in page
@@ -93,8 +110,6 @@ def test_suspects_become_labels(place, whole, tool, tmp_path, capsys):
 
 
 def test_identities_in_two_splits(place, whole, tool, tmp_path):
-    import json
-
     config = Config.fromfile(place / 'config.py')
     inner = config.train_dataloader.dataset.dataset
     tool('report_suspects', [whole, place / 'config.py', '--out', tmp_path])

@@ -1,6 +1,7 @@
 """The tool that joins score files."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +68,10 @@ def test_what_is_refused(files, tool, tmp_path, capsys):
     out = ['--out', tmp_path / 'out.npz']
     with pytest.raises(SystemExit, match='is given twice'):
         tool('join_scores', [files[0], files[0], *out])
+    path = Path(files[0])
+    other = path.parent / '..' / path.parent.name / path.name
+    with pytest.raises(SystemExit, match='is given twice'):
+        tool('join_scores', [files[0], other, *out])
     with pytest.raises(SystemExit, match=r'must end in \.npz'):
         tool('join_scores', [*files, '--out', tmp_path / 'out.csv'])
     with pytest.raises(SystemExit, match='is read and would be written over'):

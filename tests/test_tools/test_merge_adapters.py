@@ -133,9 +133,7 @@ def test_weights_that_are_none(case, results, name, words):
         dict(kernel_size=(1, 7), padding=(0, 3), groups=2),
         dict(kernel_size=3, padding=5, padding_mode='reflect'),
         dict(kernel_size=3, dilation=4, stride=2, padding='valid'),
-        dict(
-            kernel_size=5, dilation=2, padding='same', padding_mode='circular'
-        ),
+        dict(kernel_size=5, dilation=2, padding='same'),
     ],
 )
 def test_any_convolution_is_compared(repo_root, options):

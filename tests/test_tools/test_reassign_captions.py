@@ -42,6 +42,12 @@ def test_what_is_refused(place, whole, tool, tmp_path):
         tool('reassign_captions', [*args, '--out', tmp_path / 'a.json'])
     with pytest.raises(SystemExit, match='keeps every pair'):
         tool('reassign_captions', [*args, *out, '--keep-ratio', 1])
+    for name in ('fit', 'lead'):
+        with pytest.raises(SystemExit, match='must be a finite number, got n'):
+            tool(
+                'reassign_captions',
+                [*args, *out, '--keep-ratio', 0.5, f'--min-{name}', 'nan'],
+            )
     scores = load_scores(whole)
     scores.meta['data']['fingerprint'] = 'f' * 32
     save_scores(tmp_path / 'other.npz', scores)

@@ -43,9 +43,8 @@ def parse_args() -> argparse.Namespace:
     add('--uid-key', help='key of the uid in an entry')
     add(
         '--score-name',
-        default='relevance_score',
-        help="column of the score; DataComp's baselines read "
-        'clip_l14_similarity_score',
+        help="column of the score in a .parquet; DataComp's baselines read "
+        'clip_l14_similarity_score; default: relevance_score',
     )
     add_overwrite(parser)
     add_config_options(parser)
@@ -86,6 +85,8 @@ def main() -> None:
                 'A .parquet file holds the scores of all pairs, and its '
                 'readers choose; a rule goes with .npy.'
             )
+        if ending == '.npy' and args.score_name is not None:
+            raise LaunchError('--score-name goes with .parquet.')
         scores = load_scores(args.scores)
         cfg = launch.load_config(args.config, args.cfg_options, ROOT)
         init_default_scope(cfg.get('default_scope') or 'mmtpr')
@@ -100,9 +101,10 @@ def main() -> None:
             exporting.write_uids(args.out, uids[keep])
             what = f'the uids of {int(keep.sum())} of {len(pairs)} pairs'
         else:
-            exporting.write_parquet(
-                args.out, pairs, uids, scores, args.score_name
-            )
+            named = {}
+            if args.score_name is not None:
+                named['score_name'] = args.score_name
+            exporting.write_parquet(args.out, pairs, uids, scores, **named)
             what = f'the scores of {len(pairs)} pairs'
         print(f'Wrote {what} to "{args.out}"; uids are those of {of}.')
 

@@ -13,6 +13,7 @@ With --truth the AUC of each file and of the join is printed.
 """
 
 import argparse
+import os
 
 from mmtpr.utils.errors import LaunchError
 from mmtpr.utils.options import (
@@ -78,9 +79,11 @@ from mmtpr.filtering.scores import RelevanceScores
 
 def read_files(paths: list[str]) -> dict[str, RelevanceScores]:
     """Read the score files, each once."""
-    twice = [path for path in paths if paths.count(path) > 1]
-    if twice:
-        raise LaunchError(f'"{twice[0]}" is given twice.')
+    seen = set()
+    for path in paths:
+        if os.path.realpath(path) in seen:
+            raise LaunchError(f'"{path}" is given twice.')
+        seen.add(os.path.realpath(path))
     return {path: load_scores(path) for path in paths}
 
 

@@ -79,6 +79,7 @@ from mmtpr.filtering import keep_mask, load_scores, setup
 from mmtpr.filtering.reassigning import (
     REASSIGNMENT_VERSION,
     Reassignment,
+    check_margins,
     nearest_images,
     reassign,
     save_reassignment,
@@ -101,6 +102,7 @@ def main() -> None:
             min_score=args.min_score,
         )
         check_rules(**rules)
+        check_margins(args.min_fit, args.min_lead)
         scores = load_scores(args.scores)
         cfg = launch.load_config(args.config, args.cfg_options, ROOT)
         init_default_scope(cfg.get('default_scope') or 'mmtpr')

@@ -191,7 +191,7 @@ def main() -> None:
         page = render_page(sections, 'What may be wrong', about)
         with atomic_write(out / 'page.html', 'w') as file:
             file.write(page)
-        pids = sum(found['number'] for found in shared)
+        pids = len({(f['dataset'], p) for f in shared for p in f['examples']})
         left = number - len(couples)
         print(
             f'{len(worst)} suspects of {len(pairs)} pairs, {pids} identities '

@@ -59,6 +59,7 @@ class ConsensusDivision(PairSelector):
         reg_covar: float = 5e-4,
     ) -> None:
         self.mixture = Mixture(threshold, worst, max_iter, tol, reg_covar)
+        self._passes = 0
 
     def prepare(self) -> None:
         """Check that scikit-learn is there, before the data are loaded."""
@@ -77,12 +78,14 @@ class ConsensusDivision(PairSelector):
                 'none.'
             )
         division = divide_pairs(losses, self.mixture, seed)
+        self._passes += 1
         if division.silent:
-            warn(_silence(division))
+            warn(_silence(division, self._passes))
         return division.classes
 
 
-def _silence(division: Division) -> str:
+def _silence(division: Division, passes: int) -> str:
+    # With the number each is another line: a log drops repeated warnings.
     reasons = '; '.join(
         f'"{name}" {reason}' for name, reason in division.silent.items()
     )
@@ -92,8 +95,8 @@ def _silence(division: Division) -> str:
         else 'All pairs train until the next division.'
     )
     return (
-        f'Consensus division: the loss {reasons}. It does not tell right from '
-        f'wrong pairs and has no vote. {then} If this stays so, begin later '
-        '(start of mmtpr.PairSelectionHook), raise max_iter of the selector, '
-        'or train without it: the pairs may all be right.'
+        f'Consensus division {passes}: the loss {reasons}. It does not tell '
+        f'right from wrong pairs and has no vote. {then} If this stays so, '
+        'begin later (start of mmtpr.PairSelectionHook), raise max_iter of '
+        'the selector, or train without it: the pairs may all be right.'
     )

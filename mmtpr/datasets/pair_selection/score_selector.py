@@ -109,7 +109,7 @@ class ScoreSelector(PairSelector):
         self, dataset: Any, scores: RelevanceScores, file: ScoreFile
     ) -> None:
         """Check that the scores were made from these data."""
-        theirs = scores.meta['data']
+        theirs = scores.data
         length, ours = len(dataset), ''
         if length == len(scores):
             data = (dataset, self.image_key, self.caption_key)

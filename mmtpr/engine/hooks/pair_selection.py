@@ -15,6 +15,7 @@ from mmtpr.filtering.consensus import DOUBTFUL, RIGHT, WRONG
 from mmtpr.models.retrievers.pair_losses import pairwise_names
 from mmtpr.registry import HOOKS
 from mmtpr.utils.errors import LaunchError
+from mmtpr.utils.numbers import check_whole
 from mmtpr.utils.seeding import derive_seed
 from mmtpr.utils.unwrap import unwrap
 from mmtpr.utils.warn import warn
@@ -72,16 +73,10 @@ class PairSelectionHook(Hook):
         interval: int | None = None,
         batch_size: int = 128,
     ) -> None:
-        if start < 0 or (interval is not None and interval < 1):
-            raise ValueError(
-                f'start={start} must be at least 0 and interval={interval} '
-                'at least 1.'
-            )
-        if batch_size < 2:
-            raise ValueError(
-                f'batch_size={batch_size} must be at least 2: a pair is told '
-                'from others.'
-            )
+        check_whole('start', start, 0)
+        if interval is not None:
+            check_whole('interval', interval)
+        check_whole('batch_size', batch_size, 2)  # a pair is told from others
         self.start, self.interval = start, interval
         self.batch_size = batch_size
         self._classes: np.ndarray | None = None

@@ -10,7 +10,7 @@ from mmtpr.registry import MODELS
 
 
 def build_loss(
-    name: str, loss: dict | RetrievalLoss, encoder: Any
+    name: str, loss: dict | RetrievalLoss, encoder: Any, neck: Any = None
 ) -> RetrievalLoss:
     """Build a loss; what it wants to know of the encoder is filled in.
 
@@ -18,6 +18,8 @@ def build_loss(
         name (str): Its name in the config.
         loss (dict | RetrievalLoss): Its config.
         encoder (Any): The encoder, by contract.
+        neck (Any, optional): What makes the embedding that the loss is taken
+            of, asked first. Defaults to None: the encoder does.
 
     Returns:
         RetrievalLoss: The loss.
@@ -27,7 +29,8 @@ def build_loss(
     """
     if isinstance(loss, nn.Module):
         return loss
-    return MODELS.build(fill_from_encoder(f'losses.{name}', loss, encoder))
+    filled = fill_from_encoder(f'losses.{name}', loss, encoder, neck)
+    return MODELS.build(filled)
 
 
 def build_losses(
@@ -59,14 +62,16 @@ def build_losses(
                 f'"{embedding}", but the necks are: '
                 f'{", ".join(necks) or "none"}.'
             )
-        source = encoder if embedding is None else necks[embedding]
-        built[name] = build_loss(name, loss, source)
+        neck = None if embedding is None else necks[embedding]
+        built[name] = build_loss(name, loss, encoder, neck)
         if embedding is not None:
             built[name].embedding = embedding
     return built
 
 
-def fill_from_encoder(name: str, cfg: Any, encoder: Any) -> dict[str, Any]:
+def fill_from_encoder(
+    name: str, cfg: Any, encoder: Any, neck: Any = None
+) -> dict[str, Any]:
     """Fill in what a part of a retriever wants to know of its encoder.
 
     Args:
@@ -74,6 +79,7 @@ def fill_from_encoder(name: str, cfg: Any, encoder: Any) -> dict[str, Any]:
         cfg (Mapping): Config with a type, whose ``encoder_args`` name
             arguments and attributes.
         encoder (Any): Has these attributes.
+        neck (Any, optional): Asked before the encoder. Defaults to None.
 
     Returns:
         dict: The config with the arguments that were not given.
@@ -92,5 +98,6 @@ def fill_from_encoder(name: str, cfg: Any, encoder: Any) -> dict[str, Any]:
     kind = cfg['type']
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     for argument, attribute in getattr(kind, 'encoder_args', {}).items():
-        cfg.setdefault(argument, getattr(encoder, attribute))
+        source = neck if hasattr(neck, attribute) else encoder
+        cfg.setdefault(argument, getattr(source, attribute))
     return cfg

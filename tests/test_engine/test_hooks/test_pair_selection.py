@@ -236,10 +236,15 @@ class TestMistakes:
             runner.train()
 
     @pytest.mark.parametrize(
-        'options', [dict(start=-1), dict(interval=0), dict(batch_size=1)]
+        'options',
+        [
+            *(dict(start=-1), dict(interval=0), dict(batch_size=1)),
+            *(dict(start=1.5), dict(interval=1.5), dict(batch_size='a')),
+        ],
     )
     def test_settings(self, options):
-        with pytest.raises(ValueError, match=f'{next(iter(options))}='):
+        name = next(iter(options))
+        with pytest.raises(ValueError, match=f'{name} must be a whole'):
             PairSelectionHook(**options)
 
 

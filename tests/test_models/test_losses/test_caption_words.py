@@ -88,6 +88,17 @@ def test_a_retriever_fills_in_its_width_and_vocabulary():
     assert words.classifier.weight.grad.abs().sum() > 0
 
 
+def test_words_are_told_of_another_embedding():
+    """Its width is the neck's, the vocabulary the encoder's."""
+    neck = dict(type='mmtpr.TokenSelection', embed_dim=24, hidden_dim=16)
+    words = dict(type='mmtpr.CaptionWordsLoss', embedding='tse')
+    model = retriever_with(words=words)(necks=dict(tse=neck))
+    classifier = model.losses['words'].classifier
+    assert classifier.weight.shape == (model.encoder.vocab_size, 24)
+    model.loss(*pairs_of(CAPTIONS))['loss_words'].backward()
+    assert classifier.weight.grad.abs().sum() > 0
+
+
 def test_parts_of_a_batch_give_the_same():
     inputs, samples = pairs_of(CAPTIONS)
     losses = [
