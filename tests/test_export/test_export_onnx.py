@@ -27,10 +27,14 @@ def case(request, tmp_path_factory, run_tool):
 
 def queries(name, folder):
     sentences = ['A man in a red shirt.', 'a woman with a blue bag ' * 9]
+    without = dict(negative_text='with a white hat', negative_weight=0.7)
     if name in BY_CAPTION:
-        return sentences
-    image = folder / 'data/imgs/test/0008_0.png'
-    return [dict(img_path=str(image), caption=text) for text in sentences]
+        return [*sentences, dict(caption=sentences[0], **without)]
+    image = str(folder / 'data/imgs/test/0008_0.png')
+    other = str(folder / 'data/imgs/test/0009_0.png')
+    found = [dict(img_path=image, caption=text) for text in sentences]
+    several = dict(found[0], img_path=[image, other])
+    return [*found, several, dict(several, **without)]
 
 
 def test_rankings_are_those_of_the_torch_model(case, tmp_path):
@@ -46,10 +50,10 @@ def test_rankings_are_those_of_the_torch_model(case, tmp_path):
     assert torch.allclose(
         found.index.features, plain.index.features, atol=1e-4
     )
-    for query in queries(name, folder):
-        one, other = (
-            x(query, num_results=30)['predictions'][0] for x in (found, plain)
-        )
+    asked = queries(name, folder)
+    # In one batch, of which some have several images or a negative.
+    both = [x(asked, num_results=30)['predictions'] for x in (found, plain)]
+    for one, other in zip(*both, strict=True):
         scores = dict(zip(other['paths'], other['scores'], strict=True))
         assert set(one['paths']) == set(scores)
         assert len(scores) > 15
