@@ -21,6 +21,7 @@ from study_runs import (
 from mmtpr.filtering.reassigning import load_reassignment
 from mmtpr.synthesis.layouts import PAIR_KINDS, caption_owners, pair_kinds
 from mmtpr.utils import read_json
+from mmtpr.utils.errors import LaunchError
 
 DATA = Path('data/toy')
 TRUTH = DATA / 'pretrain' / 'truth.json'
@@ -33,7 +34,15 @@ def digest_of_data() -> str:
 
     Returns:
         str: Of the settings they were drawn by and of what is wrong in them.
+
+    Raises:
+        LaunchError: If there are none.
     """
+    if not TRUTH.exists():
+        raise LaunchError(
+            f'There are no toy data in "{DATA}". Write them with make demo, '
+            'or with the command above.'
+        )
     return f'{digest(DATA / "settings.json")} {digest(TRUTH)}'
 
 

@@ -254,8 +254,8 @@ def main() -> None:
     with launch.short_errors():
         fixed = {key: getattr(args, key) for key in FIXED}
         fixed['data'] = runs.digest_of_data()
+        check_labels(args)  # before a work dir is bound to them
         begin(args.work_dir, 'joined filters', fixed)
-        check_labels(args)
         compare(args)
 
 

@@ -147,7 +147,6 @@ class MALS(TextPersonDataset):
         if not numbered.pids:
             yield from self._samples_of(held)
             return
-        self._file_pids = {new: old for old, new in numbered.pids.items()}
         self._report_lost()
         self.check_image_root(next(iter(numbered.image_ids)))
         self._describe(

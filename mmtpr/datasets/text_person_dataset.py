@@ -113,7 +113,7 @@ class TextPersonDataset(FrugalDataset):
         pairs = self.form == 'pairs'
         self.relabel_pids = pairs if relabel_pids is None else relabel_pids
         self.pid_offset, self.val_pids = pid_offset, val_pids
-        self._file_pids: dict[int, int | str] = {}
+        self._file_pids: dict[int, int | str] | None = None
         self.load_report: dict[str, Any] = dict(
             broken_images={}, empty_captions=[]
         )
@@ -198,7 +198,11 @@ class TextPersonDataset(FrugalDataset):
         Returns:
             int | str: What the file says, which is the same for all splits.
         """
-        self.full_init()
+        if self._file_pids is None:
+            # Not kept while training: there may be millions.
+            records = self._drop_broken(self.load_records())
+            numbers = self._pid_numbers(records)
+            self._file_pids = {new: old for old, new in numbers.items()}
         return self._file_pids.get(pid, pid)
 
     @property
@@ -279,18 +283,22 @@ class TextPersonDataset(FrugalDataset):
 
     def _number_pids(self, records: list[PersonRecord]) -> None:
         """Make identities integers, 0..C-1 where asked, in place."""
+        number = self._pid_numbers(records)
+        for index, record in enumerate(records):
+            pid = number.get(record.pid)
+            if pid is not None:
+                records[index] = record._replace(pid=pid)
+
+    def _pid_numbers(self, records: list[PersonRecord]) -> dict[Any, int]:
+        """New numbers of identities, none if they stay."""
         pids: dict[Any, None] = {record.pid: None for record in records}
         named = any(isinstance(p, str) for p in pids)
         if self.relabel_pids or named:
             order = list(pids) if named else sorted(pids)
-            number = {p: i + self.pid_offset for i, p in enumerate(order)}
-        elif self.pid_offset:
-            number = {p: p + self.pid_offset for p in pids}
-        else:
-            return
-        self._file_pids = {new: old for old, new in number.items()}
-        for index, record in enumerate(records):
-            records[index] = record._replace(pid=number[record.pid])
+            return {p: i + self.pid_offset for i, p in enumerate(order)}
+        if self.pid_offset:
+            return {p: p + self.pid_offset for p in pids}
+        return {}
 
     def _report_lost(self) -> None:
         if lost := self.load_report['empty_captions']:

@@ -80,8 +80,8 @@ def subtract_negatives(
 
     Args:
         samples (Sequence[RetrievalDataSample]): n queries with ``features``
-            of length one, (D, ), and maybe ``negative_weight``; changed in
-            place.
+            of length one, (D, ), ``negative_text`` and maybe
+            ``negative_weight``; changed in place.
         vectors (Tensor): Of their negatives, of length one, (n, D).
 
     Raises:

@@ -53,8 +53,8 @@ def negative_of(query: Any) -> dict[str, Any]:
     if not text:
         return {}
     weight = query.get('negative_weight')
-    if weight is None:
-        weight = NEGATIVE_WEIGHT
+    # A plain number, whatever kind was given: it goes into files.
+    weight = NEGATIVE_WEIGHT if weight is None else float(weight)
     return dict(negative_text=text, negative_weight=weight)
 
 

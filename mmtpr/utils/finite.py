@@ -14,13 +14,18 @@ def refuse_not_finite(
     let them through.
 
     Args:
-        tensors (Iterable[tuple[str, Tensor]]): Names and tensors of floats.
+        tensors (Iterable[tuple[str, Tensor]]): Names and tensors of floats;
+            those on the meta device hold no numbers.
         source (str): Where they are from, for the message.
 
     Raises:
         ValueError: If there are some.
     """
-    bad = [name for name, tensor in tensors if not tensor.isfinite().all()]
+    bad = [
+        name
+        for name, tensor in tensors
+        if not (tensor.is_meta or tensor.isfinite().all())
+    ]
     if bad:
         more = f' and {len(bad) - 1} more' if len(bad) > 1 else ''
         raise ValueError(

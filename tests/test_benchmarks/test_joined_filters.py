@@ -159,6 +159,16 @@ def test_labels_are_checked_before_anything_is_trained(
     with pytest.raises(SystemExit, match=told):
         call('--seeds', 0, '--joins', joins, '--num-labels', number)
     assert not [*work.glob('seed*')]
+    # Nor is the work dir bound to what was refused.
+    call('--seeds', 0, '--joins', joins, '--num-labels', 20)
+
+
+def test_without_data_it_says_how_to_write_them(benchmark, monkeypatch):
+    call, work = benchmark
+    runs = sys.modules['joined_filter_runs']
+    monkeypatch.setattr(runs, 'TRUTH', work / 'none.json')
+    with pytest.raises(SystemExit, match=r'no toy data in .* make demo'):
+        call('--seeds', 0)
 
 
 def test_seeds_of_trainings_may_share_the_scores_of_one(

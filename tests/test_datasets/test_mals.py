@@ -120,6 +120,10 @@ def test_shard_by_shard_is_what_all_at_once_is(root, change, numbers, relabel):
     assert data.metainfo == whole.metainfo
     assert data.load_report == whole.load_report
     assert data.pids().tolist() == whole.pids().tolist()
+    # As the file says it, and nothing of it is kept until somebody asks.
+    assert data._file_pids is None
+    said = {record.pid for record in data.load_records()}
+    assert {data.file_pid(pid) for pid in data.pids().tolist()} == said
     assert data.data_bytes.tobytes() == whole.data_bytes.tobytes()
     assert data.data_address.tolist() == whole.data_address.tolist()
     assert [*MALS(**options, serialize_data=False)] == [*whole]

@@ -254,7 +254,11 @@ def _load(path: str | os.PathLike) -> dict[str, Any]:
         if isinstance(file, np.ndarray):
             raise ValueError('it holds one array.')
         with file:
-            return {name: file[name] for name in file.files}
+            found = {name: file[name] for name in file.files}
+        others = [n for n, x in found.items() if not isinstance(x, np.ndarray)]
+        if others:
+            raise ValueError(f'{others[0]} is no array.')
+        return found
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as e:
         raise ValueError(
             f'"{path}" is no file of scores, or is damaged: {e}'

@@ -196,7 +196,7 @@ def _problems(raw: Mapping[str, Any]) -> list[str]:
         saved = saved if isinstance(saved, list) else [saved]
         listed = ', '.join(map(str, saved))
         found.append(f'modules_to_save holds whole modules ({listed})')
-    if raw['peft_type'] == 'OFT' and raw.get('use_cayley_neumann'):
+    if raw['peft_type'] == 'OFT' and raw.get('use_cayley_neumann', True):
         found += _other_series(raw)
     if raw.get('coft'):
         found.append('coft=True bounds the rotation')

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 
 from mmtpr.evaluation import PersonRetrievalMetric, rank_metrics
-from mmtpr.evaluation.metrics.ranking_file import read_ranking
+from mmtpr.evaluation.metrics.ranking_file import query_rows, read_ranking
 from mmtpr.registry import METRICS
 from mmtpr.structures import RetrievalDataSample
 
@@ -154,6 +155,10 @@ def test_distractors_and_missing_queries(toy, tmp_path):
 
 def test_saved_ranking(toy, tmp_path):
     samples, query, gallery = toy
+    weight = np.float32(0.75)
+    samples[3].set_metainfo(
+        dict(negative_text='a hat', negative_weight=weight)
+    )
     path = tmp_path / 'deep' / 'ranking.json'
     found = evaluate(
         samples, save_ranking=str(path), save_topk=4, topk_tokens=2
@@ -168,6 +173,16 @@ def test_saved_ranking(toy, tmp_path):
     assert [q['caption'] for q in queries] == [
         f'person {i}' for i in range(11)
     ]
+    said = {
+        i: q['negative_text']
+        for i, q in enumerate(queries)
+        if 'negative_text' in q
+    }
+    assert said == {3: 'a hat'}
+    assert queries[3]['negative_weight'] == 0.75
+    assert query_rows(content)[3]['query'] == (
+        'person 3 [not: a hat, times 0.75]'
+    )
     for row, entry in enumerate(queries):
         assert entry['id'] == row % 4
         paths = [item['img_path'] for item in entry['ranking']]

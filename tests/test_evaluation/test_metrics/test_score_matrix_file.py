@@ -1,5 +1,6 @@
 """The score matrix of a run, as other evaluators read it."""
 
+import zipfile
 from collections import namedtuple
 
 import numpy as np
@@ -24,7 +25,8 @@ def run_samples(tokens=3, rows=()):
         if role == 'query':
             meta['caption'] = f'person {i}'
         if i == 2:
-            meta |= dict(negative_text='a hat', negative_weight=0.7)
+            weight = np.float32(0.75)
+            meta |= dict(negative_text='a hat', negative_weight=weight)
         elif i == 5:
             meta['negative_text'] = 'in red'
         samples.append(RetrievalDataSample(metainfo=meta))
@@ -80,7 +82,7 @@ def test_another_evaluator_finds_the_same_numbers(kind, same, chunk, tmp_path):
     found = other_evaluator(matrix)
     assert found == pytest.approx((numbers['R@1'], numbers['mAP']), abs=1e-4)
     assert matrix.query_captions.tolist() == [f'person {i}' for i in range(11)]
-    negatives = {2: ('a hat', 0.7), 5: ('in red', 0.5)}
+    negatives = {2: ('a hat', 0.75), 5: ('in red', 0.5)}
     told = zip(matrix.query_negatives, matrix.negative_weights, strict=True)
     assert [*told] == [negatives.get(i, ('', 0)) for i in range(11)]
     assert matrix.query_images[3] == 'root/3é.jpg'
@@ -200,6 +202,10 @@ def test_wrong_use_and_files_of_others_are_explained(tmp_path):
         np.savez(path, **{**parts, name: value})
         with pytest.raises(ValueError, match=f' as {name}; the file is dam'):
             read_score_matrix(path)
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('version', '2')
+    with pytest.raises(ValueError, match='or is damaged: version is no array'):
+        read_score_matrix(path)
     with open(path, 'wb') as file:
         np.save(file, parts['scores'])
     with pytest.raises(ValueError, match='or is damaged: it holds one array'):

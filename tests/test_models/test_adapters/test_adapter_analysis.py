@@ -21,11 +21,11 @@ class Block(nn.Module):
         return self.fc(self.attn(x, x, x)[0])
 
 
-def adapted(kind, device):
+def adapted(kind, device, **options):
     with torch.device(device):
         block = Block()
     targets = [dict(type=r'attn\.(q|v|out_proj)'), dict(type='fc')]
-    return AdapterModel(block, dict(type=kind, rank=2), targets)
+    return AdapterModel(block, dict(type=kind, rank=2, **options), targets)
 
 
 def operations(model, device, backward=False):
@@ -75,3 +75,11 @@ def test_the_counter_of_mmengine_sees_the_products(kind):
         model, inputs=torch.ones(3, 8), show_table=False, show_arch=False
     )
     assert merged['flops'] == 3 * 8 * 6
+
+
+def test_principal_parts_on_the_meta_device_have_shapes_alone():
+    model = adapted('LoRA', 'meta', init='pissa')
+    assert {p.device.type for p in model.state_dict().values()} == {'meta'}
+    found = {k: v.shape for k, v in model.state_dict().items()}
+    wanted = adapted('LoRA', 'cpu', init='pissa').state_dict()
+    assert found == {k: v.shape for k, v in wanted.items()}
