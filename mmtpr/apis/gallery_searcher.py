@@ -10,7 +10,7 @@ from torch import Tensor
 from mmtpr.gallery import FaissStore, GalleryStore, Hits
 from mmtpr.gallery.two_stage import CANDIDATES
 from mmtpr.structures.image_paths import image_paths
-from mmtpr.text.negative_text import negative_of
+from mmtpr.structures.negatives import negative_of
 
 from .image_facts import FACTS
 from .loaded_retriever import LoadedRetriever

@@ -10,8 +10,9 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmtpr.structures.image_paths import image_paths
+from mmtpr.structures.negatives import negative_of
 from mmtpr.text.characters import is_blank
-from mmtpr.text.negative_text import check_negative, negative_of
+from mmtpr.text.negative_text import check_negative
 
 #: A sentence, or ``dict(img_path='photo.jpg', caption='now in red')``.
 Query = str | dict

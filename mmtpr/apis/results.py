@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from mmtpr.structures import RetrievalDataSample
-from mmtpr.text.negative_text import negative_of
+from mmtpr.structures.negatives import negative_of
 from mmtpr.utils.warn import warn
 from mmtpr.visualization import RetrievalVisualizer
 

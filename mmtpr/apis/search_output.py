@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from mmtpr.text.negative_text import words_of
+from mmtpr.structures.negatives import words_of
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 from mmtpr.visualization import draw_rankings, save_png

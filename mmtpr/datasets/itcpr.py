@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from mmtpr.registry import DATASETS
 from mmtpr.structures.image_paths import image_paths
-from mmtpr.text.negative_text import NEGATIVE_WEIGHT, check_negative
+from mmtpr.structures.negatives import NEGATIVE_WEIGHT
+from mmtpr.text.negative_text import check_negative
 
 from .annotations.composed_records import COMPOSED_GUIDE
 from .composed_base import ComposedDataset

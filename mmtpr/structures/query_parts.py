@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmtpr.text.negative_text import negative_of, words_of
-
+from .negatives import negative_of, words_of
 from .retrieval_data_sample import RetrievalDataSample
 
 #: Length below which a difference of two vectors of length one is rounding.

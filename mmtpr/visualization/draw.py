@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmtpr.structures.image_paths import image_paths
-from mmtpr.text.negative_text import words_of
+from mmtpr.structures.negatives import words_of
 from mmtpr.utils import atomic_write
 
 from .small_images import read_small

@@ -6,7 +6,7 @@ from html import escape
 from io import BytesIO
 from typing import Any
 
-from mmtpr.text.negative_text import words_of
+from mmtpr.structures.negatives import words_of
 
 from .small_images import read_small
 

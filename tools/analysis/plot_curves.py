@@ -53,7 +53,7 @@ from mmtpr.evaluation.metrics.ranking_file import (
     query_rows,
     saved_ranking,
 )
-from mmtpr.text.negative_text import words_of
+from mmtpr.structures.negatives import words_of
 from mmtpr.utils import atomic_write
 from mmtpr.visualization.curves import (
     Curve,

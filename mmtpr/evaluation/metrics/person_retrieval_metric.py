@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 
 from mmtpr.registry import METRICS
-from mmtpr.text.negative_text import negative_of
+from mmtpr.structures.negatives import negative_of
 from mmtpr.utils.atomic import check_writable
 
 from ..ranking.from_features import rank_queries

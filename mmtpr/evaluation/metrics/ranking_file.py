@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmtpr.structures.image_paths import image_paths
-from mmtpr.text.negative_text import negative_of, words_of
+from mmtpr.structures.negatives import negative_of, words_of
 from mmtpr.utils import atomic_write, read_json
 
 from ..ranking.matches import Pairs

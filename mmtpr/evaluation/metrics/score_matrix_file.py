@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmtpr.structures.image_paths import image_paths
-from mmtpr.text.negative_text import negative_of
+from mmtpr.structures.negatives import negative_of
 from mmtpr.utils import atomic_write
 from mmtpr.utils.errors import LaunchError
 
