@@ -131,7 +131,7 @@ def report_odd(queries: Sequence[Query], pipeline: Any) -> None:
     sentences += [
         query['negative_text']
         for query in queries
-        if isinstance(query, dict) and query.get('negative_text')
+        if isinstance(query, dict) and 'negative_text' in query
     ]
     for sentence in sentences if tokenizer else ():
         letters = unknown_characters(tokenizer, sentence)

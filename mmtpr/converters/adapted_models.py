@@ -23,6 +23,7 @@ from mmtpr.checkpoints.spared_files import spare_pretrained
 from mmtpr.registry import MODELS
 from mmtpr.utils.config_file import read_config
 from mmtpr.utils.console import init_quietly
+from mmtpr.utils.finite import refuse_not_finite
 
 
 def load_named(args: argparse.Namespace) -> tuple[nn.Module, list[str]]:
@@ -127,6 +128,20 @@ def without_heads(
         for key, value in state.items()
         if key not in missing or not is_head(key)
     }
+
+
+def refuse_broken_weights(model: nn.Module, checkpoint: str) -> None:
+    """Stop at weights that are NaN or infinite.
+
+    Args:
+        model (nn.Module): The model.
+        checkpoint (str): Where its weights are from, for the message.
+
+    Raises:
+        ValueError: If there are some.
+    """
+    source = f'"{checkpoint}" or the file below it'
+    refuse_not_finite(model.named_parameters(), source)
 
 
 @torch.no_grad()

@@ -25,6 +25,8 @@ from .scores import RelevanceScores
 UID_DTYPE = np.dtype('u8,u8')
 _HEX = re.compile(r'[0-9a-f]{32}')
 _ROWS = 65536
+#: Column of the score in a table.
+SCORE_NAME = 'relevance_score'
 
 
 def pair_uids(pairs: Pairs, key: str | None = None) -> np.ndarray:
@@ -84,7 +86,7 @@ def write_parquet(
     pairs: Pairs,
     uids: np.ndarray,
     scores: RelevanceScores,
-    score_name: str = 'relevance_score',
+    score_name: str = SCORE_NAME,
 ) -> None:
     """Write scores as a table with a row a pair, in blocks.
 

@@ -101,10 +101,9 @@ def main() -> None:
             exporting.write_uids(args.out, uids[keep])
             what = f'the uids of {int(keep.sum())} of {len(pairs)} pairs'
         else:
-            named = {}
-            if args.score_name is not None:
-                named['score_name'] = args.score_name
-            exporting.write_parquet(args.out, pairs, uids, scores, **named)
+            name = args.score_name
+            name = exporting.SCORE_NAME if name is None else name
+            exporting.write_parquet(args.out, pairs, uids, scores, name)
             what = f'the scores of {len(pairs)} pairs'
         print(f'Wrote {what} to "{args.out}"; uids are those of {of}.')
 

@@ -64,11 +64,11 @@ if __name__ == '__main__':
 from mmengine.registry import init_default_scope
 
 from mmtpr.apis import build_source, list_images
+from mmtpr.converters.adapted_models import refuse_broken_weights
 from mmtpr.engine import launch
 from mmtpr.export import dataset_inputs, export_onnx, given_inputs
 from mmtpr.filtering.bank import read_captions
 from mmtpr.utils.errors import LaunchError
-from mmtpr.utils.finite import refuse_not_finite
 
 
 def real_inputs(args, model, cfg):
@@ -91,8 +91,7 @@ def main() -> None:
         cfg = launch.load_config(args.config, args.cfg_options, ROOT)
         init_default_scope(cfg.get('default_scope') or 'mmtpr')
         model = build_source(cfg, args.checkpoint, 'cpu', args.allow_partial)
-        source = f'"{args.checkpoint}" or the file below it'
-        refuse_not_finite(model.named_parameters(), source)
+        refuse_broken_weights(model, args.checkpoint)
         real = real_inputs(args, model, cfg)
         card = export_onnx(model, cfg, real, folder, args.opset)
         print(f'Compared with the torch model on {real.source}:')

@@ -53,6 +53,7 @@ from mmtpr.converters.adapted_models import (
     greatest_gap,
     load_named,
     probe,
+    refuse_broken_weights,
     without_heads,
 )
 from mmtpr.engine import launch
@@ -64,7 +65,6 @@ from mmtpr.models.adapters import (
 )
 from mmtpr.text.config_tokenizers import token_facts
 from mmtpr.utils import atomic_write
-from mmtpr.utils.finite import refuse_not_finite
 
 
 def random_input(layer: nn.Linear | nn.Conv2d) -> torch.Tensor:
@@ -138,8 +138,7 @@ def main() -> None:
             'are those of pretrained, init_cfg or load_from (heads of losses '
             f'are left out), among them {missing[0]}.'
         )
-    source = f'"{args.checkpoint}" or the file below it'
-    refuse_not_finite(model.named_parameters(), source)
+    refuse_broken_weights(model, args.checkpoint)
     if ties := tied_weights(model):
         raise ValueError(
             f'{explain_ties(ties)}: exclude these layers from the targets, '
